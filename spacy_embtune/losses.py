@@ -1,0 +1,194 @@
+"""What a head is taught by: arrays in, a number and the gradient out.
+
+A loss is a callable `(output: Output, targets: Targets) -> (float, HeadOutput)`. The HeadOutput is
+the gradient of the number with respect to `output.tuned` and `output.scores`, in their shapes, with
+zeros where the loss does not look. What is not known (`targets.known` of 0) has no influence,
+whatever stands in its place. If nothing at all is known, the number and the gradient are 0.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+from thinc.types import Floats2d
+from thinc.util import get_array_module
+
+from .types import HeadOutput, Output, Targets
+
+Loss: TypeAlias = Callable[[Output, Targets], tuple[float, HeadOutput]]
+
+array_module: Callable[[Any], Any] = get_array_module
+
+# How far the values of an exclusive document may be from summing to 1, as in `targets`.
+_TOLERANCE = 1e-3
+
+
+def make_cross_entropy(
+    class_weight: Literal["balanced"] | None = None, label_smoothing: float = 0.0
+) -> Loss:
+    """Create the cross-entropy between what is known of the labels and the scores.
+
+    Exclusive classes: softmax cross-entropy, the mean over the documents of which something is
+    known. Where the known values of a document leave a part of 1 unexplained, that part belongs to
+    the labels of which nothing is known, and is charged with -log of the sum of their
+    probabilities. A document of which only absent labels are known is the plainest case: the
+    partial-label loss (Jin and Ghahramani 2002, "Learning with Multiple Labels", NeurIPS).
+
+    Other classes: sigmoid binary cross-entropy of each known value, the mean over all known values
+    of the batch. That is the sum over a document's known labels, as the likelihood has it, divided
+    by how many are known per document. A mean within each document would give a value more say
+    the fewer others are known beside it (with nested labels, the general one of a document that
+    has no specific one); a plain sum would grow with the number of labels and run into the
+    gradient clipping of the optimizer.
+
+    class_weight (str | None): "balanced": weigh classes by n / (classes * n_c), scikit-learn's
+        formula, where n and n_c come from `targets.counts`. For exclusive classes these are the
+        labels; otherwise presence and absence of each label. A class that never occurs weighs 1.
+        For a set of labels, n_c is the mean of theirs.
+    label_smoothing (float): In 0..1 without 1: the part of each target that is spread evenly over
+        the classes (Szegedy et al. 2016; as `torch.nn.functional.cross_entropy` does it).
+    RETURNS (Callable[[Output, Targets], tuple[float, HeadOutput]]): The loss.
+    RAISES (ValueError): If an argument is out of range.
+    """
+    if class_weight not in (None, "balanced"):
+        raise ValueError(f'class_weight is {class_weight!r}: give null (None) or "balanced".')
+    if not 0.0 <= label_smoothing < 1.0:
+        raise ValueError(
+            f"label_smoothing is {label_smoothing!r}: give a number from 0 to less than 1."
+        )
+    return CrossEntropy(class_weight, label_smoothing)
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """The loss that `make_cross_entropy` creates and describes. A class, so that it pickles."""
+
+    class_weight: Literal["balanced"] | None
+    label_smoothing: float
+
+    def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:
+        """Compare scores with targets.
+
+        output (Output): What the model makes of n documents; only the scores, (n, L), matter.
+        targets (Targets): What is known of their labels, shape (n, L).
+        RETURNS (tuple[float, HeadOutput]): The loss and its gradient.
+        RAISES (ValueError): If the shapes differ, or counts are needed and missing.
+        """
+        if output.scores.shape != targets.values.shape:
+            raise ValueError(
+                f"The scores have the shape {output.scores.shape}, the targets "
+                f"{targets.values.shape}. Make the targets from the labels that the output layer "
+                "has, one column a label, or resize the output layer."
+            )
+        xp = array_module(output.scores)
+        scores: Any = output.scores
+        known = xp.asarray(targets.known) > 0
+        values = xp.where(known, xp.asarray(targets.values), 0.0).astype(scores.dtype)
+        counts = self._counts(xp, targets)
+        if not known.any():
+            loss, d_scores = 0.0, xp.zeros_like(scores)
+        elif targets.exclusive:
+            loss, d_scores = _softmax(xp, scores, values, known, counts, self.label_smoothing)
+        else:
+            loss, d_scores = _sigmoid(xp, scores, values, known, counts, self.label_smoothing)
+        d_tuned = xp.zeros_like(cast(Any, output.tuned))
+        return loss, HeadOutput(d_tuned, cast(Floats2d, d_scores))
+
+    def _counts(self, xp: Any, targets: Targets) -> Any:
+        """RETURNS: The counts, shape (2, L), if the loss is to use them, else None."""
+        if self.class_weight is None:
+            return None
+        shape = (2, targets.values.shape[1])
+        if targets.counts is None or targets.counts.shape != shape:
+            found = "none" if targets.counts is None else f"the shape {targets.counts.shape}"
+            raise ValueError(
+                'class_weight = "balanced" needs to know how often each label occurs: Targets with '
+                f"counts of shape {shape}, but found {found}. Make the targets with counts = "
+                "count_labels(...) of the training corpus, or set class_weight = null."
+            )
+        return xp.asarray(targets.counts)
+
+
+def _softmax(
+    xp: Any, scores: Any, values: Any, known: Any, counts: Any, smoothing: float
+) -> tuple[float, Any]:
+    """Cross-entropy of exclusive classes; all arrays (n, L), values 0 where not known."""
+    explained = values.sum(axis=1, keepdims=True)
+    candidates = ~known & (explained < 1.0 - _TOLERANCE)
+    undecided = candidates.any(axis=1, keepdims=True)
+    rest = xp.where(undecided, xp.clip(1.0 - explained, 0.0, 1.0), 0.0)
+    # Neither a document of which nothing is known nor one that has no label left teaches anything.
+    informed = known.any(axis=1, keepdims=True) & (explained + rest > 0)
+    n = int(informed.sum())
+    if n == 0:
+        return 0.0, xp.zeros_like(scores)
+
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    p, log_total = _softmax_among(xp, shifted, xp.ones_like(known))
+    q, log_candidates = _softmax_among(xp, shifted, candidates)
+    log_p = shifted - log_total
+    log_rest = xp.where(undecided, log_candidates - log_total, 0.0)
+
+    target = (1.0 - smoothing) * values + smoothing / scores.shape[1]
+    rest = (1.0 - smoothing) * rest
+    if counts is not None:
+        of_label, of_rest = _balance_labels(xp, counts[0], candidates)
+        target, rest = target * of_label, rest * of_rest
+    target, rest = xp.where(informed, target, 0.0), xp.where(informed, rest, 0.0)
+
+    loss = -(target * log_p).sum(dtype="float64") - (rest * log_rest).sum(dtype="float64")
+    gradient = p * (target.sum(axis=1, keepdims=True) + rest) - target - rest * q
+    return float(loss) / n, (gradient / n).astype(scores.dtype)
+
+
+def _softmax_among(xp: Any, scores: Any, among: Any) -> tuple[Any, Any]:
+    """RETURNS: The softmax among some labels of each row, shape (n, L), 0 for the others, and the
+    log of the sum of their exponentials, shape (n, 1). In a row of none, both are 0."""
+    top = xp.where(among, scores, -xp.inf).max(axis=1, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, 0.0)
+    # The minimum is for the others, which may be large enough to overflow.
+    exp = xp.where(among, xp.exp(xp.minimum(scores - top, 0.0)), 0.0)
+    total = exp.sum(axis=1, keepdims=True)
+    total = xp.where(total > 0, total, 1.0)
+    return exp / total, top + xp.log(total)
+
+
+def _balance_labels(xp: Any, present: Any, candidates: Any) -> tuple[Any, Any]:
+    """RETURNS: The weight of each label, shape (L,), and of each row's candidates as one class,
+    shape (n, 1), given how often each label is present, shape (L,)."""
+    mean = present.sum() / xp.maximum((present > 0).sum(), 1)
+    among = candidates.sum(axis=1, keepdims=True)
+    of_candidates = (candidates * present).sum(axis=1, keepdims=True) / xp.maximum(among, 1)
+    return _ratio(xp, mean, present), _ratio(xp, mean, of_candidates)
+
+
+def _sigmoid(
+    xp: Any, scores: Any, values: Any, known: Any, counts: Any, smoothing: float
+) -> tuple[float, Any]:
+    """Cross-entropy of labels that do not exclude each other; all arrays (n, L)."""
+    present = (1.0 - smoothing) * values + smoothing / 2.0
+    absent = 1.0 - present
+    if counts is not None:
+        # A label that is never, or always, present has one class only, which weighs 1.
+        mean = counts.sum(axis=0) / xp.maximum((counts > 0).sum(axis=0), 1)
+        present = present * _ratio(xp, mean, counts[0])
+        absent = absent * _ratio(xp, mean, counts[1])
+    present, absent = xp.where(known, present, 0.0), xp.where(known, absent, 0.0)
+
+    # With exp(-|s|), no score is large enough to overflow; p and 1 - p are each made of it, so
+    # that neither is lost in the rounding of the other.
+    exp = xp.exp(-xp.abs(scores))
+    p = xp.where(scores >= 0, 1.0, exp) / (1.0 + exp)
+    not_p = xp.where(scores >= 0, exp, 1.0) / (1.0 + exp)
+    neg_log_p = xp.maximum(-scores, 0.0) + xp.log1p(exp)
+    neg_log_not_p = xp.maximum(scores, 0.0) + xp.log1p(exp)
+
+    n = int(known.sum())
+    loss = (present * neg_log_p + absent * neg_log_not_p).sum(dtype="float64")
+    gradient = absent * p - present * not_p
+    return float(loss) / n, (gradient / n).astype(scores.dtype)
+
+
+def _ratio(xp: Any, mean: Any, counts: Any) -> Any:
+    """RETURNS: mean / counts, and 1 where a count is 0."""
+    return xp.where(counts > 0, mean / xp.where(counts > 0, counts, 1.0), 1.0)

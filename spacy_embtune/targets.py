@@ -1,0 +1,227 @@
+"""The label engine: mappings from label to value in, arrays of what is known out.
+
+One rule runs through this file: *missing is not zero*. A label absent from a document's mapping
+is unknown, and nothing that is computed here depends on what stands in its place.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
+from typing import Any, Literal, cast
+
+import numpy
+from thinc.types import Floats2d
+from thinc.util import get_array_module
+
+from .types import Targets
+
+array_module: Callable[[Any], Any] = get_array_module
+
+# How far the values of an exclusive document may be from summing to 1.
+TOLERANCE = 1e-3
+
+
+def labels_in(cats: Iterable[Mapping[str, float]]) -> list[str]:
+    """Collect the labels that any document says something of, present or absent.
+
+    cats (Iterable[Mapping[str, float]]): What is known of each document's labels.
+    RETURNS (list[str]): The distinct labels, sorted.
+    """
+    return sorted({label for mapping in cats for label in mapping})
+
+
+def validate_cats(cats: Mapping[str, float], *, where: str) -> None:
+    """Check what one document says of its labels.
+
+    cats (Mapping[str, float]): A value from 0 (absent) to 1 (present) for each known label.
+    where (str): What to call the document in an error.
+    RAISES (ValueError): If a label is not a string or empty, or a value is not a number in 0..1.
+    """
+    if not isinstance(cats, Mapping):
+        raise ValueError(
+            f"{where}: the labels are {cats!r}, a {type(cats).__name__}. Give a mapping from label "
+            'to value, such as {"SPORT": 1.0, "MUSIC": 0.0}.'
+        )
+    for label, value in cats.items():
+        if not isinstance(label, str) or not label:
+            raise ValueError(
+                f"{where}: the label {label!r} (value {value!r}) is not a non-empty string. Name "
+                "each label by a string."
+            )
+        given = f"{where}: the label {label!r} has the value {value!r}"
+        if not isinstance(value, Real | numpy.bool_):
+            raise ValueError(
+                f"{given}, a {type(value).__name__}. Give a number from 0.0 (absent) to 1.0 "
+                "(present), or leave the label out where it is not known."
+            )
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError(
+                f"{given}, which is not finite. Leave the label out where it is not known."
+            )
+        if not 0.0 <= number <= 1.0:
+            raise ValueError(
+                f"{given}, outside 0..1. Give 1.0 for present, 0.0 for absent, or a value between "
+                "for a graded label."
+            )
+
+
+def is_exclusive(cats: Iterable[Mapping[str, float]]) -> bool:
+    """Decide from the data whether each document carries exactly one label.
+
+    cats (Iterable[Mapping[str, float]]): What is known of each document's labels.
+    RETURNS (bool): True if there are at least two labels and the values of every document that
+        has any sum to 1. Documents without values do not count; False if there are only those.
+    """
+    labels: set[str] = set()
+    for mapping in cats:
+        if mapping and abs(math.fsum(mapping.values()) - 1.0) > TOLERANCE:
+            return False
+        labels.update(mapping)
+    return len(labels) >= 2
+
+
+def make_targets(
+    cats: Iterable[Mapping[str, float]],
+    labels: Sequence[str],
+    *,
+    exclusive: bool,
+    counts: Floats2d | None = None,
+    where: Callable[[int], str] | None = None,
+) -> Targets:
+    """Arrange what is known of the documents' labels in arrays.
+
+    Labels of a document that are not among `labels` are ignored. Where classes are exclusive, a
+    document whose values sum to 1 leaves nothing to the other labels, which become known zeros; a
+    document of which only absent labels are known stays partially known.
+
+    cats (Iterable[Mapping[str, float]]): What is known of each of the n documents' labels.
+    labels (Sequence[str]): The L labels, in the order of the columns.
+    exclusive (bool): Whether a document carries exactly one label.
+    counts (Floats2d | None): Handed on: how often each label is known to be present and absent in
+        the training corpus, shape (2, L), as `count_labels` returns it.
+    where (Callable[[int], str] | None): Names the i-th document in errors.
+    RETURNS (Targets): numpy arrays of float32, values and known of shape (n, L).
+    RAISES (ValueError): If a value is not a number in 0..1, or the values of a document sum to
+        more than 1 although classes are exclusive.
+    """
+    rows = list(cats)
+    name = where if where is not None else _nth_document
+    columns = {label: j for j, label in enumerate(labels)}
+    values = numpy.zeros((len(rows), len(columns)), dtype="float32")
+    known = numpy.zeros_like(values)
+    for i, mapping in enumerate(rows):
+        for label, value in mapping.items():
+            j = columns.get(label)
+            if j is None:
+                continue
+            try:
+                values[i, j] = value
+            except (TypeError, ValueError):
+                validate_cats(mapping, where=name(i))
+                raise
+            known[i, j] = 1.0
+    # Written so that NaN, for which every comparison is false, counts as outside.
+    outside = ~((values >= 0.0) & (values <= 1.0)).all(axis=1)
+    for i in numpy.flatnonzero(outside).tolist():
+        validate_cats(rows[i], where=name(i))
+    if exclusive:
+        total = values.sum(axis=1)
+        for i in numpy.flatnonzero(total > 1.0 + TOLERANCE).tolist():
+            raise ValueError(
+                f"{name(i)}: the classes are exclusive, but the values of {dict(rows[i])!r} "
+                "sum to more than 1. Set exclusive_classes = false if a document may carry "
+                "several labels at once."
+            )
+        known[total >= 1.0 - TOLERANCE] = 1.0
+    return Targets(cast(Floats2d, values), cast(Floats2d, known), exclusive, counts)
+
+
+def count_labels(targets: Targets) -> Floats2d:
+    """Count how often each label is known to be present and known to be absent.
+
+    A graded value counts in part for both.
+
+    targets (Targets): What is known of n documents, shape (n, L).
+    RETURNS (Floats2d): The sums of value (row 0) and of 1 - value (row 1) over the documents where
+        the label is known, float32 of shape (2, L).
+    """
+    values, known = _clean(targets)
+    xp = array_module(values)
+    counts = xp.stack([values.sum(axis=0, dtype="float64"), known.sum(axis=0, dtype="float64")])
+    counts[1] -= counts[0]
+    return counts.astype("float32")
+
+
+def pair_similarity(
+    a: Targets, b: Targets, *, negatives: Literal["ignore", "class"] = "ignore"
+) -> tuple[Floats2d, Floats2d]:
+    """Say of each pair of documents how alike their labels are, and how much of that is known.
+
+    Only labels known in both documents of a pair take part. Their similarity is the graded Jaccard
+    index (Ruzicka's) of the labels carried, sum of min(x, y) / sum of max(x, y); it is 0 for a
+    known X = 1 against a known X = 0, and 1 for two documents that carry the same. The weight is
+    the share of all L labels that is known in both: the less two documents have in common that
+    anybody looked at, the less their pair says. The weight is 0, and the similarity then means
+    nothing, where
+
+    - no label is known in both;
+    - neither carries any of the labels known in both: "not X" is not a class, and two documents
+      that are both not about sport need not resemble each other.
+
+    With `negatives="class"` each label stands beside its complement as a class of its own, so that
+    sharing an absent label is sharing a class, and only the first of the two rules is left.
+
+    a (Targets): n documents, shape (n, L).
+    b (Targets): m documents, shape (m, L).
+    negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike.
+    RETURNS (tuple[Floats2d, Floats2d]): Similarities in 0..1 and weights in 0..1, float32 arrays
+        of shape (n, m). No more memory than a few of these is used.
+    """
+    if negatives not in ("ignore", "class"):
+        raise ValueError(f'negatives is {negatives!r}: give "ignore" or "class".')
+    if a.values.shape[1] != b.values.shape[1]:
+        raise ValueError(
+            f"The targets have {a.values.shape[1]} and {b.values.shape[1]} labels. Make both from "
+            "the same list of labels."
+        )
+    values_a, known_a = _clean(a)
+    values_b, known_b = _clean(b)
+    xp = array_module(values_a)
+    common = known_a @ known_b.T
+    smaller = _sum_of_minima(values_a, values_b)
+    # max(x, y) = x + y - min(x, y), and a value is 0 where it is not known.
+    larger = values_a @ known_b.T + known_a @ values_b.T - smaller
+    if negatives == "class":
+        # min(1 - x, 1 - y) = 1 - max(x, y), and the other way round.
+        smaller, larger = smaller + common - larger, larger + common - smaller
+    comparable = (common > 0) & (larger > 0)
+    similarity = xp.where(comparable, smaller, 0.0) / xp.where(comparable, larger, 1.0)
+    weight = xp.where(comparable, common, 0.0) / max(values_a.shape[1], 1)
+    return xp.clip(similarity, 0.0, 1.0).astype("float32"), weight.astype("float32")
+
+
+def _sum_of_minima(a: Any, b: Any) -> Any:
+    """Sum min(a[i, l], b[j, l]) over l: arrays (n, L) and (m, L) in 0..1 to one of (n, m)."""
+    xp = array_module(a)
+    # min(x, y) = x * y where one of them is 0 or 1: only labels graded on both sides need a loop.
+    graded = ((a > 0) & (a < 1)).any(axis=0) & ((b > 0) & (b < 1)).any(axis=0)
+    total = (a * ~graded) @ b.T
+    for column in xp.flatnonzero(graded).tolist():
+        total += xp.minimum(a[:, column, None], b[None, :, column])
+    return total
+
+
+def _clean(targets: Targets) -> tuple[Any, Any]:
+    """RETURNS: values with 0 wherever nothing is known, and known with what a known positive
+    implies where classes are exclusive; both float32."""
+    xp = array_module(targets.values)
+    known = xp.asarray(targets.known) > 0
+    values = xp.where(known, targets.values, 0.0).astype("float32")
+    if targets.exclusive:
+        known = known | (values.sum(axis=1, keepdims=True) >= 1.0 - TOLERANCE)
+    return values, known.astype("float32")
+
+
+def _nth_document(i: int) -> str:
+    return f"document {i}"

@@ -1,0 +1,49 @@
+"""What passes between the rooms of the package: arrays with names, no behaviour."""
+
+from typing import NamedTuple
+
+from thinc.types import Floats2d
+
+
+class HeadOutput(NamedTuple):
+    """What a head makes of base vectors, and, with the same fields, the gradient of both.
+
+    tuned (Floats2d): The tuned vectors, shape (n, k).
+    scores (Floats2d): The output layer's raw scores before any softmax or sigmoid, shape (n, L),
+        one column a label.
+    """
+
+    tuned: Floats2d
+    scores: Floats2d
+
+
+class Output(NamedTuple):
+    """What the whole model makes of a batch of n documents.
+
+    base (Floats2d): The encoder's vectors, shape (n, d). A row of zeros is a document without a
+        vector (an empty text, say): its tuned vector is zero as well.
+    tuned (Floats2d): The tuned vectors, shape (n, k).
+    scores (Floats2d): The output layer's raw scores, shape (n, L).
+    """
+
+    base: Floats2d
+    tuned: Floats2d
+    scores: Floats2d
+
+
+class Targets(NamedTuple):
+    """What is known of the labels of n documents.
+
+    values (Floats2d): How much of each label each document carries, 0..1, shape (n, L). What
+        stands where nothing is known must not matter to anybody.
+    known (Floats2d): 1.0 where a value is known, 0.0 where it is missing, shape (n, L).
+    exclusive (bool): Whether a document carries exactly one label. A known positive then implies
+        that the others are 0, also where they are missing.
+    counts (Floats2d | None): How often each label was known to be present and known to be absent
+        in the training corpus, shape (2, L): what class weights are made of.
+    """
+
+    values: Floats2d
+    known: Floats2d
+    exclusive: bool
+    counts: Floats2d | None = None
