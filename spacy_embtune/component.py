@@ -1,0 +1,487 @@
+"""The pipeline component: the only file that knows spaCy's training loop."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple, cast
+
+import numpy
+from numpy.typing import NDArray
+from spacy.errors import Errors
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.types import Floats2d
+from thinc.util import to_numpy as _to_numpy
+
+from . import extensions
+from .encoder_pipe import EncoderPipe
+from .losses import Loss
+from .targets import count_labels, is_exclusive, labels_in, make_targets, validate_cats
+from .types import HeadOutput, Output, Targets
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_CONFIG = """
+[embtune]
+extension = "embtune"
+base_extension = "embedding"
+exclusive_classes = null
+set_cats = false
+vector_hooks = false
+
+[embtune.model]
+@architectures = "spacy-embtune.EmbTune.v1"
+
+[embtune.model.encoder]
+@architectures = "spacy-embtune.SentenceTransformer.v1"
+name = "sentence-transformers/all-MiniLM-L6-v2"
+
+[embtune.model.head]
+@architectures = "spacy-embtune.FeedForward.v1"
+
+[embtune.loss]
+@losses = "spacy-embtune.cross_entropy.v1"
+
+[embtune.scorer]
+@scorers = "spacy-embtune.embtune_scorer.v1"
+"""
+
+# A typed name for it.
+as_numpy: Callable[[Any], NDArray[Any]] = _to_numpy
+
+# How many documents the head sees at initialization when their base vectors are not cached.
+INITIAL_SAMPLE = 1000
+
+
+class Prediction(NamedTuple):
+    """What the component makes of n documents, as numpy arrays.
+
+    base (ndarray): Base vectors, float32, shape (n, d).
+    tuned (ndarray | None): Tuned vectors, float32, shape (n, k); None before training.
+    cats (ndarray | None): Probabilities of the labels, float32, shape (n, L); None before training.
+    """
+
+    base: NDArray[Any]
+    tuned: NDArray[Any] | None
+    cats: NDArray[Any] | None
+
+
+@Language.factory(
+    "embtune",
+    assigns=["doc._.embedding", "doc._.embtune"],
+    default_config=Config().from_str(DEFAULT_CONFIG)["embtune"],
+    default_score_weights={
+        "embtune_p1": 0.5,
+        "embtune_map_r": 0.5,
+        "embtune_base_p1": 0.0,
+        "embtune_base_map_r": 0.0,
+    },
+)
+def make_embtune(
+    nlp: Language,
+    name: str,
+    model: Model[Sequence[Doc | str], Output],
+    loss: Loss,
+    extension: str,
+    base_extension: str,
+    exclusive_classes: bool | None,
+    set_cats: bool,
+    vector_hooks: bool,
+    scorer: Callable[..., dict[str, Any]] | None,
+) -> "EmbTune":
+    """Construct the component; see `EmbTune`."""
+    return EmbTune(
+        nlp.vocab,
+        model,
+        name,
+        loss=loss,
+        extension=extension,
+        base_extension=base_extension,
+        exclusive_classes=exclusive_classes,
+        set_cats=set_cats,
+        vector_hooks=vector_hooks,
+        scorer=scorer,
+    )
+
+
+class EmbTune(EncoderPipe):
+    """Puts the encoder's vector and the tuned vector on each Doc, and learns the tuning from
+    `doc.cats`.
+
+    A label that is missing from `doc.cats` is unknown, not absent. A Doc without text gets vectors
+    of zeros, and neither teaches nor counts in the scores.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[Sequence[Doc | str], Output],
+        name: str = "embtune",
+        *,
+        loss: Loss,
+        extension: str = "embtune",
+        base_extension: str = "embedding",
+        exclusive_classes: bool | None = None,
+        set_cats: bool = False,
+        vector_hooks: bool = False,
+        scorer: Callable[..., dict[str, Any]] | None = None,
+    ) -> None:
+        """Initialize the component.
+
+        vocab (Vocab): The shared vocabulary.
+        model (Model[Sequence[Doc | str], Output]): The encoder and the head, see
+            `spacy-embtune.EmbTune.v1`.
+        name (str): The name of this instance, under which losses are added up.
+        loss (Loss): What training minimises.
+        extension (str): The tuned vector is in `doc._.<extension>`.
+        base_extension (str): The encoder's vector is in `doc._.<base_extension>`.
+        exclusive_classes (bool | None): Whether a document carries exactly one label. None decides
+            it from the training corpus: yes if the cats of every labelled document sum to 1.
+        set_cats (bool): Whether to write the output layer's probabilities to `doc.cats`.
+        vector_hooks (bool): Whether `doc.vector`, `doc.similarity` and the like answer from the
+            tuned vector.
+        scorer (Callable | None): The scoring method.
+        RAISES (ValueError): If an extension cannot be used.
+        """
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.loss = loss
+        self.extension = extension
+        self.base_extension = base_extension
+        self.set_cats = set_cats
+        self.vector_hooks = vector_hooks
+        self.scorer = scorer
+        # What is learned besides weights; written as JSON.
+        self.cfg: dict[str, Any] = {
+            "labels": [],
+            "exclusive_classes": exclusive_classes,
+            "label_counts": None,
+            "is_trained": False,
+        }
+        self._has_gradient = False
+        if extension == base_extension:
+            raise ValueError(
+                f"[{name}] extension and base_extension are both {extension!r}: the tuned vector "
+                f"would overwrite the base vector. Give them different names."
+            )
+        self._register_extensions()
+
+    def _register_extensions(self) -> None:
+        extensions.register(self.base_extension, "base")
+        extensions.register(self.extension, "tuned")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): The labels that the component learns from."""
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> list[str]:
+        """RETURNS (list[str]): What `spacy init labels` writes, and `initialize` reads."""
+        return list(self.cfg["labels"])
+
+    @property
+    def is_trained(self) -> bool:
+        """RETURNS (bool): Whether at least one update has taught the head something."""
+        return bool(self.cfg["is_trained"])
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: list[str] | None = None,
+    ) -> None:
+        """Learn the labels, whether they are exclusive, and the mean of the base vectors. All texts
+        of the corpus are encoded here, as far as the encoder's cache can keep them.
+
+        get_examples (Callable): Gives the training examples.
+        nlp (Language | None): The pipeline.
+        labels (list[str] | None): The labels; None takes those of the examples.
+        RAISES (ValueError): If there are no examples or no labels, or cats are invalid.
+        """
+        validate_get_examples(get_examples, "EmbTune.initialize")
+        cats, sample = self._read_corpus(get_examples(), nlp)
+        for label in labels_in(cats) if labels is None else labels:
+            self.add_label(label)
+        self._require_known_labels(len(cats))
+        if self.cfg["exclusive_classes"] is None:
+            self.cfg["exclusive_classes"] = is_exclusive(cats)
+        if self.cfg["exclusive_classes"] and len(self.labels) < 2:
+            raise ValueError(
+                f"[{self.name}] exclusive_classes = true needs at least two labels, found only "
+                f"{self.labels[0]!r}. Leave it null, or false: one label is then learned against "
+                f"its absence."
+            )
+        targets = self._make_targets(cats)
+        counts = count_labels(targets)
+        self.cfg["label_counts"] = counts.tolist()
+        self._report_labels(cats, counts)
+        assert sample, Errors.E923.format(name=self.name)
+        self.model.initialize(X=sample, Y=cast(Any, targets.values[:10]))
+
+    def _read_corpus(
+        self, examples: Iterable[Example], nlp: Language | None
+    ) -> tuple[list[dict[str, float]], list[Any]]:
+        """One pass over the corpus.
+
+        RETURNS (tuple[list[dict[str, float]], list[Doc | str]]): The cats of each document, and
+            documents to initialize the model with: as texts if the encoder reads no more of them.
+        """
+        reads_texts = self.model.get_ref("encoder").attrs.get("reads_texts", False)
+        shim = self.encoder
+        room = shim.cache.size if shim is not None else INITIAL_SAMPLE
+        room = max(room, INITIAL_SAMPLE)
+        cats: list[dict[str, float]] = []
+        texts: dict[str, None] = {}
+        docs: list[Doc] = []
+        n_left_out = 0
+        for i, example in enumerate(examples):
+            validate_cats(example.reference.cats, where=_describe(i, example))
+            cats.append(dict(example.reference.cats))
+            if not reads_texts:
+                if len(docs) < room:
+                    docs.append(_annotate(example.predicted, nlp, until=self))
+            elif len(texts) < room:
+                texts[example.reference.text] = None
+            elif example.reference.text not in texts:
+                n_left_out += 1
+        if n_left_out and shim is not None:
+            logger.warning(
+                "[%s] the training corpus has %d more texts than cache_size = %d: they are "
+                "encoded anew each time they are read. Raise cache_size if memory allows (4 bytes "
+                "times the encoder's width for each text).",
+                self.name,
+                n_left_out,
+                shim.cache.size,
+            )
+        return cats, list(texts) if reads_texts else docs
+
+    def _require_known_labels(self, n_docs: int) -> None:
+        if not self.labels:
+            raise ValueError(
+                f"[{self.name}] no labels: none of the {n_docs} training documents has doc.cats, "
+                f"which is what the component learns from. Set them (example.reference.cats = "
+                f"{{'LABEL': 1.0}}), pass labels to initialize "
+                f"([initialize.components.{self.name}] labels), and with a streamed corpus "
+                f"(max_epochs = -1) make sure that labelled documents come early. {Errors.E143.format(name=self.name)}"
+            )
+
+    def _report_labels(self, cats: Sequence[dict[str, float]], counts: Floats2d) -> None:
+        n_unlabelled = sum(not known for known in cats)
+        logger.info(
+            "[%s] %d labels, %s, from %d documents",
+            self.name,
+            len(self.labels),
+            "exclusive" if self.cfg["exclusive_classes"] else "not exclusive",
+            len(cats),
+        )
+        if n_unlabelled:
+            logger.info(
+                "[%s] %d of %d documents have no cats: they teach nothing",
+                self.name,
+                n_unlabelled,
+                len(cats),
+            )
+        never = [label for label, n in zip(self.labels, counts[0], strict=True) if n == 0]
+        if never:
+            logger.warning(
+                "[%s] no training document carries %s: nothing can be learned of it.",
+                self.name,
+                ", ".join(repr(label) for label in never),
+            )
+
+    def predict(self, docs: Iterable[Doc]) -> Prediction:
+        """Apply the model to documents, without changing them.
+
+        docs (Iterable[Doc]): The documents; they may be empty.
+        RETURNS (Prediction): Their vectors, and the probabilities of the labels.
+        """
+        docs = list(docs)
+        if not docs:
+            nothing = numpy.zeros((0, 0), dtype="float32")
+            return Prediction(nothing, nothing, nothing)
+        if not self.is_trained:
+            base = self.model.get_ref("encoder").predict(docs)
+            return Prediction(as_numpy(base), None, None)
+        output = self.model.predict(docs)
+        cats = self._to_probabilities(output)
+        return Prediction(as_numpy(output.base), as_numpy(output.tuned), as_numpy(cats))
+
+    def _to_probabilities(self, output: Output) -> Floats2d:
+        """RETURNS (Floats2d): Probabilities of the labels, shape (n, L). A document without a
+        vector says nothing of its label: all are equally likely if exclusive, and none is predicted
+        if not."""
+        ops = self.model.ops
+        has_vector: Any = cast(Any, output.base).any(axis=1, keepdims=True)
+        if self.cfg["exclusive_classes"]:
+            return ops.softmax(output.scores * has_vector)
+        return ops.sigmoid(output.scores) * has_vector
+
+    def set_annotations(self, docs: Iterable[Doc], prediction: Prediction) -> None:
+        """Write vectors, and cats if asked, on documents.
+
+        docs (Iterable[Doc]): The documents.
+        prediction (Prediction): What `predict` gave for them.
+        """
+        # In a process that unpickled the component __init__ never ran.
+        self._register_extensions()
+        for i, doc in enumerate(docs):
+            # Copies: a row that is a view would keep its whole batch in memory.
+            doc._.set(self.base_extension, prediction.base[i].copy())
+            if prediction.tuned is not None:
+                doc._.set(self.extension, prediction.tuned[i].copy())
+            if self.vector_hooks:
+                extensions.set_vector_hooks(doc, self.extension)
+            if self.set_cats and prediction.cats is not None:
+                for label, probability in zip(self.labels, prediction.cats[i], strict=True):
+                    doc.cats[label] = float(probability)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch of examples.
+
+        examples (Iterable[Example]): The batch; reference.cats are learned from.
+        drop (float): The dropout rate, for a head that has no rate of its own.
+        sgd (Optimizer | None): Applied at once; without it call `finish_update` later.
+        losses (dict[str, float] | None): The loss is added under the component's name.
+        RETURNS (dict[str, float]): The losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "EmbTune.update")
+        if not examples:
+            return losses
+        self._require_initialized()
+        set_dropout_rate(self.model, drop)
+        output, backprop = self.model.begin_update([example.predicted for example in examples])
+        loss, gradient = self.get_loss(examples, output)
+        if gradient.tuned.any() or gradient.scores.any():
+            backprop(gradient)
+            self._has_gradient = True
+        if sgd not in (None, False):
+            self.finish_update(sgd)
+        losses[self.name] += loss
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], output: Output) -> tuple[float, HeadOutput]:
+        """The loss of a batch, and its gradient. Unknown labels and documents without a vector have
+        no part in either.
+
+        examples (Iterable[Example]): The batch.
+        output (Output): What the model made of it.
+        RETURNS (tuple[float, HeadOutput]): The loss; the gradient of tuned vectors and scores.
+        """
+        examples = list(examples)
+        validate_examples(examples, "EmbTune.get_loss")
+        for i, example in enumerate(examples):
+            validate_cats(example.reference.cats, where=_describe(i, example))
+        targets = self._make_targets(
+            [example.reference.cats for example in examples],
+            where=lambda i: _describe(i, examples[i]),
+        )
+        ops = self.model.ops
+        has_vector: Any = cast(Any, output.base).any(axis=1, keepdims=True)
+        targets = targets._replace(
+            values=ops.asarray2f(cast(Any, targets.values)),
+            known=ops.asarray2f(cast(Any, targets.known)) * has_vector,
+            counts=None if targets.counts is None else ops.asarray2f(cast(Any, targets.counts)),
+        )
+        return self.loss(output, targets)
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Apply the gradients gathered so far.
+
+        sgd (Optimizer): The optimizer.
+        """
+        self.model.finish_update(sgd)
+        if self._has_gradient:
+            self.cfg["is_trained"] = True
+            self._has_gradient = False
+
+    def _require_initialized(self) -> None:
+        if not self.labels or self.cfg["exclusive_classes"] is None:
+            raise ValueError(
+                f"[{self.name}] cannot be updated before it is initialized: call "
+                f"nlp.initialize(lambda: examples) first."
+            )
+
+    def _make_targets(
+        self, cats: Sequence[dict[str, float]], where: Callable[[int], str] | None = None
+    ) -> Targets:
+        counts = self.cfg["label_counts"]
+        return make_targets(
+            cats,
+            self.labels,
+            exclusive=bool(self.cfg["exclusive_classes"]),
+            counts=None if counts is None else cast(Any, numpy.asarray(counts, dtype="float32")),
+            where=where,
+        )
+
+    def add_label(self, label: str) -> int:
+        """Add a label, before or after training. What was learned of the others stays.
+
+        label (str): The label.
+        RETURNS (int): 0 if it was there already, otherwise 1.
+        RAISES (ValueError): If it is no string, or the head cannot be resized.
+        """
+        if not isinstance(label, str):
+            raise ValueError(Errors.E187)
+        if label in self.labels:
+            return 0
+        self._allow_extra_label()
+        if self.is_resizable and self.model.has_dim("nO"):
+            self.model.attrs["resize_output"](self.model, len(self.labels) + 1)
+        self.cfg["labels"].append(label)
+        if self.cfg["label_counts"] is not None:
+            for counts in self.cfg["label_counts"]:
+                counts.append(0.0)
+        self.vocab.strings.add(label)
+        return 1
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+        """Score documents that went through the pipeline.
+
+        examples (Iterable[Example]): The examples.
+        RETURNS (dict[str, Any]): The scores, see `spacy-embtune.embtune_scorer.v1`.
+        """
+        if self.scorer is None:
+            return {}
+        settings = {
+            "labels": self.labels,
+            "exclusive_classes": self.cfg["exclusive_classes"],
+            "extension": self.extension,
+            "base_extension": self.base_extension,
+            "set_cats": self.set_cats,
+        }
+        return self.scorer(examples, **{**settings, **kwargs})
+
+
+def _describe(i: int, example: Example) -> str:
+    """RETURNS (str): Which document it is, for an error."""
+    text = example.reference.text
+    start = "".join(islice(text, 40)).replace("\n", " ")
+    return f"document {i} ({start!r}{'...' if len(text) > 40 else ''})"
+
+
+def _annotate(doc: Doc, nlp: Language | None, *, until: "EmbTune") -> Doc:
+    """Run what stands before this component on a Doc that nothing has annotated yet: an encoder
+    that pools `doc.tensor` needs it to be initialized. Frozen components, switched off meanwhile,
+    are run as well."""
+    doc = doc.copy()
+    for _, component in nlp.components if nlp is not None else []:
+        if component is until:
+            break
+        doc = component(doc)
+    return doc

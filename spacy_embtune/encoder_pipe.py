@@ -1,0 +1,135 @@
+"""A trainable pipe whose encoder is stored beside its model: in files, or by name."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, cast
+
+import srsly
+from spacy import util
+from spacy.pipeline import TrainablePipe
+
+from . import storage
+from .models.sentence_transformer import EncoderShim, find_shim
+
+
+class EncoderPipe(TrainablePipe):
+    """Writes and reads a pipe with `vocab`, `model`, `name` and a JSON-able `cfg`, whose model may
+    hold an `EncoderShim`. The directory is described in storage.py.
+    """
+
+    name: str
+    cfg: dict[str, Any]
+
+    @property
+    def encoder(self) -> EncoderShim | None:
+        """RETURNS (EncoderShim | None): The encoder with its cache and counts, or None if it has no
+        weights of its own."""
+        return find_shim(self.model)
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save the component to a directory. If that is interrupted, the directory does not load.
+
+        path (str | Path): The directory.
+        exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder".
+        """
+        self._validate_serialization_attrs()
+        path, exclude = Path(path), set(exclude)
+        shim = self.encoder
+        fingerprint = shim.identify() if shim is not None else None
+        stores = shim is not None and shim.save_weights and "encoder" not in exclude
+        writers = {
+            "cfg": partial(srsly.json_dumps, self.cfg),
+            "model": self.model.to_bytes,
+        }
+        files = {k: _encode(write()) for k, write in writers.items() if k not in exclude}
+        storage.save(
+            path,
+            files,
+            fingerprint=fingerprint,
+            encoder_files=shim.to_files if shim is not None and stores else None,
+        )
+        if "vocab" not in exclude:
+            self.vocab.to_disk(path / "vocab", exclude=exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Self:
+        """Load the component from a directory. No network is used if the encoder is stored there.
+
+        path (str | Path): The directory.
+        exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder".
+        RETURNS (Self): The component.
+        RAISES (ValueError): If something is missing or damaged, or the encoder, not being stored,
+            is not the one of the training any more.
+        """
+        self._validate_serialization_attrs()
+        path, exclude = Path(path), set(exclude)
+        files, encoder = storage.load(path)
+        self._load(files, exclude, where=path)
+        shim = self.encoder
+        if shim is not None and "encoder" not in exclude and "model" not in exclude:
+            if encoder is not None:
+                shim.from_directory(encoder)
+            elif shim.fingerprint is not None:
+                # Now, not at the first text: a wrong encoder is an error of loading.
+                _ = shim.encoder
+        if "vocab" not in exclude and (path / "vocab").is_dir():
+            self.vocab.from_disk(path / "vocab", exclude=exclude)
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """RETURNS (bytes): The component as msgpack, the encoder included if it is to be stored.
+
+        exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder".
+        """
+        self._validate_serialization_attrs()
+        shim = self.encoder
+        if shim is not None:
+            shim.identify()
+        serialize: dict[str, Callable[[], Any]] = {
+            "cfg": partial(srsly.json_dumps, self.cfg),
+            "vocab": partial(self.vocab.to_bytes, exclude=exclude),
+            "model": self.model.to_bytes,
+        }
+        if shim is not None and shim.save_weights:
+            serialize["encoder"] = partial(_pack, shim)
+        return util.to_bytes(serialize, exclude)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Self:
+        """Load the component from what `to_bytes` gave.
+
+        exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder".
+        RETURNS (Self): The component.
+        """
+        self._validate_serialization_attrs()
+        exclude = set(exclude)
+        files = srsly.msgpack_loads(bytes_data)
+        self._load(files, exclude, where="these bytes")
+        shim = self.encoder
+        if shim is not None and "encoder" not in exclude and "model" not in exclude:
+            if "encoder" in files:
+                shim.from_files(srsly.msgpack_loads(files["encoder"]))
+            elif shim.fingerprint is not None:
+                _ = shim.encoder
+        if "vocab" in files and "vocab" not in exclude:
+            self.vocab.from_bytes(files["vocab"], exclude=exclude)
+        return self
+
+    def _load(self, files: dict[str, Any], exclude: set[str], *, where: Any) -> None:
+        if "cfg" in files and "cfg" not in exclude:
+            self.cfg.update(srsly.json_loads(files["cfg"]))
+        if "model" in files and "model" not in exclude:
+            try:
+                self.model.from_bytes(files["model"])
+            except (AttributeError, ValueError, KeyError, IndexError) as error:
+                raise ValueError(
+                    f"[{self.name}] the weights in {where} do not fit the model that the config "
+                    f"describes ({error}). Load them with the config that they were saved with."
+                ) from error
+
+
+def _encode(content: str | bytes) -> bytes:
+    return content.encode("utf8") if isinstance(content, str) else content
+
+
+def _pack(shim: EncoderShim) -> bytes:
+    return cast(bytes, srsly.msgpack_dumps(shim.to_files()))
