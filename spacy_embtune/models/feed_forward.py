@@ -14,8 +14,8 @@ from .standardize import Standardize, has_vector
 NEW_LABEL_BIAS = -3.0
 
 # How much smaller than He's the first hidden weights are. With weights of the usual size a wide
-# layer hardly moves: the output layer finds a solution on what random weights give ("lazy training",
-# Chizat et al. 2019). The hidden layer is what is kept here, so it has to move.
+# layer hardly moves: the output layer finds a solution on what random weights give ("lazy
+# training", Chizat et al. 2019). The hidden layer is what is kept here, so it has to move.
 HIDDEN_GAIN = 0.35
 
 
