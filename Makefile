@@ -1,4 +1,4 @@
-# All that is needed is a Python of 3.10 or later; everything else goes into .venv.
+# All that is needed is a Python of 3.11 or later; everything else goes into .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin

@@ -184,7 +184,12 @@ class SentenceEncoder:
             torch.inference_mode(),
             autocast,
             tqdm(
-                total=len(order), desc=progress, unit="text", disable=progress is None, leave=False
+                total=len(order),
+                desc=progress,
+                unit="text",
+                disable=progress is None,
+                leave=False,
+                mininterval=_progress_interval(),
             ) as bar,
         ):
             for start in range(0, len(order), size):

@@ -1,0 +1,224 @@
+"""What a user does from the command line: train, read labels, evaluate, package."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import spacy
+from numpy.testing import assert_allclose
+from spacy.tokens import Doc, DocBin
+
+from .conftest import make_examples
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
+
+
+def run(*args: object, cwd: Path = ROOT) -> str:
+    """RETURNS (str): What a Python command printed, both streams; it must not fail."""
+    result = subprocess.run(
+        [sys.executable, *map(str, args)],
+        cwd=cwd,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "2", "TERM": "dumb"},
+    )
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+@pytest.fixture(scope="session")
+def docstrings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A part of the docstring corpus, which the demo trains on."""
+    folder = tmp_path_factory.mktemp("docstrings")
+    run("scripts/make_docstring_corpus.py", folder, "--max-texts", 700)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(docstrings: Path) -> tuple[Path, str]:
+    """The pipeline that `spacy train` makes of them, and what it printed."""
+    output = run(
+        *("-m", "spacy", "train", "configs/feedforward.cfg", "--output", docstrings / "out"),
+        *("--paths.train", docstrings / "train.spacy", "--paths.dev", docstrings / "dev.spacy"),
+        *("--training.max_steps", 200, "--training.eval_frequency", 50),
+    )
+    return docstrings / "out" / "model-best", output
+
+
+def write_corpus(path: Path, texts: Path | None = None) -> Path:
+    nlp = spacy.blank("en")
+    docs = []
+    for example in make_examples(nlp, 30):
+        docs.append(example.reference)
+    DocBin(docs=docs).to_disk(path)
+    return path
+
+
+def test_spacy_train_tunes_real_text(trained: tuple[Path, str], docstrings: Path) -> None:
+    model, output = trained
+    assert re.search(r"P@1 +MAP@R +BASE P@1 +BASE MAP@R +SCORE", output)
+    nlp = spacy.load(model)
+    examples = []
+    for doc in DocBin().from_disk(docstrings / "test.spacy").get_docs(nlp.vocab):
+        examples.append(spacy.training.Example(nlp.make_doc(doc.text), doc))
+    scores = nlp.evaluate(examples)
+    assert scores["embtune_map_r"] > scores["embtune_base_map_r"] + 0.05
+    assert nlp.meta["performance"]["embtune_map_r"] > nlp.meta["performance"]["embtune_base_map_r"]
+
+
+def test_spacy_evaluate_saves_our_scores(trained: tuple[Path, str], docstrings: Path) -> None:
+    metrics = docstrings / "metrics.json"
+    run("-m", "spacy", "evaluate", trained[0], docstrings / "test.spacy", "--output", metrics)
+    scores = json.loads(metrics.read_text())
+    assert scores["embtune_map_r"] > scores["embtune_base_map_r"]
+
+
+def test_the_two_best_and_last_models_share_one_encoder(trained: tuple[Path, str]) -> None:
+    weights = "embtune/encoder/model.safetensors"
+    best, last = trained[0], trained[0].parent / "model-last"
+    assert (best / weights).read_bytes() == (last / weights).read_bytes()
+
+
+def test_every_distinct_text_is_encoded_once_in_a_whole_training(
+    docstrings: Path, tmp_path: Path
+) -> None:
+    code = f"""
+from spacy.cli.train import train
+from spacy_embtune.models.sentence_transformer import EncoderShim
+shims = []
+init = EncoderShim.__init__
+def noted(self, *args, **kwargs):
+    init(self, *args, **kwargs)
+    shims.append(self)
+EncoderShim.__init__ = noted
+folder = {str(docstrings)!r}
+train("configs/feedforward.cfg", {str(tmp_path)!r}, overrides={{
+    "paths.train": f"{{folder}}/train.spacy", "paths.dev": f"{{folder}}/dev.spacy",
+    "training.max_steps": 30, "training.eval_frequency": 10, "training.frozen_components": [],
+}})
+print("ENCODED", sum(shim.n_encoded for shim in shims), sum(shim.n_requested for shim in shims))
+"""
+    output = run("-c", code)
+    encoded, requested = map(int, re.search(r"ENCODED (\d+) (\d+)", output).groups())
+    vocab = spacy.blank("en").vocab
+    texts = {
+        doc.text
+        for part in ("train", "dev")
+        for doc in DocBin().from_disk(docstrings / f"{part}.spacy").get_docs(vocab)
+    }
+    assert encoded == len(texts) < requested
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_config_trains(config: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.spacy")
+    run(
+        *("-m", "spacy", "train", config, "--output", tmp_path / "out"),
+        *("--paths.train", corpus, "--paths.dev", corpus, "--training.max_steps", 3),
+        *("--components.embtune.model.encoder.name", tiny_encoder),
+    )
+    assert spacy.load(tmp_path / "out" / "model-last")("bread")._.embtune.any()
+
+
+def test_spacy_init_labels_writes_labels_that_training_reads(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus.spacy")
+    settings = (
+        *("--paths.train", corpus, "--paths.dev", corpus),
+        *("--components.embtune.model.encoder.name", tiny_encoder),
+    )
+    run("-m", "spacy", "init", "labels", "configs/feedforward.cfg", tmp_path / "labels", *settings)
+    labels = tmp_path / "labels" / "embtune.json"
+    assert json.loads(labels.read_text()) == ["FOOD", "MUSIC", "SPORT"]
+    labels.write_text(json.dumps(["FOOD", "MUSIC", "SPORT", "NEWS"]))
+    config = tmp_path / "config.cfg"
+    reader = f'{{"@readers": "spacy.read_labels.v1", "path": "{labels}"}}'
+    text = (ROOT / "configs" / "feedforward.cfg").read_text()
+    config.write_text(text.replace("labels = null", f"labels = {reader}"))
+    streamed = ("--training.max_epochs", -1, "--training.max_steps", 3)
+    run("-m", "spacy", "train", config, "--output", tmp_path / "out", *settings, *streamed)
+    pipe = spacy.load(tmp_path / "out" / "model-last").get_pipe("embtune")
+    assert pipe.labels == ("FOOD", "MUSIC", "SPORT", "NEWS")
+
+
+def test_a_sourced_frozen_annotating_component_serves_another(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus.spacy")
+    paths = ("--paths.train", corpus, "--paths.dev", corpus, "--training.max_steps", 3)
+    run(
+        *("-m", "spacy", "train", "configs/feedforward.cfg", "--output", tmp_path / "first"),
+        *("--components.embtune.model.encoder.name", tiny_encoder, *paths),
+    )
+    first = tmp_path / "first" / "model-last"
+    text = (ROOT / "configs" / "feedforward.cfg").read_text()
+    text = re.sub(r"\[components\.embtune\].*?\[corpora\]", "[corpora]", text, flags=re.DOTALL)
+    text = text.replace('pipeline = ["embtune"]', 'pipeline = ["embtune", "textcat"]')
+    text = text.replace(
+        "[components]",
+        f'[components]\n\n[components.embtune]\nsource = "{first}"\n\n'
+        '[components.textcat]\nfactory = "textcat"\n',
+    )
+    text = text.replace("frozen_components = []", 'frozen_components = ["embtune"]')
+    text = text.replace("annotating_components = []", 'annotating_components = ["embtune"]')
+    text = re.sub(
+        r"\[training.score_weights\].*?\[initialize\]", "[initialize]", text, flags=re.DOTALL
+    )
+    text = re.sub(r"\[initialize.components.embtune\].*", "", text, flags=re.DOTALL)
+    (tmp_path / "second.cfg").write_text(text)
+    run("-m", "spacy", "train", tmp_path / "second.cfg", "--output", tmp_path / "second", *paths)
+    before, after = spacy.load(first), spacy.load(tmp_path / "second" / "model-last")
+    assert_allclose(after("bread")._.embtune, before("bread")._.embtune, atol=1e-6)
+    assert after("bread").cats
+
+
+def test_a_packaged_pipeline_installs_and_runs(tiny_encoder: Path, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.spacy")
+    run(
+        *("-m", "spacy", "train", "configs/feedforward.cfg", "--output", tmp_path / "out"),
+        *("--paths.train", corpus, "--paths.dev", corpus, "--training.max_steps", 3),
+        *("--components.embtune.model.encoder.name", tiny_encoder),
+    )
+    model = tmp_path / "out" / "model-last"
+    (tmp_path / "packages").mkdir()
+    run(
+        *("-m", "spacy", "package", model, tmp_path / "packages", "--build", "sdist"),
+        *("--name", "topics", "--version", "1.2.3"),
+    )
+    (sdist,) = (tmp_path / "packages").glob("**/*.tar.gz")
+    site = tmp_path / "site"
+    run(
+        *("-m", "pip", "install", "--no-deps", "--no-build-isolation", "--quiet"),
+        *("--disable-pip-version-check", "--target", site, sdist),
+    )
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); import en_topics; "
+        "doc = en_topics.load()('bread and soup'); print(doc._.embtune.tolist())"
+    )
+    printed = json.loads(run("-c", code, cwd=tmp_path).splitlines()[-1])
+    expected: Doc = spacy.load(model)("bread and soup")
+    assert_allclose(printed, expected._.embtune, atol=2e-2)
+    (metadata,) = site.glob("en_topics-1.2.3.dist-info/METADATA")
+    assert "Requires-Dist: spacy-embtune" in metadata.read_text()
+
+
+def test_a_config_with_a_wrong_encoder_fails_with_the_cause(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.spacy")
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "spacy", "train", str(ROOT / "configs" / "feedforward.cfg")),
+            *("--paths.train", str(corpus), "--paths.dev", str(corpus)),
+            *("--components.embtune.model.encoder.name", "./no-such-encoder"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode != 0
+    assert "'./no-such-encoder' is not a directory" in result.stdout + result.stderr
