@@ -1,8 +1,6 @@
 """The pipeline component: the only file that knows spaCy's training loop."""
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from typing import Any, NamedTuple, cast
 
 import numpy
@@ -17,12 +15,14 @@ from thinc.types import Floats2d
 from thinc.util import to_numpy as _to_numpy
 
 from . import extensions
+from .bank import VectorBank
+from .batches import Batch, add_bank, make_batch
+from .corpus import TrainingCorpus, read_corpus, report, report_cache
 from .encoder_pipe import EncoderPipe
-from .losses import Loss
-from .targets import count_labels, is_exclusive, labels_in, make_targets, validate_cats
-from .types import HeadOutput, Output, Targets
-
-logger = logging.getLogger(__name__)
+from .pairs import get_partners
+from .scorer import Partners
+from .targets import count_labels, is_exclusive, labels_in, make_targets
+from .types import HeadOutput, Loss, Output
 
 DEFAULT_CONFIG = """
 [embtune]
@@ -31,6 +31,7 @@ base_extension = "embedding"
 exclusive_classes = null
 set_cats = false
 vector_hooks = false
+bank_size = 0
 
 [embtune.model]
 @architectures = "spacy-embtune.EmbTune.v1"
@@ -51,9 +52,6 @@ name = "sentence-transformers/all-MiniLM-L6-v2"
 
 # A typed name for it.
 as_numpy: Callable[[Any], NDArray[Any]] = _to_numpy
-
-# How many documents the head sees at initialization when their base vectors are not cached.
-INITIAL_SAMPLE = 1000
 
 
 class Prediction(NamedTuple):
@@ -90,6 +88,7 @@ def make_embtune(
     exclusive_classes: bool | None,
     set_cats: bool,
     vector_hooks: bool,
+    bank_size: int,
     scorer: Callable[..., dict[str, Any]] | None,
 ) -> "EmbTune":
     """Construct the component; see `EmbTune`."""
@@ -103,6 +102,7 @@ def make_embtune(
         exclusive_classes=exclusive_classes,
         set_cats=set_cats,
         vector_hooks=vector_hooks,
+        bank_size=bank_size,
         scorer=scorer,
     )
 
@@ -127,6 +127,7 @@ class EmbTune(EncoderPipe):
         exclusive_classes: bool | None = None,
         set_cats: bool = False,
         vector_hooks: bool = False,
+        bank_size: int = 0,
         scorer: Callable[..., dict[str, Any]] | None = None,
     ) -> None:
         """Initialize the component.
@@ -143,6 +144,8 @@ class EmbTune(EncoderPipe):
         set_cats (bool): Whether to write the output layer's probabilities to `doc.cats`.
         vector_hooks (bool): Whether `doc.vector`, `doc.similarity` and the like answer from the
             tuned vector.
+        bank_size (int): How many earlier documents each batch is compared with, see `VectorBank`:
+            for losses on pairs.
         scorer (Callable | None): The scoring method.
         RAISES (ValueError): If an extension cannot be used.
         """
@@ -162,6 +165,7 @@ class EmbTune(EncoderPipe):
             "label_counts": None,
             "is_trained": False,
         }
+        self.bank = VectorBank(bank_size)
         self._has_gradient = False
         if extension == base_extension:
             raise ValueError(
@@ -205,95 +209,36 @@ class EmbTune(EncoderPipe):
         RAISES (ValueError): If there are no examples or no labels, or cats are invalid.
         """
         validate_get_examples(get_examples, "EmbTune.initialize")
-        cats, sample = self._read_corpus(get_examples(), nlp)
-        for label in labels_in(cats) if labels is None else labels:
+        corpus = read_corpus(get_examples(), self.model, nlp, self)
+        assert corpus.sample, Errors.E923.format(name=self.name)
+        for label in labels_in(corpus.cats) if labels is None else labels:
             self.add_label(label)
-        self._require_known_labels(len(cats))
+        self._require_something_to_learn(corpus)
         if self.cfg["exclusive_classes"] is None:
-            self.cfg["exclusive_classes"] = is_exclusive(cats)
+            self.cfg["exclusive_classes"] = is_exclusive(corpus.cats)
         if self.cfg["exclusive_classes"] and len(self.labels) < 2:
             raise ValueError(
-                f"[{self.name}] exclusive_classes = true needs at least two labels, found only "
-                f"{self.labels[0]!r}. Leave it null, or false: one label is then learned against "
+                f"[{self.name}] exclusive_classes = true needs at least two labels, found "
+                f"{list(self.labels)}. Leave it null, or false: one label is then learned against "
                 f"its absence."
             )
-        targets = self._make_targets(cats)
+        targets = make_targets(corpus.cats, self.labels, exclusive=self.cfg["exclusive_classes"])
         counts = count_labels(targets)
         self.cfg["label_counts"] = counts.tolist()
-        self._report_labels(cats, counts)
-        assert sample, Errors.E923.format(name=self.name)
-        self.model.initialize(X=sample, Y=cast(Any, targets.values[:10]))
+        report(corpus, self.name, self.labels, counts)
+        report_cache(corpus, self.name, self.model)
+        self.bank.clear()
+        self.model.initialize(X=corpus.sample, Y=cast(Any, targets.values[:10]))
 
-    def _read_corpus(
-        self, examples: Iterable[Example], nlp: Language | None
-    ) -> tuple[list[dict[str, float]], list[Any]]:
-        """One pass over the corpus.
-
-        RETURNS (tuple[list[dict[str, float]], list[Doc | str]]): The cats of each document, and
-            documents to initialize the model with: as texts if the encoder reads no more of them.
-        """
-        reads_texts = self.model.get_ref("encoder").attrs.get("reads_texts", False)
-        shim = self.encoder
-        room = shim.cache.size if shim is not None else INITIAL_SAMPLE
-        room = max(room, INITIAL_SAMPLE)
-        cats: list[dict[str, float]] = []
-        texts: dict[str, None] = {}
-        docs: list[Doc] = []
-        n_left_out = 0
-        for i, example in enumerate(examples):
-            validate_cats(example.reference.cats, where=_describe(i, example))
-            cats.append(dict(example.reference.cats))
-            if not reads_texts:
-                if len(docs) < room:
-                    docs.append(_annotate(example.predicted, nlp, until=self))
-            elif len(texts) < room:
-                texts[example.reference.text] = None
-            elif example.reference.text not in texts:
-                n_left_out += 1
-        if n_left_out and shim is not None:
-            logger.warning(
-                "[%s] the training corpus has %d more texts than cache_size = %d: they are "
-                "encoded anew each time they are read. Raise cache_size if memory allows (4 bytes "
-                "times the encoder's width for each text).",
-                self.name,
-                n_left_out,
-                shim.cache.size,
-            )
-        return cats, list(texts) if reads_texts else docs
-
-    def _require_known_labels(self, n_docs: int) -> None:
-        if not self.labels:
+    def _require_something_to_learn(self, corpus: TrainingCorpus) -> None:
+        if not self.labels and not corpus.has_pairs:
             raise ValueError(
-                f"[{self.name}] no labels: none of the {n_docs} training documents has doc.cats, "
-                f"which is what the component learns from. Set them (example.reference.cats = "
-                f"{{'LABEL': 1.0}}), pass labels to initialize "
+                f"[{self.name}] no labels: none of the {len(corpus.cats)} training documents has "
+                f"doc.cats, which is what the component learns from. Set them "
+                f"(example.reference.cats = {{'LABEL': 1.0}}), pass labels to initialize "
                 f"([initialize.components.{self.name}] labels), and with a streamed corpus "
                 f"(max_epochs = -1) make sure that labelled documents come early. "
                 f"{Errors.E143.format(name=self.name)}"
-            )
-
-    def _report_labels(self, cats: Sequence[dict[str, float]], counts: Floats2d) -> None:
-        n_unlabelled = sum(not known for known in cats)
-        logger.info(
-            "[%s] %d labels, %s, from %d documents",
-            self.name,
-            len(self.labels),
-            "exclusive" if self.cfg["exclusive_classes"] else "not exclusive",
-            len(cats),
-        )
-        if n_unlabelled:
-            logger.info(
-                "[%s] %d of %d documents have no cats: they teach nothing",
-                self.name,
-                n_unlabelled,
-                len(cats),
-            )
-        never = [label for label, n in zip(self.labels, counts[0], strict=True) if n == 0]
-        if never:
-            logger.warning(
-                "[%s] no training document carries %s: nothing can be learned of it.",
-                self.name,
-                ", ".join(repr(label) for label in never),
             )
 
     def predict(self, docs: Iterable[Doc]) -> Prediction:
@@ -366,12 +311,16 @@ class EmbTune(EncoderPipe):
             return losses
         self._require_initialized()
         set_dropout_rate(self.model, drop)
-        output, backprop = self.model.begin_update([example.predicted for example in examples])
-        loss, gradient = self.get_loss(examples, output)
-        if gradient.tuned.any() or gradient.scores.any():
-            backprop(gradient)
+        batch = self._make_batch(examples)
+        base, backprop_base = self.model.get_ref("encoder").begin_update(batch.docs)
+        rows, targets = add_bank(batch, base, self.bank, self.model.ops)
+        head = self.model.get_ref("head")
+        (tuned, scores), backprop_head = head.begin_update(rows)
+        loss, gradient = self.loss(Output(rows, tuned, scores), targets)
+        if cast(Any, gradient.tuned).any() or cast(Any, gradient.scores).any():
+            backprop_base(backprop_head(gradient)[: len(base)])
             self._has_gradient = True
-        if sgd not in (None, False):
+        if sgd:
             self.finish_update(sgd)
         losses[self.name] += loss
         return losses
@@ -381,25 +330,24 @@ class EmbTune(EncoderPipe):
         no part in either.
 
         examples (Iterable[Example]): The batch.
-        output (Output): What the model made of it.
+        output (Output): What the model made of it: of the documents, and then of the texts that
+            they are paired with, if they are.
         RETURNS (tuple[float, HeadOutput]): The loss; the gradient of tuned vectors and scores.
         """
         examples = list(examples)
         validate_examples(examples, "EmbTune.get_loss")
-        for i, example in enumerate(examples):
-            validate_cats(example.reference.cats, where=_describe(i, example))
-        targets = self._make_targets(
-            [example.reference.cats for example in examples],
-            where=lambda i: _describe(i, examples[i]),
-        )
-        ops = self.model.ops
-        has_vector: Any = cast(Any, output.base).any(axis=1, keepdims=True)
-        targets = targets._replace(
-            values=ops.asarray2f(cast(Any, targets.values)),
-            known=ops.asarray2f(cast(Any, targets.known)) * has_vector,
-            counts=None if targets.counts is None else ops.asarray2f(cast(Any, targets.counts)),
-        )
+        batch = self._make_batch(examples)
+        _, targets = add_bank(batch, output.base, VectorBank(0), self.model.ops)
         return self.loss(output, targets)
+
+    def _make_batch(self, examples: list[Example]) -> Batch:
+        counts = self.cfg["label_counts"]
+        return make_batch(
+            examples,
+            self.labels,
+            exclusive=bool(self.cfg["exclusive_classes"]),
+            counts=None if counts is None else numpy.asarray(counts, dtype="float32"),
+        )
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Apply the gradients gathered so far.
@@ -412,23 +360,11 @@ class EmbTune(EncoderPipe):
             self._has_gradient = False
 
     def _require_initialized(self) -> None:
-        if not self.labels or self.cfg["exclusive_classes"] is None:
+        if self.cfg["label_counts"] is None:
             raise ValueError(
                 f"[{self.name}] cannot be updated before it is initialized: call "
                 f"nlp.initialize(lambda: examples) first."
             )
-
-    def _make_targets(
-        self, cats: Sequence[dict[str, float]], where: Callable[[int], str] | None = None
-    ) -> Targets:
-        counts = self.cfg["label_counts"]
-        return make_targets(
-            cats,
-            self.labels,
-            exclusive=bool(self.cfg["exclusive_classes"]),
-            counts=None if counts is None else cast(Any, numpy.asarray(counts, dtype="float32")),
-            where=where,
-        )
 
     def add_label(self, label: str) -> int:
         """Add a label, before or after training. What was learned of the others stays.
@@ -448,6 +384,7 @@ class EmbTune(EncoderPipe):
         if self.cfg["label_counts"] is not None:
             for counts in self.cfg["label_counts"]:
                 counts.append(0.0)
+        self.bank.clear()
         self.vocab.strings.add(label)
         return 1
 
@@ -459,30 +396,34 @@ class EmbTune(EncoderPipe):
         """
         if self.scorer is None:
             return {}
+        examples = list(examples)
         settings = {
             "labels": self.labels,
             "exclusive_classes": self.cfg["exclusive_classes"],
             "extension": self.extension,
             "base_extension": self.base_extension,
             "set_cats": self.set_cats,
+            "partners": self._embed_partners(examples),
         }
         return self.scorer(examples, **{**settings, **kwargs})
 
-
-def _describe(i: int, example: Example) -> str:
-    """RETURNS (str): Which document it is, for an error."""
-    text = example.reference.text
-    start = "".join(islice(text, 40)).replace("\n", " ")
-    return f"document {i} ({start!r}{'...' if len(text) > 40 else ''})"
-
-
-def _annotate(doc: Doc, nlp: Language | None, *, until: "EmbTune") -> Doc:
-    """Run what stands before this component on a Doc that nothing has annotated yet: an encoder
-    that pools `doc.tensor` needs it to be initialized. Frozen components, switched off meanwhile,
-    are run as well."""
-    doc = doc.copy()
-    for _, component in nlp.components if nlp is not None else []:
-        if component is until:
-            break
-        doc = component(doc)
-    return doc
+    def _embed_partners(self, examples: Sequence[Example]) -> Partners | None:
+        """RETURNS (Partners | None): The vectors of the texts that the examples are paired with, if
+        they are."""
+        pairs = [
+            (i, text, score)
+            for i, example in enumerate(examples)
+            for text, score in get_partners(example.reference)
+        ]
+        if not pairs:
+            return None
+        texts = list(dict.fromkeys(text for _, text, _ in pairs))
+        position = {text: row for row, text in enumerate(texts)}
+        prediction = self.predict(cast(Any, texts))
+        rows = [position[text] for _, text, _ in pairs]
+        return Partners(
+            documents=[i for i, _, _ in pairs],
+            scores=numpy.asarray([score for _, _, score in pairs]),
+            base=prediction.base[rows],
+            tuned=None if prediction.tuned is None else prediction.tuned[rows],
+        )

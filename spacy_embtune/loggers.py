@@ -13,8 +13,12 @@ LogStep = Callable[[dict[str, Any] | None], None]
 _TITLES = {
     "_base_p1": "base p@1",
     "_base_map_r": "base MAP@R",
+    "_base_spearman": "base Spearman",
+    "_base_pearson": "base Pearson",
     "_p1": "p@1",
     "_map_r": "MAP@R",
+    "_spearman": "Spearman",
+    "_pearson": "Pearson",
 }
 
 

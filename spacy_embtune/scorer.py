@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
@@ -10,9 +10,24 @@ from spacy.scorer import Scorer
 from spacy.training import Example
 
 from .extensions import get_vector
-from .metrics import retrieval_scores
+from .metrics import correlation_scores, retrieval_scores
 from .targets import make_targets
 from .types import Targets
+
+
+class Partners(NamedTuple):
+    """The vectors of p texts that documents are paired with.
+
+    documents (list[int]): The example that each is paired with.
+    scores (ndarray): The similarity that the two are to have, 0..1, shape (p,).
+    base (ndarray): Base vectors, float32, shape (p, d).
+    tuned (ndarray | None): Tuned vectors, float32, shape (p, k); None before training.
+    """
+
+    documents: list[int]
+    scores: NDArray[Any]
+    base: NDArray[Any]
+    tuned: NDArray[Any] | None
 
 
 def make_embtune_scorer() -> "EmbTuneScorer":
@@ -40,6 +55,7 @@ class EmbTuneScorer:
         extension: str = "embtune",
         base_extension: str = "embedding",
         set_cats: bool = False,
+        partners: Partners | None = None,
         **cfg: Any,
     ) -> dict[str, Any]:
         """Score documents that went through the component.
@@ -49,10 +65,12 @@ class EmbTuneScorer:
         exclusive_classes (bool | None): Whether a document carries exactly one of them.
         extension, base_extension (str): Where the vectors are.
         set_cats (bool): Whether the component writes `doc.cats`; they are then scored as textcat's.
+        partners (Partners | None): What the documents are paired with, if they are.
         RETURNS (dict[str, Any]): p@1 and MAP@R (see `metrics.retrieval_scores`) under
             "<extension>_p1" and "<extension>_map_r", those of the base vectors under
-            "<extension>_base_p1" and "<extension>_base_map_r"; with set_cats also what
-            `Scorer.score_cats` gives. None where nothing can be scored.
+            "<extension>_base_p1" and "<extension>_base_map_r". With partners also "_spearman" and
+            "_pearson" of each: the correlation of the pairs' cosines with their scores. With
+            set_cats also what `Scorer.score_cats` gives. None where nothing can be scored.
         """
         examples = list(examples)
         scores: dict[str, Any] = {}
@@ -61,12 +79,16 @@ class EmbTuneScorer:
             labels,
             exclusive=bool(exclusive_classes),
         )
-        base = _vectors(examples, base_extension)
-        scores.update(_score(_vectors(examples, extension), targets, f"{extension}_"))
+        base, tuned = _vectors(examples, base_extension), _vectors(examples, extension)
+        scores.update(_score(tuned, targets, f"{extension}_"))
         key = _digest(extension, base, targets)
         if self._last is None or self._last[0] != key:
             self._last = (key, _score(base, targets, f"{extension}_base_"))
         scores.update(self._last[1])
+        if partners is not None:
+            at, gold = partners.documents, partners.scores
+            scores.update(_correlate(tuned, partners.tuned, at, gold, f"{extension}_"))
+            scores.update(_correlate(base, partners.base, at, gold, f"{extension}_base_"))
         if set_cats:
             cats_scores = Scorer.score_cats(
                 examples, "cats", labels=labels, multi_label=not exclusive_classes, **cfg
@@ -91,6 +113,24 @@ def _score(vectors: NDArray[Any] | None, targets: Targets, prefix: str) -> dict[
         return {f"{prefix}p1": None, f"{prefix}map_r": None}
     scores = retrieval_scores(vectors, targets.values, targets.known)
     return {f"{prefix}p1": scores.p_at_1, f"{prefix}map_r": scores.map_at_r}
+
+
+def _correlate(
+    vectors: NDArray[Any] | None,
+    of_partners: NDArray[Any] | None,
+    documents: list[int],
+    gold: NDArray[Any],
+    prefix: str,
+) -> dict[str, float | None]:
+    spearman, pearson = None, None
+    if vectors is not None and of_partners is not None:
+        a, b = vectors[documents], of_partners
+        lengths = numpy.linalg.norm(a, axis=1) * numpy.linalg.norm(b, axis=1)
+        # A text without a vector has no cosine.
+        has_both = lengths > 0
+        cosines = (a * b).sum(axis=1)[has_both] / lengths[has_both]
+        spearman, pearson, _ = correlation_scores(cosines, gold[has_both])
+    return {f"{prefix}spearman": spearman, f"{prefix}pearson": pearson}
 
 
 def _digest(name: str, base: NDArray[Any] | None, targets: Targets) -> bytes:

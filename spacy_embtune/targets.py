@@ -201,6 +201,74 @@ def pair_similarity(
     return xp.clip(similarity, 0.0, 1.0).astype("float32"), weight.astype("float32")
 
 
+def pairs_of(
+    targets: Targets, *, negatives: Literal["ignore", "class"] = "ignore"
+) -> tuple[Floats2d, Floats2d]:
+    """Say what is known of the pairs among documents, from wherever it is known: `targets.pairs`
+    if they are given, and otherwise the labels, by `pair_similarity`.
+
+    targets (Targets): n documents, shape (n, L).
+    negatives (str): "ignore" or "class", as in `pair_similarity`; for labels only.
+    RETURNS (tuple[Floats2d, Floats2d]): Similarities in 0..1 and weights >= 0, float32 arrays of
+        shape (n, n). The similarity is 0 where the weight is, and the weight is 0 on the diagonal:
+        a document is never compared with itself.
+    RAISES (ValueError): If pairs are given whose shape is not that, whose similarity is outside
+        0..1, or whose weight is negative or not finite.
+    """
+    n = targets.values.shape[0]
+    xp = array_module(targets.values)
+    itself = xp.eye(n, dtype=bool)
+    if targets.pairs is None:
+        of_labels, of_known = pair_similarity(targets, targets, negatives=negatives)
+        weight = xp.where(itself, 0.0, of_known)
+        return xp.where(weight > 0, of_labels, 0.0), weight
+    similarity, weight = (xp.asarray(array, dtype="float32") for array in targets.pairs)
+    if similarity.shape != (n, n) or weight.shape != (n, n):
+        raise ValueError(
+            f"The pairs have similarities of shape {similarity.shape} and weights of shape "
+            f"{weight.shape}, but there are {n} documents: give one of each for every pair, shape "
+            f"{(n, n)}."
+        )
+    weight = xp.where(itself, 0.0, weight)
+    # Written so that NaN, for which every comparison is false, is found.
+    if not ((weight >= 0) & (weight < xp.inf)).all():
+        raise ValueError(
+            "The weight of a pair is negative or not finite. Give 0 where nothing is known."
+        )
+    similarity = xp.where(weight > 0, similarity, 0.0)
+    if not ((similarity >= 0) & (similarity <= 1)).all():
+        raise ValueError(
+            "The similarity of a pair is outside 0..1. Rescale the scores, and give a weight of 0 "
+            "where nothing is known."
+        )
+    return similarity, weight
+
+
+def balance_documents(
+    targets: Targets, among: Any, *, negatives: Literal["ignore", "class"] = "ignore"
+) -> Any:
+    """Weigh documents so that each class has the same say in total, whether it is common or rare.
+
+    A document's weight is the mean, over the labels it carries, of 1 / how many documents carry
+    the label. With exclusive classes, those of each class sum to 1.
+
+    targets (Targets): n documents, shape (n, L).
+    among (array of bool): The documents to weigh, shape (n,); the others get 0.
+    negatives (str): "ignore" or "class", as in `pair_similarity`: whether an absent label is a
+        class as well.
+    RETURNS (array): The weights, float32 of shape (n,); 0 for a document that carries no label.
+    """
+    carried, known = _clean(targets)
+    xp = array_module(carried)
+    if negatives == "class":
+        carried = xp.concatenate([carried, known - carried], axis=1)
+    carried = carried * among[:, None]
+    counts = carried.sum(axis=0)
+    shares = (carried / xp.where(counts > 0, counts, 1.0)).sum(axis=1)
+    total = carried.sum(axis=1)
+    return shares / xp.where(total > 0, total, 1.0)
+
+
 def _sum_of_minima(a: Any, b: Any) -> Any:
     """Sum min(a[i, l], b[j, l]) over l: arrays (n, L) and (m, L) in 0..1 to one of (n, m)."""
     xp = array_module(a)

@@ -1,6 +1,7 @@
 """What passes between the rooms of the package: arrays with names, no behaviour."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 from thinc.types import Floats2d
 
@@ -31,6 +32,19 @@ class Output(NamedTuple):
     scores: Floats2d
 
 
+class PairTargets(NamedTuple):
+    """What is known of the pairs among n documents. Both arrays are symmetric; what stands on the
+    diagonal does not matter, as nobody compares a document with itself.
+
+    similarity (Floats2d): How alike the documents of each pair are to become, 0..1, shape (n, n).
+        What stands where the weight is 0 must not matter to anybody.
+    weight (Floats2d): How much each pair counts, 0 where nothing is known of it, shape (n, n).
+    """
+
+    similarity: Floats2d
+    weight: Floats2d
+
+
 class Targets(NamedTuple):
     """What is known of the labels of n documents.
 
@@ -41,9 +55,17 @@ class Targets(NamedTuple):
         that the others are 0, also where they are missing.
     counts (Floats2d | None): How often each label was known to be present and known to be absent
         in the training corpus, shape (2, L): what class weights are made of.
+    pairs (PairTargets | None): What is known of the pairs among these documents from elsewhere
+        than their labels: from pairs with a score, say, or from groups. None: the labels tell.
     """
 
     values: Floats2d
     known: Floats2d
     exclusive: bool
     counts: Floats2d | None = None
+    pairs: PairTargets | None = None
+
+
+# Compares what the model makes of n documents with what is known of them: returns a number, and its
+# gradient with respect to tuned vectors and scores.
+Loss: TypeAlias = Callable[[Output, Targets], tuple[float, HeadOutput]]

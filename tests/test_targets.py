@@ -8,14 +8,16 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
 from spacy_embtune.targets import (
+    balance_documents,
     count_labels,
     is_exclusive,
     labels_in,
     make_targets,
     pair_similarity,
+    pairs_of,
     validate_cats,
 )
-from spacy_embtune.types import Targets
+from spacy_embtune.types import PairTargets, Targets
 
 
 def targets(values, known=None, exclusive=False):
@@ -264,3 +266,81 @@ def test_similarity_is_symmetric_within_0_to_1_and_1_with_itself_where_it_counts
     assert_array_equal(weight, weight.T)
     assert ((similarity >= 0) & (similarity <= 1)).all()
     assert_allclose(numpy.diag(similarity)[numpy.diag(weight) > 0], 1.0, atol=1e-6)
+
+
+# Pairs of documents
+
+
+def test_pairs_come_from_the_labels_unless_they_are_given():
+    documents = make_targets([{"A": 1.0}, {"A": 1.0}, {"B": 1.0}, {}], ["A", "B"], exclusive=True)
+    similarity, weight = pairs_of(documents)
+    assert_array_equal(similarity, numpy.array([[0, 1, 0, 0], [1, 0, 0, 0]] + [[0] * 4] * 2))
+    assert_array_equal(weight, numpy.array([[0, 1, 1, 0], [1, 0, 1, 0], [1, 1, 0, 0], [0] * 4]))
+    pairs = PairTargets(numpy.full((4, 4), 0.5), numpy.full((4, 4), 2.0))
+    similarity, weight = pairs_of(documents._replace(pairs=pairs))
+    assert_array_equal(similarity, 0.5 * (1 - numpy.eye(4)))
+    assert_array_equal(weight, 2.0 * (1 - numpy.eye(4)))
+    assert similarity.dtype == weight.dtype == numpy.float32
+
+
+def test_absent_labels_make_pairs_if_asked():
+    documents = make_targets([{"A": 0.0}, {"A": 0.0}], ["A"], exclusive=False)
+    assert not pairs_of(documents)[1].any()
+    assert_array_equal(pairs_of(documents, negatives="class")[0], [[0, 1], [1, 0]])
+
+
+def test_what_stands_beside_known_pairs_does_not_matter():
+    nan, inf = numpy.nan, numpy.inf
+    pairs = PairTargets(
+        numpy.array([[nan, 1, nan], [1, -9, 0.5], [inf, 0.5, 7]]), numpy.eye(3) * nan
+    )
+    pairs.weight[:] = [[nan, 1, 0], [1, -1, 2], [0, 2, inf]]
+    documents = make_targets([{}] * 3, ["A"], exclusive=False)._replace(pairs=pairs)
+    similarity, weight = pairs_of(documents)
+    assert_array_equal(similarity, [[0, 1, 0], [1, 0, 0.5], [0, 0.5, 0]])
+    assert_array_equal(weight, [[0, 1, 0], [1, 0, 2], [0, 2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("similarity", "weight", "match"),
+    [
+        (0.5, -1.0, "weight.*negative"),
+        (0.5, numpy.nan, "weight.*not finite"),
+        (0.5, numpy.inf, "weight.*not finite"),
+        (1.5, 1.0, "outside 0..1.*Rescale"),
+        (-0.1, 1.0, "outside 0..1"),
+        (numpy.nan, 1.0, "outside 0..1"),
+    ],
+)
+def test_pairs_out_of_range_are_an_error(similarity, weight, match):
+    pairs = PairTargets(numpy.full((2, 2), similarity), numpy.full((2, 2), weight))
+    documents = make_targets([{}] * 2, ["A"], exclusive=False)._replace(pairs=pairs)
+    with pytest.raises(ValueError, match=match):
+        pairs_of(documents)
+
+
+@pytest.mark.parametrize("shapes", [((2, 2), (3, 3)), ((3, 3), (2, 2)), ((3, 2), (3, 2))])
+def test_pairs_of_other_documents_are_an_error(shapes):
+    pairs = PairTargets(*(numpy.zeros(shape, "float32") for shape in shapes))
+    documents = make_targets([{}] * 3, ["A"], exclusive=False)._replace(pairs=pairs)
+    with pytest.raises(ValueError, match=r"3 documents.*\(3, 3\)"):
+        pairs_of(documents)
+
+
+def test_balanced_documents_give_each_class_the_same_weight_in_total():
+    cats = [{"A": 1.0}] * 4 + [{"B": 1.0}] * 2 + [{}]
+    documents = make_targets(cats, ["A", "B", "C"], exclusive=True)
+    among = numpy.array([True, True, True, False, True, True, True])
+    third = 1 / 3
+    assert_allclose(balance_documents(documents, among), [third] * 3 + [0, 0.5, 0.5, 0], rtol=1e-6)
+
+
+def test_a_document_of_several_labels_weighs_the_mean_of_theirs():
+    cats = [{"A": 1.0, "B": 1.0}, {"A": 1.0, "B": 0.0}, {"A": 0.5}, {"B": 0.0}]
+    documents = make_targets(cats, ["A", "B"], exclusive=False)
+    among = numpy.ones(4, dtype=bool)
+    assert_allclose(balance_documents(documents, among), [(0.4 + 1) / 2, 0.4, 0.4, 0], rtol=1e-6)
+    # A: 2.5 present, 0.5 absent; B: 1 present, 2 absent.
+    balanced = balance_documents(documents, among, negatives="class")
+    expected = [(0.4 + 1) / 2, (0.4 + 0.5) / 2, 0.5 * 0.4 + 0.5 * 2, 0.5]
+    assert_allclose(balanced, expected, rtol=1e-6)

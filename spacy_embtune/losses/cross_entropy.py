@@ -1,26 +1,16 @@
-"""What a head is taught by: arrays in, a number and the gradient out.
-
-A loss is a callable `(output: Output, targets: Targets) -> (float, HeadOutput)`. The HeadOutput is
-the gradient of the number with respect to `output.tuned` and `output.scores`, in their shapes, with
-zeros where the loss does not look. What is not known (`targets.known` of 0) has no influence,
-whatever stands in its place. If nothing at all is known, the number and the gradient are 0.
-"""
+"""Labels: the output layer's scores against what is known of each document's labels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, cast
 
 from thinc.types import Floats2d
 from thinc.util import get_array_module
 
-from .types import HeadOutput, Output, Targets
-
-Loss: TypeAlias = Callable[[Output, Targets], tuple[float, HeadOutput]]
+from ..targets import TOLERANCE
+from ..types import HeadOutput, Loss, Output, Targets
 
 array_module: Callable[[Any], Any] = get_array_module
-
-# How far the values of an exclusive document may be from summing to 1, as in `targets`.
-_TOLERANCE = 1e-3
 
 
 def make_cross_entropy(
@@ -114,7 +104,7 @@ def _softmax(
 ) -> tuple[float, Any]:
     """Cross-entropy of exclusive classes; all arrays (n, L), values 0 where not known."""
     explained = values.sum(axis=1, keepdims=True)
-    candidates = ~known & (explained < 1.0 - _TOLERANCE)
+    candidates = ~known & (explained < 1.0 - TOLERANCE)
     undecided = candidates.any(axis=1, keepdims=True)
     rest = xp.where(undecided, xp.clip(1.0 - explained, 0.0, 1.0), 0.0)
     # Neither a document of which nothing is known nor one that has no label left teaches anything.

@@ -1,0 +1,112 @@
+"""From Examples to what the model and the loss take: documents to encode, and their targets."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from .bank import Entries, VectorBank
+from .pairs import combine_pairs, get_group, get_partners
+from .targets import make_targets, pair_similarity, validate_cats
+from .types import PairTargets, Targets
+
+
+class Batch(NamedTuple):
+    """n documents: those of the examples, then the texts that they are paired with, once each.
+
+    docs (list[Doc | str]): What to encode.
+    keys (list[str]): The texts, which tell documents apart.
+    targets (Targets): What is known of their labels, as numpy arrays; nothing of paired texts.
+    explicit (list[tuple[int, int, float]]): Pairs with a score, by position.
+    groups (list[str | None]): The group of each document, if it has one.
+    """
+
+    docs: list[Doc | str]
+    keys: list[str]
+    targets: Targets
+    explicit: list[tuple[int, int, float]]
+    groups: list[str | None]
+
+
+def make_batch(
+    examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool, counts: Any
+) -> Batch:
+    """Arrange examples for an update.
+
+    examples (Sequence[Example]): Documents are `predicted`, what is known of them `reference`.
+    labels (Sequence[str]): The labels.
+    exclusive (bool): Whether a document carries exactly one.
+    counts (ndarray | None): See `Targets`.
+    RETURNS (Batch): The batch.
+    RAISES (ValueError): If cats or pairs are invalid; it names the document.
+    """
+    docs: list[Doc | str] = [example.predicted for example in examples]
+    keys = [example.reference.text for example in examples]
+    groups = [get_group(example.reference) for example in examples]
+    explicit: list[tuple[int, int, float]] = []
+    position: dict[str, int] = {}
+    for i, example in enumerate(examples):
+        validate_cats(example.reference.cats, where=describe(i, example))
+        for text, score in get_partners(example.reference):
+            if text not in position:
+                position[text] = len(docs)
+                docs.append(text)
+                keys.append(text)
+                groups.append(groups[i])
+            explicit.append((i, position[text], score))
+    cats: list[dict[str, float]] = [example.reference.cats for example in examples]
+    cats += [{}] * (len(docs) - len(cats))
+    targets = make_targets(
+        cats,
+        labels,
+        exclusive=exclusive,
+        counts=counts,
+        where=lambda i: describe(i, examples[i]),
+    )
+    return Batch(docs, keys, targets, explicit, groups)
+
+
+def add_bank(batch: Batch, base: Any, bank: VectorBank, ops: Any) -> tuple[Any, Targets]:
+    """Put the documents of the bank behind those of the batch.
+
+    base (Floats2d): The base vectors of the batch, shape (n, d).
+    bank (VectorBank): Earlier documents; those of the batch are added for the next time.
+    ops (Ops): Where the arrays are to be.
+    RETURNS (tuple[Floats2d, Targets]): Base vectors, shape (n + m, d), and all that is known of
+        these documents and their pairs. Documents without a vector are unknown.
+    """
+    rows = ops.to_numpy(base)
+    values, known = cast(Any, batch.targets.values), cast(Any, batch.targets.known)
+    known = known * rows.any(axis=1, keepdims=True)
+    own = Entries(rows, values, known, batch.groups)
+    recalled = bank.recall(without=batch.keys)
+    bank.remember(batch.keys, own)
+    groups = batch.groups
+    if recalled is not None:
+        base = ops.xp.concatenate([base, ops.asarray2f(recalled.base)])
+        values = numpy.concatenate([values, recalled.values])
+        known = numpy.concatenate([known, recalled.known])
+        groups = groups + recalled.groups
+    targets = batch.targets._replace(values=values, known=known)
+    pairs = None
+    if batch.explicit or any(group is not None for group in groups):
+        of_labels = pair_similarity(targets, targets)
+        pairs = combine_pairs(len(groups), batch.explicit, groups, of_labels)
+        pairs = PairTargets(*(ops.asarray2f(array) for array in pairs))
+    counts = batch.targets.counts
+    targets = targets._replace(
+        values=ops.asarray2f(values),
+        known=ops.asarray2f(known),
+        counts=None if counts is None else ops.asarray2f(counts),
+        pairs=pairs,
+    )
+    return base, targets
+
+
+def describe(i: int, example: Example) -> str:
+    """RETURNS (str): Which document it is, for an error."""
+    text = example.reference.text
+    start = text[:40].replace("\n", " ")
+    return f"document {i} ({start!r}{'...' if len(text) > 40 else ''})"

@@ -1,0 +1,76 @@
+"""Several losses at once."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ..types import HeadOutput, Loss, Output, Targets
+from .pairs import nothing
+
+
+def make_sum(losses: dict[str, Any], weights: dict[str, float] | None = None) -> Loss:
+    """Create the weighted sum of several losses. In a config each has a section of its own, and a
+    name, by which it is weighted:
+
+        [components.embtune.loss]
+        @losses = "spacy-embtune.sum.v1"
+        weights = {"labels": 0.5}
+
+        [components.embtune.loss.losses]
+
+        [components.embtune.loss.losses.labels]
+        @losses = "spacy-embtune.cross_entropy.v1"
+
+        [components.embtune.loss.losses.pairs]
+        @losses = "spacy-embtune.supervised_contrastive.v1"
+
+    losses (dict[str, Loss]): The losses by name.
+    weights (dict[str, float] | None): What to multiply them by, 0 or more; 1 for those not named.
+        A loss of weight 0 is left out.
+    RETURNS (Callable[[Output, Targets], tuple[float, HeadOutput]]): The loss.
+    RAISES (ValueError): If there are no losses, one of them cannot be called, or a weight has no
+        loss or is out of range.
+    """
+    # The losses are Any in the signature, as the config system checks types before it makes losses
+    # of the sections inside a dict.
+    if not isinstance(losses, Mapping) or not losses:
+        raise ValueError(
+            f"losses is {losses!r}: give at least one loss by name, in a config as "
+            "[components.embtune.loss.losses.NAME] with @losses."
+        )
+    for name, loss in losses.items():
+        if not callable(loss):
+            raise ValueError(f"losses: {name!r} is {loss!r}, not a loss. Give it an @losses.")
+    weights = {} if weights is None else weights
+    for name, weight in weights.items():
+        if name not in losses:
+            raise ValueError(f"weights: there is no loss {name!r}, only {', '.join(losses)}.")
+        if not 0.0 <= weight < math.inf:
+            raise ValueError(f"weights: {name!r} is {weight!r}: give a number of 0 or more.")
+    return Sum(tuple((weights.get(name, 1.0), loss) for name, loss in losses.items()))
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The loss that `make_sum` creates and describes."""
+
+    terms: tuple[tuple[float, Loss], ...]
+
+    def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:
+        """Add up the losses.
+
+        output (Output): What the model makes of n documents.
+        targets (Targets): What is known of them.
+        RETURNS (tuple[float, HeadOutput]): The loss and its gradient.
+        """
+        total, gradient = nothing(output)
+        tuned, scores = cast(Any, gradient.tuned), cast(Any, gradient.scores)
+        for weight, loss in self.terms:
+            if weight == 0:
+                continue
+            value, (d_tuned, d_scores) = loss(output, targets)
+            total += weight * value
+            tuned = tuned + weight * d_tuned
+            scores = scores + weight * d_scores
+        return total, HeadOutput(tuned, scores)
