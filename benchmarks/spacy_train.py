@@ -10,7 +10,6 @@ a process of its own, from the start of Python.
 import json
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,13 +21,13 @@ from typing import Annotated, Any
 import numpy as np
 import spacy
 import typer
+from common import ROOT, read_rows, spread
 from spacy.tokens import Doc, DocBin
 from wasabi import msg
 
 from spacy_embtune.metrics import knn_scores, probe_scores, retrieval_scores
 from spacy_embtune.targets import make_targets
 
-ROOT = Path(__file__).parent.parent
 METRICS = ("p@1", "MAP@R", "knn", "probe")
 
 
@@ -53,10 +52,10 @@ def run(
     data: Path, n_train: int, n_dev: int, n_test: int, draw: int, config: Path
 ) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): Figures of one training on one draw."""
-    rows = read(data / "train.jsonl")
+    rows = read_rows(data / "train.jsonl")
     random.Random(draw).shuffle(rows)
     train, dev = rows[:n_train], rows[n_train : n_train + n_dev]
-    test = read(data / "test.jsonl")[:n_test]
+    test = read_rows(data / "test.jsonl")[:n_test]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         write(train, path / "train.spacy")
@@ -67,11 +66,6 @@ def run(
         figures.update(quality)
         figures["disk"] = weigh(nlp, path)
     return figures
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """RETURNS (list[dict[str, Any]]): The lines of a JSONL file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf8").splitlines()]
 
 
 def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -212,12 +206,6 @@ def show(title: str, runs: list[dict[str, Any]]) -> None:
     print(f"encodings of each distinct text: {spread(costs['per_text'])}")
     for key in runs[0]["disk"]:
         print(f"{key}: {spread([run['disk'][key] for run in runs], '.2f')} MB")
-
-
-def spread(values: Sequence[float], form: str = ".3f") -> str:
-    """RETURNS (str): Mean, and lowest to highest."""
-    low, high = format(min(values), form), format(max(values), form)
-    return f"{format(statistics.mean(values), form)} ({low} to {high})"
 
 
 if __name__ == "__main__":
