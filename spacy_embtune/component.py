@@ -17,7 +17,8 @@ from thinc.util import to_numpy as _to_numpy
 from . import extensions
 from .bank import VectorBank
 from .batches import Batch, add_bank, make_batch
-from .corpus import TrainingCorpus, read_corpus, report, report_cache
+from .checks import check_pipeline, report, report_cache
+from .corpus import TrainingCorpus, read_corpus
 from .encoder_pipe import EncoderPipe
 from .pairs import get_partners
 from .scorer import Partners
@@ -157,6 +158,7 @@ class EmbTune(EncoderPipe):
         self.base_extension = base_extension
         self.set_cats = set_cats
         self.vector_hooks = vector_hooks
+        self.exclusive_classes = exclusive_classes
         self.scorer = scorer
         # What is learned besides weights; written as JSON.
         self.cfg: dict[str, Any] = {
@@ -200,8 +202,9 @@ class EmbTune(EncoderPipe):
         nlp: Language | None = None,
         labels: list[str] | None = None,
     ) -> None:
-        """Learn the labels, whether they are exclusive, and the mean of the base vectors. All texts
-        of the corpus are encoded here, as far as the encoder's cache can keep them.
+        """Learn the labels, whether they are exclusive, and the mean of the base vectors, and draw
+        new weights. All texts of the corpus are encoded here, as far as the encoder's cache can
+        keep them. Labels that are there already stay, as in spaCy's text classifiers.
 
         get_examples (Callable): Gives the training examples.
         nlp (Language | None): The pipeline.
@@ -209,23 +212,32 @@ class EmbTune(EncoderPipe):
         RAISES (ValueError): If there are no examples or no labels, or cats are invalid.
         """
         validate_get_examples(get_examples, "EmbTune.initialize")
+        if nlp is not None:
+            check_pipeline(self, nlp)
         corpus = read_corpus(get_examples(), self.model, nlp, self)
         assert corpus.sample, Errors.E923.format(name=self.name)
         for label in labels_in(corpus.cats) if labels is None else labels:
             self.add_label(label)
         self._require_something_to_learn(corpus)
-        if self.cfg["exclusive_classes"] is None:
-            self.cfg["exclusive_classes"] = is_exclusive(corpus.cats)
-        if self.cfg["exclusive_classes"] and len(self.labels) < 2:
+        exclusive = self.exclusive_classes
+        if exclusive is None:
+            known = set(self.labels)
+            exclusive = is_exclusive(
+                {label: value for label, value in cats.items() if label in known}
+                for cats in corpus.cats
+            )
+        if exclusive and len(self.labels) < 2:
             raise ValueError(
                 f"[{self.name}] exclusive_classes = true needs at least two labels, found "
                 f"{list(self.labels)}. Leave it null, or false: one label is then learned against "
                 f"its absence."
             )
-        targets = make_targets(corpus.cats, self.labels, exclusive=self.cfg["exclusive_classes"])
+        targets = make_targets(corpus.cats, self.labels, exclusive=exclusive)
         counts = count_labels(targets)
-        self.cfg["label_counts"] = counts.tolist()
-        report(corpus, self.name, self.labels, counts)
+        # New weights are drawn below: what was trained before is gone.
+        self.cfg.update(exclusive_classes=exclusive, label_counts=counts.tolist(), is_trained=False)
+        self._has_gradient = False
+        report(corpus, self.name, self.labels, counts, exclusive=exclusive)
         report_cache(corpus, self.name, self.model)
         self.bank.clear()
         self.model.initialize(X=corpus.sample, Y=cast(Any, targets.values[:10]))
@@ -377,7 +389,14 @@ class EmbTune(EncoderPipe):
             raise ValueError(Errors.E187)
         if label in self.labels:
             return 0
-        self._allow_extra_label()
+        try:
+            self._allow_extra_label()
+        except ValueError as error:
+            raise ValueError(
+                f"[{self.name}] cannot take the label {label!r} any more: its head has a fixed "
+                f"number of labels. Name all labels at initialize, or, for a head of PyTorchHead, "
+                f"give its module a method resize_output(n_out). {error}"
+            ) from error
         if self.is_resizable and self.model.has_dim("nO"):
             self.model.attrs["resize_output"](self.model, len(self.labels) + 1)
         self.cfg["labels"].append(label)

@@ -99,10 +99,17 @@ class EncoderPipe(TrainablePipe):
 
         exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder".
         RETURNS (Self): The component.
+        RAISES (ValueError): As `from_disk`.
         """
         self._validate_serialization_attrs()
         exclude = set(exclude)
-        files = srsly.msgpack_loads(bytes_data)
+        try:
+            files = srsly.msgpack_loads(bytes_data)
+        except ValueError as error:
+            raise storage.StorageError(
+                f"[{self.name}] these bytes are damaged or were not made by to_bytes ({error}). "
+                f"Make them again."
+            ) from error
         self._load(files, exclude, where="these bytes")
         shim = self.encoder
         if shim is not None and "encoder" not in exclude and "model" not in exclude:

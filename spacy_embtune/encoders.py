@@ -1,7 +1,6 @@
 """Texts in, float32 rows out: finding, loading, running and recognising sentence encoders."""
 
 import contextlib
-import hashlib
 import importlib.util
 import logging
 import multiprocessing
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy
 from numpy.typing import NDArray
+
+from .fingerprints import fingerprint_of, sha256_of_file, window_of
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +98,7 @@ class SentenceEncoder:
         self.model = model.eval().requires_grad_(False)
         self.settings = settings
         self.width = _width(model)
-        self.window = _window(model)
+        self.window = window_of(model)
         self.n_encoded = 0
         self.n_truncated = 0
         self._fingerprint: str | None = None
@@ -153,11 +154,12 @@ class SentenceEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """RETURNS (str): SHA-256 over everything that makes the vectors: weights, vocabulary,
-        modules with their settings, window. Equal for the same model loaded from elsewhere.
+        """RETURNS (str): SHA-256 over what makes the vectors: weights, how texts become tokens,
+        modules, pooling, activations, window and prompt. Equal for the same model loaded from
+        elsewhere, also by other versions of the libraries.
         """
         if self._fingerprint is None:
-            self._fingerprint = _fingerprint(self.model)
+            self._fingerprint = fingerprint_of(self.model)
         return self._fingerprint
 
     def encode(self, texts: Sequence[str], *, progress: str | None = None) -> NDArray[Any]:
@@ -391,43 +393,7 @@ def _width(model: "SentenceTransformer") -> int:
     return int(width)
 
 
-def _window(model: "SentenceTransformer") -> int | None:
-    window = model.max_seq_length
-    # Static models read all of a text and say inf.
-    return int(window) if window and window != float("inf") else None
-
-
 def _progress_interval() -> float:
     """RETURNS (float): Seconds between two updates of a progress bar: in a log each is a line."""
     is_watched = sys.stderr.isatty() or "ipykernel" in sys.modules
     return 0.1 if is_watched else 10.0
-
-
-def _fingerprint(model: "SentenceTransformer") -> str:
-    # Weights are taken without their names, which differ between versions of transformers.
-    weights = sorted(
-        hashlib.sha256(
-            str(tuple(p.shape)).encode() + p.detach().cpu().contiguous().float().numpy().tobytes()
-        ).hexdigest()
-        for p in model.parameters()
-    )
-    tokenizer = model.tokenizer
-    vocabulary = tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}
-    modules = [(type(module).__name__, _pooling_mode(module)) for module in model]
-    prompt = model.prompts.get(model.default_prompt_name or "", "")
-    digest = hashlib.sha256()
-    for part in (weights, sorted(vocabulary.items()), modules, _window(model), prompt):
-        digest.update(repr(part).encode("utf8"))
-    return digest.hexdigest()
-
-
-def _pooling_mode(module: Any) -> str | None:
-    # A method before sentence-transformers 5.4, an attribute since.
-    getter = getattr(module, "get_pooling_mode_str", None)
-    return str(getter()) if getter else getattr(module, "pooling_mode", None)
-
-
-def sha256_of_file(path: Path) -> str:
-    """RETURNS (str): SHA-256 of a file's contents, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -26,6 +26,11 @@ def register(name: str, role: Role) -> None:
     role (str): "base" or "tuned": what its error says when it is read too early.
     RAISES (ValueError): If the name belongs to an attribute that cannot be written, or is computed.
     """
+    if not name.isidentifier():
+        raise ValueError(
+            f"{name!r} cannot be the name of the {role} vectors, doc._.NAME: give a Python name, "
+            f"of letters, digits and underscores."
+        )
     if Doc.has_extension(name):
         _default, method, getter, _setter = Doc.get_extension(name)
         is_ours = isinstance(getter, partial) and getter.func is _get

@@ -31,7 +31,8 @@ def console_logger(
     output_file (str | Path | None): Where to save the log as JSONL as well.
     RETURNS (Callable): What `[training.logger]` takes.
     """
-    set_up = console_logger_v3(progress_bar=progress_bar, output_file=output_file)
+    set_up = console_logger_v3(progress_bar=progress_bar)
+    set_up_file = console_logger_v3(console_output=False, output_file=output_file)
 
     def set_up_renamed(
         nlp: Language, stdout: IO[str], stderr: IO[str]
@@ -43,15 +44,22 @@ def console_logger(
             "score_weights": {titles[key]: weight for key, weight in weights.items()},
         }
         renamed: Any = SimpleNamespace(pipeline=nlp.pipeline, config={"training": training})
+        # The file keeps the names of the scores. It comes first: it prints its path.
+        log_to_file, finalize_file = set_up_file(nlp, stdout, stderr)
         log_step, finalize = set_up(renamed, stdout, stderr)
 
         def log_step_renamed(info: dict[str, Any] | None) -> None:
+            log_to_file(info)
             if info is not None:
                 scores = info["other_scores"]
                 info = {**info, "other_scores": {titles.get(k, k): v for k, v in scores.items()}}
             log_step(info)
 
-        return log_step_renamed, finalize
+        def finalize_both() -> None:
+            finalize()
+            finalize_file()
+
+        return log_step_renamed, finalize_both
 
     return set_up_renamed
 

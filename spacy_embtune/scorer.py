@@ -70,7 +70,8 @@ class EmbTuneScorer:
             "<extension>_p1" and "<extension>_map_r", those of the base vectors under
             "<extension>_base_p1" and "<extension>_base_map_r". With partners also "_spearman" and
             "_pearson" of each: the correlation of the pairs' cosines with their scores. With
-            set_cats also what `Scorer.score_cats` gives. None where nothing can be scored.
+            set_cats also what `Scorer.score_cats` gives. None where nothing can be scored; 0.0 for
+            tuned vectors that are not there yet, where the base vectors have a score.
         """
         examples = list(examples)
         scores: dict[str, Any] = {}
@@ -80,20 +81,23 @@ class EmbTuneScorer:
             exclusive=bool(exclusive_classes),
         )
         base, tuned = _vectors(examples, base_extension), _vectors(examples, extension)
-        scores.update(_score(tuned, targets, f"{extension}_"))
         key = _digest(extension, base, targets)
         if self._last is None or self._last[0] != key:
-            self._last = (key, _score(base, targets, f"{extension}_base_"))
-        scores.update(self._last[1])
+            self._last = (key, _score(base, targets))
+        of_base = self._last[1]
+        of_tuned = _score(tuned, targets)
         if partners is not None:
             at, gold = partners.documents, partners.scores
-            scores.update(_correlate(tuned, partners.tuned, at, gold, f"{extension}_"))
-            scores.update(_correlate(base, partners.base, at, gold, f"{extension}_base_"))
+            of_base = {**of_base, **_correlate(base, partners.base, at, gold)}
+            of_tuned = {**of_tuned, **_correlate(tuned, partners.tuned, at, gold)}
+        for name, value in of_base.items():
+            # Not None for a head that is not trained yet: spaCy drops a score that is None once
+            # from the choice of the best model, for the rest of the training.
+            untrained = 0.0 if tuned is None and value is not None else None
+            scores[f"{extension}_{name}"] = untrained if tuned is None else of_tuned[name]
+            scores[f"{extension}_base_{name}"] = value
         if set_cats:
-            cats_scores = Scorer.score_cats(
-                examples, "cats", labels=labels, multi_label=not exclusive_classes, **cfg
-            )
-            scores.update(cats_scores)
+            scores.update(_score_cats(examples, labels, exclusive=bool(exclusive_classes), **cfg))
         return scores
 
 
@@ -108,11 +112,23 @@ def _vectors(examples: Sequence[Example], name: str) -> NDArray[Any] | None:
     return numpy.asarray([nothing if vector is None else vector for vector in vectors])
 
 
-def _score(vectors: NDArray[Any] | None, targets: Targets, prefix: str) -> dict[str, float | None]:
+def _score(vectors: NDArray[Any] | None, targets: Targets) -> dict[str, float | None]:
     if vectors is None:
-        return {f"{prefix}p1": None, f"{prefix}map_r": None}
+        return {"p1": None, "map_r": None}
     scores = retrieval_scores(vectors, targets.values, targets.known)
-    return {f"{prefix}p1": scores.p_at_1, f"{prefix}map_r": scores.map_at_r}
+    return {"p1": scores.p_at_1, "map_r": scores.map_at_r}
+
+
+def _score_cats(
+    examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool, **cfg: Any
+) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): Scores of `doc.cats` over the documents that have predicted ones;
+    0.0 if none has, which is so before training."""
+    predicted = [example for example in examples if example.predicted.cats]
+    if not predicted:
+        names = ("score", "micro_f", "macro_f", "macro_auc")
+        return {f"cats_{name}": 0.0 for name in names} if examples else {}
+    return Scorer.score_cats(predicted, "cats", labels=labels, multi_label=not exclusive, **cfg)
 
 
 def _correlate(
@@ -120,7 +136,6 @@ def _correlate(
     of_partners: NDArray[Any] | None,
     documents: list[int],
     gold: NDArray[Any],
-    prefix: str,
 ) -> dict[str, float | None]:
     spearman, pearson = None, None
     if vectors is not None and of_partners is not None:
@@ -130,7 +145,7 @@ def _correlate(
         has_both = lengths > 0
         cosines = (a * b).sum(axis=1)[has_both] / lengths[has_both]
         spearman, pearson, _ = correlation_scores(cosines, gold[has_both])
-    return {f"{prefix}spearman": spearman, f"{prefix}pearson": pearson}
+    return {"spearman": spearman, "pearson": pearson}
 
 
 def _digest(name: str, base: NDArray[Any] | None, targets: Targets) -> bytes:

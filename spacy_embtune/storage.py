@@ -16,13 +16,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .encoders import sha256_of_file
+from .fingerprints import sha256_of_file
 
 MANIFEST = "manifest.json"
 ENCODER = "encoder"
 FORMAT = 1
 
 Files = Mapping[str, bytes]
+
+_HASHES: dict[tuple[str, int, int], str] = {}
 
 
 class StorageError(ValueError):
@@ -98,16 +100,26 @@ def load(path: Path) -> tuple[dict[str, bytes], Path | None]:
 
 def _stored_encoder(path: Path, fingerprint: str | None) -> dict[str, Any] | None:
     """RETURNS (dict[str, Any] | None): The manifest's entries of the encoder that lies in the
-    directory, if it is the one asked for and its files have the right sizes."""
+    directory, if it is the one asked for and undamaged."""
     manifest = _read_manifest(path)
     if manifest is None or fingerprint is None or manifest["encoder_fingerprint"] != fingerprint:
         return None
     entries = {k: v for k, v in manifest["files"].items() if k.startswith(f"{ENCODER}/")}
     for name, entry in entries.items():
         file = path / name
-        if not file.is_file() or file.stat().st_size != entry["size"]:
+        if not file.is_file() or _hash_once(file) != entry["sha256"]:
             return None
     return entries or None
+
+
+def _hash_once(file: Path) -> str:
+    """RETURNS (str): SHA-256 of a file, computed again only if size or time of change differ: each
+    checkpoint of a training asks for the same ones."""
+    stat = file.stat()
+    key = (str(file.resolve()), stat.st_size, stat.st_mtime_ns)
+    if key not in _HASHES:
+        _HASHES[key] = sha256_of_file(file)
+    return _HASHES[key]
 
 
 def _read_manifest(path: Path) -> dict[str, Any] | None:

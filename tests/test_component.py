@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 import pytest
 import spacy
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
@@ -249,15 +250,45 @@ def test_an_update_of_empty_documents_is_no_update(make_nlp: MakeNlp) -> None:
 
 
 def test_resume_training_continues(train: MakeNlp) -> None:
-    nlp = train(n_steps=5)
+    nlp = train()
     before = nlp("bread")._.embtune
     optimizer = nlp.resume_training()
-    examples = make_examples(nlp)
     losses: dict[str, float] = {}
-    for _ in range(3):
-        nlp.update(examples, sgd=optimizer, losses=losses)
-    assert losses["embtune"] > 0
-    assert numpy.abs(nlp("bread")._.embtune - before).max() > 0
+    nlp.update(make_examples(nlp, 60), sgd=optimizer, losses=losses)
+    # From where it was: new weights would have a loss of about log(3).
+    assert 0 < losses["embtune"] < 0.3
+    assert 0 < numpy.abs(nlp("bread")._.embtune - before).max() < 0.1
+
+
+def test_initializing_again_forgets_what_was_trained(train: MakeNlp) -> None:
+    nlp = train()
+    several = make_examples(nlp, cats=lambda topic: {"FOOD": float(topic == "FOOD"), "MUSIC": 1.0})
+    nlp.initialize(lambda: several)
+    pipe = nlp.get_pipe("embtune")
+    assert not pipe.is_trained
+    assert not hasattr(nlp("bread")._, "embtune")
+    assert pipe.cfg["exclusive_classes"] is False
+
+
+def test_gradients_of_several_updates_add_up(make_nlp: MakeNlp) -> None:
+    nlp = make_nlp()
+    examples = make_examples(nlp)
+    nlp.initialize(lambda: examples)
+    pipe = nlp.get_pipe("embtune")
+    for part in (examples[:15], examples[15:]):
+        nlp.update(part, sgd=False)
+        assert not pipe.is_trained
+    pipe.finish_update(Adam(0.001))
+    assert pipe.is_trained
+
+
+def test_memory_zones_and_tuples_work(train: MakeNlp) -> None:
+    nlp = train()
+    expected = nlp("bread")._.embtune
+    with nlp.memory_zone():
+        ((doc, context),) = nlp.pipe([("bread", 7)], as_tuples=True)
+        assert context == 7
+        assert_array_equal(doc._.embtune, expected)
 
 
 def test_averages_of_the_weights_are_used(make_nlp: MakeNlp) -> None:
@@ -356,6 +387,47 @@ def test_add_label_after_training_keeps_what_was_learned(train: MakeNlp, tmp_pat
     assert spacy.load(tmp_path / "pipeline")("new old good").cats["NEWS"] > 0.5
 
 
+def test_a_subset_of_the_labels_is_not_taken_for_exclusive(make_nlp: MakeNlp) -> None:
+    for labels in (["FOOD"], ["FOOD", "MUSIC"]):
+        nlp = make_nlp()
+        pipe = nlp.get_pipe("embtune")
+        pipe.initialize(lambda nlp=nlp: make_examples(nlp), nlp=nlp, labels=labels)
+        assert pipe.cfg["exclusive_classes"] is False
+
+
+def test_two_components_need_attributes_of_their_own(
+    make_nlp: MakeNlp, tiny_encoder: Any, other_encoder: Any
+) -> None:
+    def config(encoder: Any, **settings: Any) -> dict[str, Any]:
+        return {"model": {"encoder": {"name": str(encoder)}}, **settings}
+
+    nlp = make_nlp()
+    nlp.add_pipe("embtune", name="second", config=config(tiny_encoder))
+    with pytest.raises(ValueError, match=r"both write to doc\._\.embtune"):
+        nlp.initialize(lambda: make_examples(nlp))
+    nlp.remove_pipe("second")
+    nlp.add_pipe("embtune", name="second", config=config(other_encoder, extension="topic"))
+    with pytest.raises(ValueError, match=r"both write to doc\._\.embedding"):
+        nlp.initialize(lambda: make_examples(nlp))
+    nlp.remove_pipe("second")
+    nlp.add_pipe("embtune", name="second", config=config(tiny_encoder, extension="topic"))
+    examples = make_examples(nlp, 60)
+    optimizer = nlp.initialize(lambda: examples)
+    for _ in range(5):
+        nlp.update(examples, sgd=optimizer)
+    assert {"embtune_p1", "topic_p1"} <= set(nlp.evaluate(examples))
+
+
+def test_score_weights_that_nobody_gives_are_reported(
+    make_nlp: MakeNlp, caplog: pytest.LogCaptureFixture
+) -> None:
+    nlp = make_nlp(extension="topic")
+    nlp.config["training"]["score_weights"] = {"embtune_p1": 1.0}
+    nlp.initialize(lambda: make_examples(nlp))
+    assert "names embtune_p1, which no component gives" in caplog.text
+    assert "topic_p1" in caplog.text
+
+
 def test_labels_added_before_initialize_are_kept(make_nlp: MakeNlp) -> None:
     nlp = make_nlp()
     nlp.get_pipe("embtune").add_label("ZEBRA")
@@ -427,6 +499,12 @@ def test_a_plain_attribute_of_the_user_is_written_to(train: MakeNlp) -> None:
     assert train()("bread")._.embtune.shape == (200,)
 
 
+@pytest.mark.parametrize("name", ["", "two words", "1st"])
+def test_a_name_that_is_none_is_an_error(make_nlp: MakeNlp, name: str) -> None:
+    with pytest.raises(ValueError, match="Python name"):
+        make_nlp(extension=name)
+
+
 def test_one_name_for_both_vectors_is_an_error(make_nlp: MakeNlp) -> None:
     with pytest.raises(ValueError, match="both"):
         make_nlp(extension="same", base_extension="same")
@@ -451,14 +529,62 @@ def test_a_pickled_pipeline_works(train: MakeNlp) -> None:
     assert_array_equal(copy("bread")._.embtune, nlp("bread")._.embtune)
 
 
-def test_the_default_config_is_what_add_pipe_uses(make_nlp: MakeNlp) -> None:
+def test_the_default_config_is_what_add_pipe_uses() -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("embtune")
+    used = nlp.config["components"]["embtune"]
     defaults = Config().from_str(DEFAULT_CONFIG)["embtune"]
-    config = spacy.blank("en")
-    config.add_pipe("embtune")
-    used = config.config["components"]["embtune"]
-    assert {key: used[key] for key in defaults if not isinstance(defaults[key], dict)} == {
-        key: value for key, value in defaults.items() if not isinstance(value, dict)
+    plain = {key: value for key, value in defaults.items() if not isinstance(value, dict)}
+    assert {key: used[key] for key in plain} == plain
+    assert used["model"]["encoder"]["name"] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert used["model"]["head"]["@architectures"] == "spacy-embtune.FeedForward.v1"
+    assert used["loss"]["@losses"] == "spacy-embtune.cross_entropy.v1"
+
+
+class TorchHead(torch.nn.Module):
+    """A user's own head, made when the widths are known."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.hidden = torch.nn.Linear(n_in, 24)
+        self.output = torch.nn.Linear(24, n_out)
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        return self.hidden(x).tanh()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.output(self.embed(x))
+
+
+@spacy.registry.misc("tests.torch_head.v1")
+def make_torch_head() -> type[TorchHead]:
+    return TorchHead
+
+
+def test_a_torch_head_from_the_config_trains_and_is_stored(
+    train: MakeNlp, tiny_encoder: Any, tmp_path: Any
+) -> None:
+    model = {
+        "@architectures": "spacy-embtune.EmbTune.v1",
+        "encoder": {
+            "@architectures": "spacy-embtune.SentenceTransformer.v1",
+            "name": str(tiny_encoder),
+        },
+        "head": {
+            "@architectures": "spacy-embtune.PyTorchHead.v1",
+            "module": {"@misc": "tests.torch_head.v1"},
+        },
     }
+    nlp = train(n_steps=100, model=model)
+    scores = nlp.evaluate(make_examples(nlp, 60, seed=5))
+    assert scores["embtune_map_r"] > scores["embtune_base_map_r"] + 0.1
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    assert loaded("bread")._.embtune.shape == (24,)
+    assert_array_equal(loaded("bread")._.embtune, nlp("bread")._.embtune)
+    with pytest.raises(ValueError, match=r"resize_output\(n_out\)"):
+        nlp.get_pipe("embtune").add_label("NEWS")
+    assert nlp.get_pipe("embtune").labels == tuple(sorted(TOPICS))
 
 
 def test_shuffled_minibatches_train_as_well(make_nlp: MakeNlp) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from spacy_embtune.encoders import (
     PackagedEncoder,
     SentenceEncoder,
 )
+from spacy_embtune.fingerprints import sha256_of_file
 from spacy_embtune.models.sentence_transformer import SentenceTransformer, get_shim
 
 TEXTS = ["bread and soup", "guitar", "the old stadium with a new coach and a new referee"]
@@ -137,7 +139,7 @@ def packaged(tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     module.mkdir()
     (module / "__init__.py").touch()
     shutil.copytree(tiny_encoder, module / "model")
-    checksum = encoders.sha256_of_file(module / "model" / "model.safetensors")
+    checksum = sha256_of_file(module / "model" / "model.safetensors")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(
         encoders.PACKAGED, "tests/name", PackagedEncoder("carries_a_model", checksum)
@@ -185,7 +187,7 @@ def test_the_fingerprint_survives_saving_and_tells_models_apart(
     assert other.fingerprint != tiny.fingerprint
 
 
-def test_the_fingerprint_notices_window_pooling_and_weights(tiny_encoder: Path) -> None:
+def test_the_fingerprint_notices_what_changes_vectors(tiny_encoder: Path) -> None:
     def change_window(model: Any) -> None:
         model.max_seq_length = 8
 
@@ -195,13 +197,37 @@ def test_the_fingerprint_notices_window_pooling_and_weights(tiny_encoder: Path) 
     def change_a_weight(model: Any) -> None:
         next(model.parameters()).view(-1)[0] += 1e-3
 
-    seen = set()
+    def change_case(model: Any) -> None:
+        from tokenizers.normalizers import BertNormalizer
+
+        model.tokenizer.backend_tokenizer.normalizer = BertNormalizer(lowercase=False)
+
+    def add_dense(model: Any, activation: str) -> None:
+        from sentence_transformers.sentence_transformer.modules import Dense
+        from torch import eye, nn
+
+        width = model.get_embedding_dimension()
+        function = getattr(nn, activation)()
+        dense = Dense(width, width, bias=False, activation_function=function)
+        dense.load_state_dict({"linear.weight": eye(width)})
+        model.append(dense)
+
+    changes = (
+        lambda model: None,
+        change_window,
+        change_pooling,
+        change_a_weight,
+        change_case,
+        partial(add_dense, activation="Tanh"),
+        partial(add_dense, activation="ReLU"),
+    )
     settings = EncoderSettings(name=str(tiny_encoder))
-    for change in (lambda model: None, change_window, change_pooling, change_a_weight):
+    seen = set()
+    for change in changes:
         model = SentenceEncoder.load(settings).model
         change(model)
         seen.add(SentenceEncoder(model, settings).fingerprint)
-    assert len(seen) == 4
+    assert len(seen) == len(changes)
 
 
 def test_the_files_hold_safetensors_and_no_pickle_and_no_path(
@@ -243,6 +269,15 @@ def test_prediction_alone_fills_no_cache(tiny_encoder: Path) -> None:
     layer = SentenceTransformer(name=str(tiny_encoder))
     layer.predict(TEXTS)
     assert len(get_shim(layer).cache) == 0
+
+
+def test_a_cache_can_be_kept_in_use(tiny_encoder: Path) -> None:
+    layer = SentenceTransformer(name=str(tiny_encoder), cache="always")
+    for _ in range(2):
+        layer.predict(TEXTS)
+    assert get_shim(layer).n_encoded == 3
+    with pytest.raises(ValueError, match="always"):
+        SentenceTransformer(name=str(tiny_encoder), cache="sometimes")
 
 
 def test_cached_rows_do_not_change_when_the_result_does(tiny_encoder: Path) -> None:

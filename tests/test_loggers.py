@@ -37,7 +37,7 @@ def test_columns_tell_tuned_from_base(make_nlp: MakeNlp, tmp_path: Path) -> None
     assert header.split() == ["E", "#", "LOSS", "EMBTUNE", "P@1", "MAP@R", "BASE", "P@1", "SCORE"]
     assert row.split() == ["0", "10", "1.00", "50.00", "25.00", "12.50", "0.50"]
     (logged,) = srsly.read_jsonl(tmp_path / "log.jsonl")
-    assert logged["scores"] == {"p@1": 50.0, "MAP@R": 25.0, "base p@1": 12.5}
+    assert logged["scores"] == {"embtune_p1": 50.0, "embtune_map_r": 25.0, "embtune_base_p1": 12.5}
 
 
 def test_two_components_keep_the_names_of_their_scores() -> None:

@@ -7,6 +7,7 @@ import numpy
 import pytest
 from spacy.language import Language
 from spacy.training import Example
+from spacy.training.loop import create_evaluation_callback
 from spacy.util import registry
 
 from spacy_embtune import scorer as scorer_module
@@ -55,11 +56,14 @@ def test_unknown_labels_and_documents_without_vectors_do_not_count(make_nlp: Mak
     assert score(examples + unlabelled + without_vector, **SETTINGS) == expected
 
 
-def test_a_label_that_one_document_carries_is_left_out(make_nlp: MakeNlp) -> None:
+def test_a_label_that_nobody_or_one_document_carries_is_left_out(make_nlp: MakeNlp) -> None:
     examples = annotate(make_examples(make_nlp(), 30))
     score = scorer_module.make_embtune_scorer()
     expected = score(examples, **SETTINGS)
-    more = {"labels": [*SETTINGS["labels"], "NOBODY"], "exclusive_classes": True}
+    for example in examples:
+        example.reference.cats["NOBODY"] = 0.0
+        example.reference.cats["ONE"] = float(example is examples[4])
+    more = {"labels": [*SETTINGS["labels"], "NOBODY", "ONE"], "exclusive_classes": False}
     assert score(examples, **more) == expected
 
 
@@ -79,8 +83,26 @@ def test_an_untrained_pipeline_has_base_scores_only(make_nlp: MakeNlp) -> None:
     examples = make_examples(nlp)
     nlp.initialize(lambda: examples)
     scores = nlp.evaluate(examples)
-    assert scores["embtune_p1"] is None
+    assert scores["embtune_p1"] == scores["embtune_map_r"] == 0.0
     assert 0 < scores["embtune_base_p1"] <= 1
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_a_first_evaluation_before_training_does_not_end_the_choice_of_the_best_model(
+    make_nlp: MakeNlp, exclusive: bool
+) -> None:
+    nlp = make_nlp(set_cats=True, exclusive_classes=exclusive)
+    examples = make_examples(nlp, 60)
+    optimizer = nlp.initialize(lambda: examples)
+    weights = {"embtune_p1": 0.4, "embtune_map_r": 0.4, "cats_score": 0.2}
+    evaluate = create_evaluation_callback(nlp, lambda nlp: make_examples(nlp, 60), weights)
+    assert evaluate()[0] == 0.0
+    for _ in range(60):
+        nlp.update(examples, sgd=optimizer)
+    score, scores = evaluate()
+    expected = sum(weight * scores[name] for name, weight in weights.items())
+    assert score == pytest.approx(expected)
+    assert score > 0.5
 
 
 def test_base_scores_are_computed_once_for_the_same_vectors(
@@ -97,7 +119,7 @@ def test_base_scores_are_computed_once_for_the_same_vectors(
     examples = annotate(make_examples(make_nlp(), 20))
     first = score(examples, **SETTINGS)
     assert score(examples, **SETTINGS) == first
-    assert widths == [3, 5, 3]
+    assert widths == [5, 3, 3]
     annotate(examples, seed=7)
     assert score(examples, **SETTINGS) != first
-    assert widths == [3, 5, 3, 3, 5]
+    assert widths == [5, 3, 3, 5, 3]

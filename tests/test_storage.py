@@ -163,6 +163,20 @@ def test_a_damaged_pipeline_does_not_load_and_says_so(
         spacy.load(tmp_path)
 
 
+def test_saving_again_mends_a_damaged_encoder(train: MakeNlp, tmp_path: Path) -> None:
+    nlp = train(n_steps=1)
+    nlp.to_disk(tmp_path)
+    damage_weights(tmp_path / "embtune")
+    nlp.to_disk(tmp_path)
+    assert_array_equal(spacy.load(tmp_path)("bread")._.embtune, nlp("bread")._.embtune)
+
+
+def test_damaged_bytes_say_so(train: MakeNlp, make_nlp: MakeNlp) -> None:
+    data = train(n_steps=1).get_pipe("embtune").to_bytes(exclude=["vocab"])
+    with pytest.raises(StorageError, match="damaged"):
+        make_nlp().get_pipe("embtune").from_bytes(data[:-100])
+
+
 def test_a_newer_format_says_to_upgrade(train: MakeNlp, tmp_path: Path) -> None:
     train(n_steps=1).to_disk(tmp_path)
     manifest = tmp_path / "embtune" / "manifest.json"

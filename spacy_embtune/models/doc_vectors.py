@@ -74,7 +74,7 @@ def init(
 def _token_vectors(model: Model[Any, Any], doc: Doc) -> Floats2d:
     """RETURNS (Floats2d): The vectors of the tokens that have one, shape (m, width)."""
     words = [token.i for token in doc if not token.is_space]
-    if _source(model, doc) == "tensor":
+    if choose_source(model, doc) == "tensor":
         if len(doc.tensor) != len(doc):
             return model.ops.alloc2f(0, 0)
         table = model.ops.asarray2f(cast(Any, doc.tensor))[words]
@@ -86,14 +86,15 @@ def _token_vectors(model: Model[Any, Any], doc: Doc) -> Floats2d:
     return cast(Floats2d, table[table.any(axis=1)])
 
 
-def _source(model: Model[Any, Any], doc: Doc) -> str:
+def choose_source(model: Model[Any, Any], doc: Doc) -> str:
+    """RETURNS (str): Where the layer takes the token vectors of a Doc from."""
     if model.attrs["source"] != "auto":
         return str(model.attrs["source"])
     return "vectors" if doc.vocab.vectors.shape[1] else "tensor"
 
 
 def _check_has_source(model: Model[Any, Any], doc: Doc) -> None:
-    if _source(model, doc) == "vectors":
+    if choose_source(model, doc) == "vectors":
         has_source = doc.vocab.vectors.shape[1] > 0
     else:
         has_source = len(doc.tensor) == len(doc)

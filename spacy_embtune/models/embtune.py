@@ -40,8 +40,10 @@ def EmbTune(encoder: Encoder, head: Head) -> Model[Sequence[Doc | str], Output]:
 def forward(
     model: Model[Sequence[Doc | str], Output], X: Sequence[Doc | str], is_train: bool
 ) -> tuple[Output, Callable[[HeadOutput], Any]]:
-    base, backprop_base = model.get_ref("encoder")(X, is_train=is_train)
-    (tuned, scores), backprop_head = model.get_ref("head")(base, is_train=is_train)
+    # By position: `Model.copy` keeps the layers, but not the refs.
+    encoder, head = model.layers
+    base, backprop_base = encoder(X, is_train=is_train)
+    (tuned, scores), backprop_head = head(base, is_train=is_train)
 
     def backprop(gradient: HeadOutput) -> Any:
         return backprop_base(backprop_head(gradient))

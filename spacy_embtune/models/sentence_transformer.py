@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import srsly
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ def SentenceTransformer(
     batch_size: int = 32,
     device: str | None = None,
     cache_size: int = 100_000,
+    cache: Literal["training", "always"] = "training",
     save_weights: bool = True,
     trust_remote_code: bool = False,
 ) -> Model[Sequence[Doc | str], Floats2d]:
@@ -36,13 +37,18 @@ def SentenceTransformer(
     once; a pipeline that was merely loaded keeps no vectors.
 
     name, revision, precision, batch_size, device, trust_remote_code: See `EncoderSettings`.
-    cache_size (int): How many texts' vectors to keep during training; each takes 4 * d bytes.
+    cache_size (int): How many texts' vectors to keep; each takes 4 * d bytes.
+    cache (str): When: "training", from the first initialize or update on; "always", also in a
+        pipeline that is only used, as for a frozen component that annotates in the training of
+        another one.
     save_weights (bool): Whether the encoder is stored with the pipeline. Otherwise only its name
         and fingerprint are, and it must be found again, unchanged, on loading.
     RETURNS (Model): The layer; its shim is an `EncoderShim`.
     """
     if cache_size < 0:
         raise ValueError(f"cache_size must not be negative, got {cache_size}.")
+    if cache not in ("training", "always"):
+        raise ValueError(f'cache is {cache!r}: give "training" or "always".')
     settings = EncoderSettings(
         name=name,
         revision=revision,
@@ -56,7 +62,14 @@ def SentenceTransformer(
         forward,
         init=init,
         dims={"nO": None},
-        shims=[EncoderShim(settings, cache_size=cache_size, save_weights=save_weights)],
+        shims=[
+            EncoderShim(
+                settings,
+                cache_size=cache_size,
+                save_weights=save_weights,
+                caching=cache == "always",
+            )
+        ],
         attrs={"reads_texts": True},
     )
 
@@ -117,12 +130,19 @@ class EncoderShim(Shim):
     n_requested, n_encoded (int): Texts asked for, and texts that went through the encoder.
     """
 
-    def __init__(self, settings: EncoderSettings, *, cache_size: int, save_weights: bool) -> None:
+    def __init__(
+        self,
+        settings: EncoderSettings,
+        *,
+        cache_size: int,
+        save_weights: bool,
+        caching: bool = False,
+    ) -> None:
         super().__init__(None)
         self.settings = settings
         self.save_weights = save_weights
         self.fingerprint: str | None = None
-        self.caching = False
+        self.caching = caching
         self.cache = VectorCache(cache_size)
         self.n_requested = 0
         self.n_encoded = 0
