@@ -23,6 +23,7 @@ from thinc.api import Model
 
 from spacy_embtune.encoders import EncoderSettings, SentenceEncoder
 from spacy_embtune.metrics import knn_scores, probe_scores, retrieval_scores
+from spacy_embtune.readers import pairs_to_examples
 from spacy_embtune.targets import make_targets
 
 ROOT = Path(__file__).parent.parent
@@ -83,10 +84,14 @@ def _init_table(model: Model[Any, Any], X: Any = None, Y: Any = None) -> None:
 
 @registry.readers("benchmarks.rows.v1")
 def make_reader(name: str) -> Callable[[Language], Iterator[Example]]:
-    """Reads rows of {"text", "cats"} from memory."""
+    """Reads rows of {"text", "cats"} or {"text1", "text2", "score"} from memory."""
 
     def read(nlp: Language) -> Iterator[Example]:
-        for row in CORPORA[name]:
+        rows = CORPORA[name]
+        if "text1" in rows[0]:
+            yield from pairs_to_examples(nlp, rows)
+            return
+        for row in rows:
             yield Example.from_dict(nlp.make_doc(row["text"]), {"cats": row["cats"]})
 
     return read

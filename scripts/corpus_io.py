@@ -18,7 +18,7 @@ class Text(NamedTuple):
 
     text (str): The text.
     cats (Mapping[str, float]): The value of each known label, 0..1.
-    meta (Mapping[str, str] | None): What else the JSONL shall say of it.
+    meta (Mapping[str, str] | None): What else is known of it: "meta" in JSONL, a Doc's user_data.
     """
 
     text: str
@@ -54,10 +54,11 @@ def write_corpus(
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".unfinished-") as temporary:
         for name, texts in splits.items():
-            docs = DocBin()
+            docs = DocBin(store_user_data=True)
             for text in texts:
                 doc = tokenizer(text.text)
                 doc.cats = dict(text.cats)
+                doc.user_data.update(text.meta or {})
                 docs.add(doc)
             docs.to_disk(Path(temporary) / f"{name}.spacy")
             if jsonl:

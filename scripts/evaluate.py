@@ -16,7 +16,7 @@ from wasabi import msg
 
 from spacy_embtune.extensions import get_vector
 from spacy_embtune.metrics import knn_scores, probe_scores, retrieval_scores
-from spacy_embtune.targets import make_targets
+from spacy_embtune.targets import is_exclusive, labels_in, make_targets
 from spacy_embtune.types import Targets
 
 NAMES = {
@@ -92,7 +92,8 @@ def read_docs(path: Path, nlp: Language) -> list[Doc]:
 
 
 def evaluate(nlp: Language, name: str, train: Sequence[Doc], dev: Sequence[Doc]) -> dict[str, Any]:
-    """Score the base and the tuned vectors.
+    """Score the base and the tuned vectors, by the labels that the component knows, or, if it was
+    trained without labels, by those of the documents.
 
     nlp (Language): The pipeline.
     name (str): The name of its component.
@@ -102,10 +103,14 @@ def evaluate(nlp: Language, name: str, train: Sequence[Doc], dev: Sequence[Doc])
         metric, None where there is nothing to score.
     """
     pipe = nlp.get_pipe(name)
-    exclusive = bool(pipe.cfg["exclusive_classes"])
+    labels, exclusive = list(pipe.labels), bool(pipe.cfg["exclusive_classes"])
+    if not labels:
+        # Trained on pairs alone: the labels are those that its documents happen to have.
+        cats = [doc.cats for doc in (*train, *dev)]
+        labels, exclusive = labels_in(cats), is_exclusive(cats)
     targets, vectors = [], []
     for docs in (train, dev):
-        targets.append(make_targets([doc.cats for doc in docs], pipe.labels, exclusive=exclusive))
+        targets.append(make_targets([doc.cats for doc in docs], labels, exclusive=exclusive))
         done = list(nlp.pipe(doc.text for doc in docs))
         vectors.append([stack(done, e) for e in (pipe.base_extension, pipe.extension)])
     base, tuned = (
@@ -115,7 +120,7 @@ def evaluate(nlp: Language, name: str, train: Sequence[Doc], dev: Sequence[Doc])
     return {
         "component": name,
         "exclusive_classes": exclusive,
-        "labels": list(pipe.labels),
+        "labels": labels,
         "n_train": len(train),
         "n_dev": len(dev),
         "metrics": {

@@ -51,7 +51,8 @@ def main(
     """Make a corpus of docstrings: train, dev and test, as .spacy and as .jsonl.
 
     The texts are paragraphs of prose from numpy, scipy and scikit-learn as installed, and the label
-    is the module. All that is said of an object, of a class with its methods, is in one split.
+    is the module. All that is said of an object, of a class with its methods, is in one split; the
+    name of the object is in the user_data of each Doc, and in "meta" of the JSONL, as "object".
     """
     texts = distinct({label: list(prose(label)) for label in LABELS})
     if max_texts is not None:

@@ -11,7 +11,7 @@ from spacy.training import Example
 
 from .extensions import get_vector
 from .metrics import correlation_scores, retrieval_scores
-from .targets import make_targets
+from .targets import is_exclusive, labels_in, make_targets
 from .types import Targets
 
 
@@ -61,7 +61,7 @@ class EmbTuneScorer:
         """Score documents that went through the component.
 
         examples (Iterable[Example]): Vectors are read from `predicted`, labels from `reference`.
-        labels (Sequence[str]): The labels.
+        labels (Sequence[str]): The labels. If there are none, those of the examples.
         exclusive_classes (bool | None): Whether a document carries exactly one of them.
         extension, base_extension (str): Where the vectors are.
         set_cats (bool): Whether the component writes `doc.cats`; they are then scored as textcat's.
@@ -75,11 +75,11 @@ class EmbTuneScorer:
         """
         examples = list(examples)
         scores: dict[str, Any] = {}
-        targets = make_targets(
-            [example.reference.cats for example in examples],
-            labels,
-            exclusive=bool(exclusive_classes),
-        )
+        cats = [example.reference.cats for example in examples]
+        if not labels:
+            # Trained on pairs alone: what did that do to the labels that the data happen to have?
+            labels, exclusive_classes, set_cats = labels_in(cats), is_exclusive(cats), False
+        targets = make_targets(cats, labels, exclusive=bool(exclusive_classes))
         base, tuned = _vectors(examples, base_extension), _vectors(examples, extension)
         key = _digest(extension, base, targets)
         if self._last is None or self._last[0] != key:

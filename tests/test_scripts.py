@@ -188,7 +188,7 @@ def test_the_corpus_holds_the_same_texts_as_docs_and_as_jsonl(corpus):
     )
     for name, entries in splits.items():
         docs = read_spacy(path / f"{name}.spacy")
-        assert [(d.text, d.cats) for d in docs] == [(e["text"], e["cats"]) for e in entries]
+        assert [{"text": d.text, "cats": d.cats, "meta": d.user_data} for d in docs] == entries
 
 
 def test_the_corpus_is_the_same_to_the_byte_in_every_process(tmp_path):
@@ -518,6 +518,19 @@ def test_evaluate_shows_macro_f1_where_documents_can_carry_several_labels(traine
     assert "Nothing can be compared" in evaluate.verdict(empty)
 
 
+def test_a_pipeline_trained_without_labels_is_compared_by_those_of_the_documents(trained):
+    nlp = spacy.load(trained / "model")
+    pipe = nlp.get_pipe("tuned")
+    docs = evaluate.read_docs(trained / "train.spacy", nlp)
+    with_labels = evaluate.evaluate(nlp, "tuned", docs, docs)
+    pipe.cfg.update(labels=[], exclusive_classes=False)
+    without = evaluate.evaluate(nlp, "tuned", docs, docs)
+    assert without["labels"] == ["B", "R"]
+    assert without["exclusive_classes"]
+    for metric, scores in with_labels["metrics"].items():
+        assert without["metrics"][metric] == pytest.approx(scores)
+
+
 def test_evaluate_says_what_is_wrong_with_its_arguments(trained, tmp_path):
     model, train = trained / "model", trained / "train.spacy"
     spacy.blank("en").to_disk(tmp_path / "other")
@@ -544,7 +557,7 @@ def test_project_commands_call_what_exists_and_workflows_are_complete(capfd):
 
     config = load_project_config(ROOT, overrides={"vars.jsonl": "my.jsonl", "vars.name": "mine"})
     commands = {command["name"]: command for command in config["commands"]}
-    assert set(config["workflows"]) == {"all", "jsonl"}
+    assert set(config["workflows"]) == {"all", "jsonl", "pairs"}
     for steps in config["workflows"].values():
         made = {"my.jsonl"}
         for command in (commands[step] for step in steps):

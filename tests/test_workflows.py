@@ -56,7 +56,9 @@ def write_corpus(path: Path, texts: Path | None = None) -> Path:
     docs = []
     for example in make_examples(nlp, 30):
         docs.append(example.reference)
-    DocBin(docs=docs).to_disk(path)
+        # What configs/pairs.cfg makes pairs of.
+        docs[-1].user_data["object"] = max(docs[-1].cats, key=docs[-1].cats.get)
+    DocBin(docs=docs, store_user_data=True).to_disk(path)
     return path
 
 
