@@ -27,11 +27,25 @@ BOTH = {
         },
     }
 }
+GUARDED = {
+    "components.embtune.loss": {
+        "@losses": "spacy-embtune.sum.v1",
+        "weights": {"preserve": 30.0},
+        "losses": {
+            "pairs": {"@losses": "spacy-embtune.supervised_contrastive.v1"},
+            "preserve": {"@losses": "spacy-embtune.preserve.v1"},
+        },
+    }
+}
+BANK = {"components.embtune.bank_size": 64}
 HEADS: dict[str, tuple[str, dict[str, Any]] | None] = {
     "base": None,
     "feed-forward": ("feedforward.cfg", {}),
     "contrastive": ("contrastive.cfg", {}),
     "sum of both": ("contrastive.cfg", BOTH),
+    "contrastive + preserve": ("contrastive.cfg", GUARDED),
+    "contrastive + bank": ("contrastive.cfg", BANK),
+    "contrastive + preserve + bank": ("contrastive.cfg", {**GUARDED, **BANK}),
 }
 
 
