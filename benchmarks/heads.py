@@ -18,34 +18,28 @@ import typer
 from common import METRICS, ROOT, compare, deviation, draw_per_class, encode, read_rows, train_head
 from wasabi import msg
 
-BOTH = {
-    "components.embtune.loss": {
-        "@losses": "spacy-embtune.sum.v1",
-        "losses": {
-            "pairs": {"@losses": "spacy-embtune.supervised_contrastive.v1"},
-            "labels": {"@losses": "spacy-embtune.cross_entropy.v1"},
-        },
-    }
-}
-GUARDED = {
-    "components.embtune.loss": {
-        "@losses": "spacy-embtune.sum.v1",
-        "weights": {"preserve": 30.0},
-        "losses": {
-            "pairs": {"@losses": "spacy-embtune.supervised_contrastive.v1"},
-            "preserve": {"@losses": "spacy-embtune.preserve.v1"},
-        },
-    }
-}
-BANK = {"components.embtune.bank_size": 64}
+SUPCON = {"@losses": "spacy-embtune.supervised_contrastive.v1"}
+PRESERVE = {"@losses": "spacy-embtune.preserve.v1"}
+CROSS_ENTROPY = {"@losses": "spacy-embtune.cross_entropy.v1"}
+
+
+def use_loss(**losses: Any) -> dict[str, Any]:
+    """RETURNS (dict): The change of a config to the sum of some losses, `preserve` weighed as in
+    configs/contrastive.cfg."""
+    weights = {"preserve": 30.0} if "preserve" in losses else {}
+    loss = {"@losses": "spacy-embtune.sum.v1", "losses": losses, "weights": weights}
+    return {"components.embtune.loss": loss}
+
+
 HEADS: dict[str, tuple[str, dict[str, Any]] | None] = {
     "base": None,
     "feed-forward": ("feedforward.cfg", {}),
     "contrastive": ("contrastive.cfg", {}),
-    "sum of both": ("contrastive.cfg", BOTH),
-    "contrastive + preserve": ("contrastive.cfg", GUARDED),
-    "contrastive + bank": ("contrastive.cfg", BANK),
-    "contrastive + preserve + bank": ("contrastive.cfg", {**GUARDED, **BANK}),
+    "sum of both": (
+        "contrastive.cfg",
+        use_loss(labels=SUPCON, preserve=PRESERVE, classes=CROSS_ENTROPY),
+    ),
+    "contrastive without preserve": ("contrastive.cfg", use_loss(labels=SUPCON)),
 }
 
 

@@ -28,12 +28,19 @@ class VectorBank:
     encoder is frozen, every base vector ever seen stays valid: the head can be applied to earlier
     ones again and compared with, at the price of a larger batch for the head alone. (A memory bank
     as in Wang et al. 2020, "Cross-Batch Memory for Embedding Learning", but of inputs that never go
-    stale instead of outputs that do.)
+    stale instead of outputs that do.) Losses see it as part of the batch: those on labels learn
+    from it as well.
     """
 
     def __init__(self, size: int) -> None:
+        if size < 0:
+            raise ValueError(f"bank_size is {size}: give the number of documents, or 0 for none.")
         self.size = size
         self._entries: dict[Hashable, tuple[Any, Any, Any, str | None]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is in it belongs to one run of training.
+        return (VectorBank, (self.size,))
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -1,6 +1,7 @@
 """From Examples to what the model and the loss take: documents to encode, and their targets."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, NamedTuple, cast
 
 import numpy
@@ -9,7 +10,7 @@ from spacy.training import Example
 
 from .bank import Entries, VectorBank
 from .pairs import combine_pairs, get_group, get_partners
-from .targets import make_targets, pair_similarity, validate_cats
+from .targets import make_targets, validate_cats
 from .types import PairTargets, Targets
 
 
@@ -44,18 +45,23 @@ def make_batch(
     """
     docs: list[Doc | str] = [example.predicted for example in examples]
     keys = [example.reference.text for example in examples]
-    groups = [get_group(example.reference) for example in examples]
-    explicit: list[tuple[int, int, float]] = []
-    position: dict[str, int] = {}
-    for i, example in enumerate(examples):
+    groups = _Groups()
+    rows_of: dict[str, list[int]] = {}
+    for i, (example, key) in enumerate(zip(examples, keys, strict=True)):
         validate_cats(example.reference.cats, where=describe(i, example))
-        for text, score in get_partners(example.reference):
-            if text not in position:
-                position[text] = len(docs)
+        rows_of.setdefault(key, []).append(i)
+        groups.add(key, get_group(example.reference))
+    explicit: list[tuple[int, int, float]] = []
+    for example in examples:
+        # What is known of a text is known of each document that has it, in whatever role.
+        for text, score, group in get_partners(example.reference):
+            groups.add(text, group)
+            if text not in rows_of:
+                rows_of[text] = [len(docs)]
                 docs.append(text)
                 keys.append(text)
-                groups.append(groups[i])
-            explicit.append((i, position[text], score))
+            pairs = product(rows_of[example.reference.text], rows_of[text])
+            explicit.extend((i, j, score) for i, j in pairs)
     cats: list[dict[str, float]] = [example.reference.cats for example in examples]
     cats += [{}] * (len(docs) - len(cats))
     targets = make_targets(
@@ -65,7 +71,7 @@ def make_batch(
         counts=counts,
         where=lambda i: describe(i, examples[i]),
     )
-    return Batch(docs, keys, targets, explicit, groups)
+    return Batch(docs, keys, targets, explicit, [groups.get(key) for key in keys])
 
 
 def add_bank(batch: Batch, base: Any, bank: VectorBank, ops: Any) -> tuple[Any, Targets]:
@@ -92,9 +98,8 @@ def add_bank(batch: Batch, base: Any, bank: VectorBank, ops: Any) -> tuple[Any, 
     targets = batch.targets._replace(values=values, known=known)
     pairs = None
     if batch.explicit or any(group is not None for group in groups):
-        of_labels = pair_similarity(targets, targets)
-        pairs = combine_pairs(len(groups), batch.explicit, groups, of_labels)
-        pairs = PairTargets(*(ops.asarray2f(array) for array in pairs))
+        arrays = combine_pairs(len(groups), batch.explicit, groups)
+        pairs = PairTargets(*(ops.asarray2f(array) for array in arrays))
     counts = batch.targets.counts
     targets = targets._replace(
         values=ops.asarray2f(values),
@@ -103,6 +108,29 @@ def add_bank(batch: Batch, base: Any, bank: VectorBank, ops: Any) -> tuple[Any, 
         pairs=pairs,
     )
     return base, targets
+
+
+class _Groups:
+    """The group of each text. Groups that share a text are one: questions that have an answer in
+    common, say."""
+
+    def __init__(self) -> None:
+        self._group: dict[str, str] = {}
+        self._same: dict[str, str] = {}
+
+    def add(self, text: str, group: str | None) -> None:
+        if group is not None:
+            first = self._group.setdefault(text, group)
+            if self._find(first) != self._find(group):
+                self._same[self._find(group)] = self._find(first)
+
+    def get(self, text: str) -> str | None:
+        return self._find(self._group[text]) if text in self._group else None
+
+    def _find(self, group: str) -> str:
+        while group in self._same:
+            group = self._same[group]
+        return group
 
 
 def describe(i: int, example: Example) -> str:

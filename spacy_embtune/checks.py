@@ -1,6 +1,7 @@
 """What is odd about a pipeline or a training corpus, said before it costs somebody an afternoon."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,10 @@ from .models.sentence_transformer import find_shim
 logger = logging.getLogger(__name__)
 
 # What the names of the scores end in, behind the name of the extension.
-SCORES = ("_p1", "_map_r", "_base_p1", "_base_map_r")
+SCORES = (
+    *("_p1", "_map_r", "_base_p1", "_base_map_r"),
+    *("_spearman", "_pearson", "_base_spearman", "_base_pearson"),
+)
 
 
 def check_pipeline(pipe: Any, nlp: Language) -> None:
@@ -45,6 +49,22 @@ def check_pipeline(pipe: Any, nlp: Language) -> None:
                 pipe.name,
                 ", ".join(f"{pipe.extension}{score}" for score in SCORES),
             )
+
+
+def report_idle(pipe: Any) -> None:
+    """Say that one update after the other teaches nothing.
+
+    pipe (EmbTune): The component.
+    """
+    logger.warning(
+        "[%s] %d updates in a row taught nothing: the loss (%s) found nothing in their documents "
+        "to learn from. Losses on labels need doc.cats. supervised_contrastive and triplet need "
+        "documents in a batch that are alike and some that are not: larger batches, bank_size, or, "
+        "for pairs that have scores, spacy-embtune.cosent.v1 or spacy-embtune.cosine_pairs.v1.",
+        pipe.name,
+        pipe._n_idle,
+        type(pipe.loss).__name__,
+    )
 
 
 def _shared_attribute(pipe: Any, other: Any) -> str | None:
@@ -101,10 +121,11 @@ def report(
             name,
             ", ".join(repr(label) for label in always),
         )
-    once = [label for label, n in zip(labels, counts[0], strict=True) if 0 < n <= 1]
+    carriers = Counter(label for cats in corpus.cats for label, value in cats.items() if value > 0)
+    once = [label for label in labels if carriers[label] == 1]
     if once:
         logger.warning(
-            "[%s] only one training document carries %s: it has no pair of its label.",
+            "[%s] only one training document carries %s: it has no other to be close to.",
             name,
             ", ".join(repr(label) for label in once),
         )

@@ -17,7 +17,7 @@ from thinc.util import to_numpy as _to_numpy
 from . import extensions
 from .bank import VectorBank
 from .batches import Batch, add_bank, make_batch
-from .checks import check_pipeline, report, report_cache
+from .checks import check_pipeline, report, report_cache, report_idle
 from .corpus import TrainingCorpus, read_corpus
 from .encoder_pipe import EncoderPipe
 from .pairs import get_partners
@@ -53,6 +53,10 @@ name = "sentence-transformers/all-MiniLM-L6-v2"
 
 # A typed name for it.
 as_numpy: Callable[[Any], NDArray[Any]] = _to_numpy
+
+
+# After how many updates in a row that taught nothing to say so.
+IDLE_UPDATES = 20
 
 
 class Prediction(NamedTuple):
@@ -169,6 +173,7 @@ class EmbTune(EncoderPipe):
         }
         self.bank = VectorBank(bank_size)
         self._has_gradient = False
+        self._n_idle = 0
         if extension == base_extension:
             raise ValueError(
                 f"[{name}] extension and base_extension are both {extension!r}: the tuned vector "
@@ -246,10 +251,10 @@ class EmbTune(EncoderPipe):
         if not self.labels and not corpus.has_pairs:
             raise ValueError(
                 f"[{self.name}] no labels: none of the {len(corpus.cats)} training documents has "
-                f"doc.cats, which is what the component learns from. Set them "
-                f"(example.reference.cats = {{'LABEL': 1.0}}), pass labels to initialize "
-                f"([initialize.components.{self.name}] labels), and with a streamed corpus "
-                f"(max_epochs = -1) make sure that labelled documents come early. "
+                f"doc.cats, or a pair or group, which are what the component learns from. Set them "
+                f"(example.reference.cats = {{'LABEL': 1.0}}; pairs: spacy_embtune.readers), pass "
+                f"labels to initialize ([initialize.components.{self.name}] labels), and with a "
+                f"streamed corpus (max_epochs = -1) make sure that labelled documents come early. "
                 f"{Errors.E143.format(name=self.name)}"
             )
 
@@ -332,6 +337,11 @@ class EmbTune(EncoderPipe):
         if cast(Any, gradient.tuned).any() or cast(Any, gradient.scores).any():
             backprop_base(backprop_head(gradient)[: len(base)])
             self._has_gradient = True
+            self._n_idle = 0
+        else:
+            self._n_idle += 1
+            if self._n_idle == IDLE_UPDATES:
+                report_idle(self)
         if sgd:
             self.finish_update(sgd)
         losses[self.name] += loss
@@ -430,11 +440,11 @@ class EmbTune(EncoderPipe):
         """RETURNS (Partners | None): The vectors of the texts that the examples are paired with, if
         they are."""
         pairs = [
-            (i, text, score)
+            (i, partner.text, partner.score)
             for i, example in enumerate(examples)
-            for text, score in get_partners(example.reference)
+            for partner in get_partners(example.reference)
         ]
-        if not pairs:
+        if not pairs or not self.model.get_ref("encoder").attrs.get("reads_texts", False):
             return None
         texts = list(dict.fromkeys(text for _, text, _ in pairs))
         position = {text: row for row, text in enumerate(texts)}
@@ -446,3 +456,7 @@ class EmbTune(EncoderPipe):
             base=prediction.base[rows],
             tuned=None if prediction.tuned is None else prediction.tuned[rows],
         )
+
+    def _load(self, files: dict[str, Any], exclude: set[str], *, where: Any) -> None:
+        super()._load(files, exclude, where=where)
+        self.bank.clear()

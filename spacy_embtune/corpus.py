@@ -68,6 +68,12 @@ def read_corpus(
             if any(first.get(label, value) != value for label, value in cats[-1].items()):
                 contradicting.add(reference.text)
         partners = get_partners(reference)
+        if partners and not reads_texts:
+            raise ValueError(
+                f"{describe(i, example)} is paired with other texts, but the encoder reads "
+                f"annotated Docs, not texts. Take spacy-embtune.SentenceTransformer.v1 for pairs, "
+                f"or give both texts of a pair as documents of one group."
+            )
         has_pairs = has_pairs or bool(partners) or get_group(reference) is not None
         for text in (reference.text, *(partner.text for partner in partners if reads_texts)):
             distinct.add(hash(text))

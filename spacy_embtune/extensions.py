@@ -87,8 +87,8 @@ def _missing(name: str, role: Role) -> str:
         return f"{processed}."
     return (
         f"{processed}, or it is not trained yet and has no tuned vector to give. Train it "
-        f"(`spacy train`, or nlp.initialize and nlp.update) on documents with doc.cats. The "
-        f"encoder's own vector is there before training."
+        f"(`spacy train`, or nlp.initialize and nlp.update) on documents with doc.cats, or on "
+        f"pairs. The encoder's own vector is there before training."
     )
 
 

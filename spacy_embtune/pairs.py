@@ -27,10 +27,12 @@ class Partner(NamedTuple):
 
     text (str): The other text.
     score (float): The similarity that it and the document are to have, 0..1.
+    group (str | None): The group of the other text, if it is known.
     """
 
     text: str
     score: float
+    group: str | None = None
 
 
 def fold_text(text: str) -> str:
@@ -39,19 +41,24 @@ def fold_text(text: str) -> str:
     return " ".join(text.split())
 
 
-def set_partners(doc: Doc, partners: Iterable[tuple[str, float]]) -> None:
+def set_partners(
+    doc: Doc, partners: Iterable[tuple[str, float] | tuple[str, float, str | None]]
+) -> None:
     """Say which texts a document is paired with; what was said before is replaced.
 
     doc (Doc): The document; in training, the reference of an Example.
-    partners (Iterable[tuple[str, float]]): Texts and the similarity that each and the document are
-        to have, 0..1. Empty: the document has no partners.
+    partners (Iterable[tuple]): Texts, the similarity that each and the document are to have, 0..1,
+        and the group of the text, if it is known. Empty: the document has no partners.
     RAISES (ValueError): If a text is no string, has no words, or is that of the document, or if a
         score is not a number in 0..1.
     """
     checked = _check_partners(doc, list(partners))
     if checked:
         # Plain lists: what msgpack, which stores user_data, gives back unharmed.
-        doc.user_data[PARTNERS] = [[text, score] for text, score in checked]
+        doc.user_data[PARTNERS] = [
+            [text, score] if group is None else [text, score, group]
+            for text, score, group in checked
+        ]
     else:
         doc.user_data.pop(PARTNERS, None)
 
@@ -63,7 +70,7 @@ def get_partners(doc: Doc) -> list[Partner]:
     RETURNS (list[Partner]): The partners in the order given, possibly with duplicates; empty if
         there are none.
     RAISES (ValueError): If what is there, possibly written by somebody else, is not a list of
-        [text, score] as `set_partners` takes it.
+        [text, score] or [text, score, group] as `set_partners` takes it.
     """
     return _check_partners(doc, doc.user_data.get(PARTNERS))
 
@@ -93,12 +100,11 @@ def combine_pairs(
     n_rows: int,
     explicit: Sequence[tuple[int, int, float]] = (),
     groups: Sequence[str | None] | None = None,
-    fallback: tuple[Floats2d, Floats2d] | None = None,
 ) -> PairTargets:
     """Arrange what is known of the pairs among n documents in arrays.
 
-    Of each pair the first of these says something, and the others are not asked: a score of its
-    own; the groups, if both documents have one; the fallback.
+    Of each pair the first of these says something, and the other is not asked: a score of its own;
+    the groups, if both documents have one.
 
     n_rows (int): The number of documents, n.
     explicit (Sequence[tuple[int, int, float]]): Two rows in any order, and their similarity, 0..1.
@@ -106,24 +112,13 @@ def combine_pairs(
         other: that is what a squared error would settle on.
     groups (Sequence[str | None] | None): The group of each row, None for a row without one. The
         similarity is 1 within a group and 0 between groups, the weight 1. None: there are none.
-    fallback (tuple[Floats2d, Floats2d] | None): Similarities 0..1 and weights of shape (n, n) from
-        elsewhere, the labels say. None: nothing else is known.
-    RETURNS (PairTargets): Similarity and weight, float32 numpy arrays of shape (n, n), symmetric if
-        the fallback is; both are 0 on the diagonal, and the similarity where the weight is 0.
-    RAISES (ValueError): If the number of groups or the shape of the fallback does not fit, a pair
-        names a row that there is not, or one row twice, or a score is not in 0..1.
+    RETURNS (PairTargets): Similarity and weight, symmetric float32 numpy arrays of shape (n, n);
+        both are 0 on the diagonal, and the similarity where the weight is 0.
+    RAISES (ValueError): If the number of groups does not fit, a pair names a row that there is not,
+        or one row twice, or a score is not in 0..1.
     """
     shape = (n_rows, n_rows)
-    if fallback is None:
-        similarity, weight = numpy.zeros(shape, "float32"), numpy.zeros(shape, "float32")
-    else:
-        similarity, weight = (numpy.array(cast(Any, a), dtype="float32") for a in fallback)
-        if similarity.shape != shape or weight.shape != shape:
-            raise ValueError(
-                f"The fallback has similarities of shape {similarity.shape} and weights of shape "
-                f"{weight.shape}, but there are {n_rows} documents: give both for every pair, "
-                f"shape {shape}."
-            )
+    similarity, weight = numpy.zeros(shape, "float32"), numpy.zeros(shape, "float32")
     if groups is not None:
         if len(groups) != n_rows:
             raise ValueError(
@@ -184,12 +179,12 @@ def _check_partners(doc: Doc, partners: Any) -> list[Partner]:
     itself = fold_text(doc.text) if partners else ""
     checked = []
     for partner in partners:
-        if not isinstance(partner, list | tuple) or len(partner) != 2:
+        if not isinstance(partner, list | tuple) or len(partner) not in (2, 3):
             raise ValueError(
                 f"{_describe(doc)}: the partner {partner!r} is not a text and a score. Give "
                 '[text, score], such as ["A text.", 0.8].'
             )
-        text, score = partner
+        text, score, group = (*partner, None)[:3]
         if not isinstance(text, str):
             raise ValueError(
                 f"{_describe(doc)}: a partner is {text!r}, a {type(text).__name__}. Give a text."
@@ -204,11 +199,13 @@ def _check_partners(doc: Doc, partners: Any) -> list[Partner]:
                 "with itself: leave the pair out."
             )
         try:
-            checked.append(Partner(text, check_score(score)))
+            number = check_score(score)
         except ValueError as error:
             raise ValueError(
                 f"{_describe(doc)}: of the partner {shorten(text)!r}, {error}"
             ) from None
+        group = None if group is None else _check_group(doc, group)
+        checked.append(Partner(text, number, group))
     return checked
 
 

@@ -1,6 +1,7 @@
 """The registered scorer: Examples in, numbers out."""
 
 import hashlib
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from .extensions import get_vector
 from .metrics import correlation_scores, retrieval_scores
 from .targets import is_exclusive, labels_in, make_targets
 from .types import Targets
+
+logger = logging.getLogger(__name__)
 
 
 class Partners(NamedTuple):
@@ -44,6 +47,7 @@ class EmbTuneScorer:
     """
 
     def __init__(self) -> None:
+        self._has_warned = False
         self._last: tuple[bytes, dict[str, float | None]] | None = None
 
     def __call__(
@@ -90,6 +94,14 @@ class EmbTuneScorer:
             at, gold = partners.documents, partners.scores
             of_base = {**of_base, **_correlate(base, partners.base, at, gold)}
             of_tuned = {**of_tuned, **_correlate(tuned, partners.tuned, at, gold)}
+            if base is not None and of_base["spearman"] is None and not self._has_warned:
+                self._has_warned = True
+                logger.warning(
+                    "The %d pairs of the dev data all have one score, or no vectors: correlation "
+                    "is not defined, and shows as 0. Add pairs that are not alike (n_neg of "
+                    "spacy-embtune.pairs_from_corpus.v1).",
+                    len(gold),
+                )
         for name, value in of_base.items():
             # Not None for a head that is not trained yet: spaCy drops a score that is None once
             # from the choice of the best model, for the rest of the training.

@@ -204,8 +204,8 @@ def pair_similarity(
 def pairs_of(
     targets: Targets, *, negatives: Literal["ignore", "class"] = "ignore"
 ) -> tuple[Floats2d, Floats2d]:
-    """Say what is known of the pairs among documents, from wherever it is known: `targets.pairs`
-    if they are given, and otherwise the labels, by `pair_similarity`.
+    """Say what is known of the pairs among documents, from wherever it is known: `targets.pairs`,
+    and, for the pairs of which that knows nothing, the labels, by `pair_similarity`.
 
     targets (Targets): n documents, shape (n, L).
     negatives (str): "ignore" or "class", as in `pair_similarity`; for labels only.
@@ -218,10 +218,11 @@ def pairs_of(
     n = targets.values.shape[0]
     xp = array_module(targets.values)
     itself = xp.eye(n, dtype=bool)
+    of_labels, of_known = pair_similarity(targets, targets, negatives=negatives)
+    of_known = xp.where(itself, 0.0, of_known)
+    of_labels = xp.where(of_known > 0, of_labels, 0.0)
     if targets.pairs is None:
-        of_labels, of_known = pair_similarity(targets, targets, negatives=negatives)
-        weight = xp.where(itself, 0.0, of_known)
-        return xp.where(weight > 0, of_labels, 0.0), weight
+        return of_labels, of_known
     similarity, weight = (xp.asarray(array, dtype="float32") for array in targets.pairs)
     if similarity.shape != (n, n) or weight.shape != (n, n):
         raise ValueError(
@@ -241,7 +242,7 @@ def pairs_of(
             "The similarity of a pair is outside 0..1. Rescale the scores, and give a weight of 0 "
             "where nothing is known."
         )
-    return similarity, weight
+    return xp.where(weight > 0, similarity, of_labels), xp.where(weight > 0, weight, of_known)
 
 
 def balance_documents(

@@ -56,7 +56,8 @@ class Targets(NamedTuple):
     counts (Floats2d | None): How often each label was known to be present and known to be absent
         in the training corpus, shape (2, L): what class weights are made of.
     pairs (PairTargets | None): What is known of the pairs among these documents from elsewhere
-        than their labels: from pairs with a score, say, or from groups. None: the labels tell.
+        than their labels: from pairs with a score, say, or from groups. It goes before what the
+        labels say; of pairs whose weight is 0 there, the labels tell, as of all if it is None.
     """
 
     values: Floats2d

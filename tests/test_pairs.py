@@ -87,7 +87,7 @@ def test_a_group_is_a_string_that_is_not_empty(group):
 # Arrays
 
 
-def by_hand(n, explicit, groups, fallback):
+def by_hand(n, explicit, groups):
     """One pair after the other."""
     similarity, weight = numpy.zeros((n, n)), numpy.zeros((n, n))
     for i, j in product(range(n), range(n)):
@@ -98,8 +98,6 @@ def by_hand(n, explicit, groups, fallback):
             similarity[i, j], weight[i, j] = sum(scores) / len(scores), 1.0
         elif groups is not None and groups[i] is not None and groups[j] is not None:
             similarity[i, j], weight[i, j] = float(groups[i] == groups[j]), 1.0
-        elif fallback is not None and fallback[1][i, j] > 0:
-            similarity[i, j], weight[i, j] = fallback[0][i, j], fallback[1][i, j]
     return similarity, weight
 
 
@@ -111,18 +109,11 @@ def what_is_known(draw):
     pairs = st.tuples(rows, rows, scores).filter(lambda pair: pair[0] != pair[1])
     explicit = draw(st.lists(pairs, max_size=12)) if n > 1 else []
     groups = draw(st.none() | st.lists(st.sampled_from([None, "a", "b"]), min_size=n, max_size=n))
-    fallback = None
-    if draw(st.booleans()):
-        rng = numpy.random.default_rng(draw(st.integers(0, 100)))
-        similarity, weight = rng.random((2, n, n)).round()
-        weight = numpy.triu(weight) + numpy.triu(weight, 1).T
-        similarity = numpy.triu(similarity) + numpy.triu(similarity, 1).T
-        fallback = (similarity.astype("f"), weight.astype("f"))
-    return n, explicit, groups, fallback
+    return n, explicit, groups
 
 
 @given(what_is_known())
-def test_scores_precede_groups_and_groups_the_fallback(known):
+def test_scores_precede_groups(known):
     similarity, weight = combine_pairs(*known)
     assert similarity.dtype == weight.dtype == numpy.float32
     expected_similarity, expected_weight = by_hand(*known)
@@ -139,12 +130,6 @@ def test_contradicting_scores_of_a_pair_are_averaged():
     assert pairs.weight.sum() == 4
 
 
-def test_the_fallback_is_not_changed():
-    fallback = (numpy.ones((2, 2), "f"), numpy.ones((2, 2), "f"))
-    combine_pairs(2, [(0, 1, 0.0)], ["a", "b"], fallback)
-    assert all((array == 1).all() for array in fallback)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -154,7 +139,6 @@ def test_the_fallback_is_not_changed():
         ((2, [(0, 1, 1.5)]), "score outside"),
         ((2, [(0, 1, math.nan)]), "score outside"),
         ((2, [], ["a"]), "1 groups for 2 documents"),
-        ((2, [], None, (numpy.ones((2, 2)), numpy.ones((2, 3)))), r"\(2, 3\)"),
     ],
 )
 def test_what_does_not_fit_is_an_error(arguments, message):

@@ -1,6 +1,7 @@
 """Pairs, groups and the bank in training."""
 
 import itertools
+import pickle
 from typing import Any
 
 import numpy
@@ -9,11 +10,14 @@ import spacy
 from numpy.testing import assert_allclose
 from spacy.language import Language
 from spacy.training import Example
+from spacy.training.loop import create_train_batches
 from thinc.api import fix_random_seed
 
 from spacy_embtune.bank import VectorBank
 from spacy_embtune.batches import add_bank, make_batch
-from spacy_embtune.pairs import set_group, set_partners
+from spacy_embtune.pairs import get_partners, set_group, set_partners
+from spacy_embtune.readers import PairsFromCorpus, pairs_to_examples
+from spacy_embtune.targets import pairs_of
 
 from .conftest import TOPICS, make_examples, make_texts
 from .test_component import MakeNlp
@@ -115,7 +119,7 @@ def test_pairs_go_before_groups_and_groups_before_labels(make_nlp: MakeNlp) -> N
     pipe = nlp.get_pipe("embtune")
     base = pipe.model.get_ref("encoder").predict(batch.docs)
     _, targets = add_bank(batch, base, VectorBank(0), pipe.model.ops)
-    similarity, weight = targets.pairs
+    similarity, weight = pairs_of(targets)
     assert similarity[0, 3] == 0.0  # the same label, but different groups
     assert weight[0, 3] == 1.0
     assert similarity[1, 4] == similarity[4, 1] == 0.75
@@ -139,6 +143,133 @@ def test_the_bank_stands_for_a_larger_batch(make_nlp: MakeNlp, tiny_encoder: Any
         assert len(nlp.get_pipe("embtune").bank) == min(bank_size, 30)
     assert gained[0] == 0.0
     assert gained[100] > 0.0
+
+
+def test_negative_partners_are_not_of_the_group_of_their_document(make_nlp: MakeNlp) -> None:
+    nlp = make_nlp()
+    given = make_examples(nlp, 24)
+    group_of = {}
+    for i, example in enumerate(given):
+        group_of[example.text] = f"group {i % 4}"
+        set_group(example.reference, group_of[example.text])
+    for by in ("group", "cats"):
+        reader = PairsFromCorpus(lambda nlp: given, by, n_pos=1, n_neg=2)  # type: ignore[arg-type]
+        batch = make_batch(list(reader(nlp)), sorted(TOPICS), exclusive=True, counts=None)
+        names = dict(zip(batch.keys, batch.groups, strict=True))
+        assert names.items() <= group_of.items()
+
+
+def test_groups_that_share_a_text_are_one(make_nlp: MakeNlp) -> None:
+    nlp = make_nlp()
+    pairs = [("bread", "soup"), ("soup", "salt"), ("drum", "song"), ("team", "coach")]
+    batch = make_batch(list(pairs_to_examples(nlp, pairs)), [], exclusive=False, counts=None)
+    group = dict(zip(batch.keys, batch.groups, strict=True))
+    assert sorted(batch.keys) == sorted({text for pair in pairs for text in pair})
+    assert group["bread"] == group["soup"] == group["salt"]
+    assert len({group["bread"], group["drum"], group["team"]}) == 3
+
+
+def test_a_score_holds_for_every_document_of_the_same_text(make_nlp: MakeNlp) -> None:
+    nlp = make_nlp()
+    examples = [
+        Example.from_dict(nlp.make_doc(text), {"cats": {"FOOD": 1.0}})
+        for text in ("bread", "soup", "bread")
+    ]
+    set_partners(examples[0].reference, [("soup", 0.25)])
+    batch = make_batch(examples, ["FOOD"], exclusive=False, counts=None)
+    assert len(batch.docs) == 3
+    assert sorted(batch.explicit) == [(0, 1, 0.25), (2, 1, 0.25)]
+
+
+def test_pairs_in_a_batch_do_not_change_what_labels_say_of_others(
+    make_nlp: MakeNlp,
+) -> None:
+    nlp = make_nlp()
+    pipe = nlp.get_pipe("embtune")
+    examples = make_examples(nlp, 6)
+    found = []
+    for has_partner in (False, True):
+        if has_partner:
+            set_partners(examples[5].reference, [("soup", 1.0)])
+        batch = make_batch(examples, sorted(TOPICS), exclusive=False, counts=None)
+        base = pipe.model.get_ref("encoder").predict(batch.docs)
+        _, targets = add_bank(batch, base, VectorBank(0), pipe.model.ops)
+        found.append([array[:6, :6] for array in pairs_of(targets, negatives="class")])
+    assert_allclose(found[1], found[0])
+
+
+def test_each_epoch_of_a_streamed_training_draws_other_partners(make_nlp: MakeNlp) -> None:
+    nlp = make_nlp()
+    given = make_examples(nlp, 30)
+    reader = PairsFromCorpus(lambda nlp: given, "cats", shuffle=True)
+    batches = create_train_batches(nlp, reader, lambda examples: [list(examples)], -1)
+    epochs = []
+    for _, batch in itertools.islice(batches, 3):
+        partners = {eg.text: get_partners(eg.reference)[0].text for eg in batch}
+        epochs.append((list(partners), partners))
+    assert epochs[0][0] != epochs[1][0]
+    assert sorted(epochs[0][0]) == sorted(epochs[1][0])
+    changed = sum(epochs[0][1][text] != epochs[1][1][text] for text in epochs[0][1])
+    assert changed > 15
+
+
+def test_training_that_teaches_nothing_is_reported_once(
+    make_nlp: MakeNlp, tiny_encoder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    nlp = make_contrastive(make_nlp, tiny_encoder, "cross_entropy")
+    examples = make_pairs(nlp, 6)
+    optimizer = nlp.initialize(lambda: examples)
+    for _ in range(50):
+        nlp.update(examples, sgd=optimizer)
+    assert caplog.text.count("updates in a row taught nothing") == 1
+    assert "spacy-embtune.cosent.v1" in caplog.text
+
+
+def test_dev_pairs_of_one_score_are_reported(
+    make_nlp: MakeNlp, caplog: pytest.LogCaptureFixture
+) -> None:
+    nlp = make_nlp()
+    pairs = [("bread", "soup", 1.0), ("song", "drum", 1.0)]
+    for _ in range(2):
+        assert nlp.evaluate(pairs_to_examples(nlp, pairs))["embtune_spearman"] is None
+    assert caplog.text.count("correlation is not defined") == 1
+
+
+def test_an_encoder_that_reads_docs_says_that_it_cannot_read_partners() -> None:
+    nlp = spacy.blank("en")
+    nlp.vocab.set_vector("bread", numpy.ones(4, dtype="float32"))
+    model = {
+        "@architectures": "spacy-embtune.EmbTune.v1",
+        "encoder": {"@architectures": "spacy-embtune.DocVectors.v1"},
+        "head": HEAD,
+    }
+    nlp.add_pipe("embtune", config={"model": model})
+    with pytest.raises(ValueError, match="documents of one group"):
+        nlp.initialize(lambda: make_pairs(nlp))
+
+
+def test_the_bank_ends_with_the_training(
+    make_nlp: MakeNlp, tiny_encoder: Any, tmp_path: Any
+) -> None:
+    nlp = make_contrastive(make_nlp, tiny_encoder, "supervised_contrastive", bank_size=50)
+    examples = make_examples(nlp, 30)
+    optimizer = nlp.initialize(lambda: examples)
+    for _ in range(3):
+        nlp.update(examples[:15], sgd=optimizer)
+        nlp.update(examples[15:], sgd=optimizer)
+    pipe = nlp.get_pipe("embtune")
+    assert len(pipe.bank) == 30
+    copy = pickle.loads(pickle.dumps(pipe))
+    assert (len(copy.bank), copy.bank.size) == (0, 50)
+    pipe.add_label("NEWS")
+    assert len(pipe.bank) == 0
+    nlp.update(examples, sgd=nlp.resume_training())
+    nlp.to_disk(tmp_path)
+    nlp.from_disk(tmp_path)
+    assert len(pipe.bank) == 0
+    nlp.update(examples, sgd=nlp.resume_training())
+    with pytest.raises(ValueError, match="bank_size is -1"):
+        make_nlp(bank_size=-1)
 
 
 def test_a_document_in_the_bank_is_not_compared_with_itself(make_nlp: MakeNlp) -> None:

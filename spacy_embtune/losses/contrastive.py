@@ -83,12 +83,15 @@ class SupervisedContrastive:
         return float(loss), pairs.backprop(d_cosine)
 
     def _shares(self, xp: Any, targets: Targets, takes_part: Any, dtype: Any) -> Any:
-        """RETURNS (array): How much each anchor's loss counts, shape (n, 1), 1 in sum."""
+        """RETURNS (array): How much each anchor's loss counts, shape (n, 1), 1 in sum. One that
+        carries no label, and takes part by its pairs alone, counts as those that do in the mean."""
         share = takes_part.astype(dtype)
-        if self.balanced and targets.pairs is None:
-            share = xp.asarray(
-                balance_documents(targets, takes_part, negatives=self.negatives), dtype=dtype
-            )
+        if self.balanced:
+            of_labels = balance_documents(targets, takes_part, negatives=self.negatives)
+            carries = xp.asarray(of_labels) > 0
+            if carries.any():
+                share = xp.where(carries, of_labels, share * of_labels[carries].mean())
+                share = share.astype(dtype)
         return (share / share.sum())[:, None]
 
 

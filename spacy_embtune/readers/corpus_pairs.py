@@ -42,6 +42,7 @@ def make_pairs_from_corpus(
     exclusive_classes: bool | None = None,
     keep_cats: bool = True,
     redraw: bool = True,
+    shuffle: bool = False,
     window: int = 10_000,
     seed: int = 0,
 ) -> Callable[[Language], Iterator[Example]]:
@@ -68,6 +69,7 @@ def make_pairs_from_corpus(
         exclusive_classes=exclusive_classes,
         keep_cats=keep_cats,
         redraw=redraw,
+        shuffle=shuffle,
         window=window,
         seed=seed,
     )
@@ -97,6 +99,7 @@ class PairsFromCorpus:
         exclusive_classes: bool | None = None,
         keep_cats: bool = True,
         redraw: bool = True,
+        shuffle: bool = False,
         window: int = 10_000,
         seed: int = 0,
     ) -> None:
@@ -123,7 +126,10 @@ class PairsFromCorpus:
             None: yes, if the cats of every labelled document of the window sum to 1.
         keep_cats (bool): Whether documents keep their cats. False: training sees no labels.
         redraw (bool): Whether each pass over the corpus draws anew. False, for a corpus to evaluate
-            on: every pass gives the same pairs.
+            on: every pass gives the same pairs. spaCy makes one pass in a whole training, unless
+            max_epochs = -1, where it makes one each epoch.
+        shuffle (bool): Whether the documents of a window come in random order, which spaCy leaves
+            to the reader if max_epochs = -1.
         window (int): From how many documents in a row partners are drawn.
         seed (int): Decides what is drawn.
         RAISES (ValueError): If a setting is out of range.
@@ -136,16 +142,19 @@ class PairsFromCorpus:
                 raise ValueError(f"{name} is {value}: give a number of {minimum} or more.")
         if by == "cats" and n_pos + n_neg == 0:
             raise ValueError("n_pos and n_neg are both 0, which makes no pairs by cats.")
+        if hard_negatives and n_neg == 0:
+            raise ValueError("hard_negatives = true chooses no negatives: n_neg is 0.")
         self.corpus = corpus
         self.by: Source = by
         self.n_pos = n_pos
         self.n_neg = n_neg
-        self.hard_negatives = hard_negatives and n_neg > 0
+        self.hard_negatives = hard_negatives
         self.component = component
         self.group_key = group_key
         self.exclusive_classes = exclusive_classes
         self.keep_cats = keep_cats
         self.redraw = redraw
+        self.shuffle = shuffle
         self.window = window
         self.seed = seed
         self._n_passes = 0
@@ -168,13 +177,16 @@ class PairsFromCorpus:
         n = n_without_positive = n_without_negative = 0
         has_pairs = False
         for window in self._windows(nlp):
+            if self.shuffle:
+                rng.shuffle(cast(Any, window))
             for example, drawn in zip(window, self._draw(nlp, window, rng), strict=True):
                 reference = example.reference
                 n += 1
                 n_without_positive += not drawn.positives
                 n_without_negative += not drawn.negatives
                 chosen = [*drawn.positives, *drawn.negatives]
-                partners = [(window[j].reference.text, score) for j, score in chosen]
+                others = [(window[j].reference, score) for j, score in chosen]
+                partners = [(doc.text, score, get_group(doc)) for doc, score in others]
                 # Without any to be drawn, the groups make pairs within a batch.
                 is_grouped = self.n_pos + self.n_neg == 0 and get_group(reference) is not None
                 has_pairs = has_pairs or bool(partners) or is_grouped

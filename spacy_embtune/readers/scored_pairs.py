@@ -204,10 +204,13 @@ def _make_examples(
             continue
         predicted = nlp.make_doc(text)
         reference = predicted.copy()
-        set_partners(reference, [(partner, 1.0 if score is None else score)])
         if score is None:
             folded = fold_text(text).encode("utf8")
-            set_group(reference, hashlib.blake2b(folded, digest_size=12).hexdigest())
+            group = hashlib.blake2b(folded, digest_size=12).hexdigest()
+            set_group(reference, group)
+            set_partners(reference, [(partner, 1.0, group)])
+        else:
+            set_partners(reference, [(partner, score)])
         yield Example(predicted, reference)
     if tally.n_records == tally.kinds.total():
         found = f"no valid pair. Skipped {tally.summary()}" if tally.n_records else "no pairs"
@@ -226,6 +229,14 @@ def _parse(
     RAISES (InvalidRecordError): If that is not what the fields are."""
     if names is None:
         names = ("text1", "text2", "score" if fields.get("score") is not None else None)
+        others = sorted(map(repr, fields.keys() - {"text1", "text2", "score"}))
+        if "score" not in fields and others:
+            # A score by another name would silently make all pairs alike.
+            raise InvalidRecordError(
+                "there is no 'score'",
+                f"there is no 'score', but {', '.join(others)}. Name the score 'score', or leave "
+                "the other fields out.",
+            )
     *texts, score_name = names
     for name in filter(None, names):
         if name not in fields:

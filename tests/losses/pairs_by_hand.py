@@ -46,7 +46,8 @@ def graded_pairs(n=8, seed=0, share_known=0.6):
     )
 
 
-PAIRS = EXCLUSIVE._replace(pairs=graded_pairs())
+UNLABELLED = make_targets([{}] * 8, LABELS, exclusive=False)
+PAIRS = UNLABELLED._replace(pairs=graded_pairs())
 BATCHES = {"exclusive": EXCLUSIVE, "several labels": MULTI, "graded pairs": PAIRS}
 
 # Losses on pairs, each with other than default settings too.

@@ -3,6 +3,8 @@ import logging
 from collections import Counter
 from itertools import islice
 
+from typing import NamedTuple
+
 import numpy
 import pytest
 import spacy
@@ -23,7 +25,14 @@ NLP = spacy.blank("en")
 def corpus_of(texts, *, cats=None, groups=None, key="embtune_group"):
     """A reader, which makes new Examples on each pass."""
 
-    def read(nlp):
+    class Scored(NamedTuple):
+    """A partner without its group."""
+
+    text: str
+    score: float
+
+
+def read(nlp):
         for i, text in enumerate(texts):
             example = Example.from_dict(nlp.make_doc(text), {"cats": cats[i] if cats else {}})
             if groups is not None and groups[i] is not None:
@@ -36,7 +45,12 @@ def corpus_of(texts, *, cats=None, groups=None, key="embtune_group"):
 def read(reader, nlp=NLP):
     """(text, partners, group) of each example."""
     return [
-        (e.reference.text, get_partners(e.reference), get_group(e.reference)) for e in reader(nlp)
+        (
+            e.reference.text,
+            [Scored(*p[:2]) for p in get_partners(e.reference)],
+            get_group(e.reference),
+        )
+        for e in reader(nlp)
     ]
 
 

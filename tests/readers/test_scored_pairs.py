@@ -45,7 +45,8 @@ def as_rows(examples):
     rows = []
     for example in examples:
         assert example.predicted.text == example.reference.text
-        ((text, score),) = get_partners(example.reference)
+        ((text, score, group),) = get_partners(example.reference)
+        assert group == get_group(example.reference)
         assert get_partners(example.predicted) == []
         rows.append((example.reference.text, text, score, get_group(example.reference)))
     return rows
@@ -120,6 +121,11 @@ def test_pairs_without_scores_are_alike_and_each_a_group(tmp_path):
     assert rows == as_rows(pairs_to_examples(NLP, [pair[:2] for pair in PAIRS]))
     assert all(row[3] for row in rows)
     assert rows[0][3] != rows[2][3]
+
+
+def test_a_score_by_another_name_does_not_go_unnoticed():
+    with pytest.raises(ValueError, match="there is no 'score', but 'Score'"):
+        list(pairs_to_examples(NLP, [{"text1": "a b", "text2": "c d", "Score": 0.0}]))
 
 
 def test_answers_to_one_question_are_in_one_group():
