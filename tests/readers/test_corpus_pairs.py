@@ -2,7 +2,6 @@ import json
 import logging
 from collections import Counter
 from itertools import islice
-
 from typing import NamedTuple
 
 import numpy
@@ -25,14 +24,7 @@ NLP = spacy.blank("en")
 def corpus_of(texts, *, cats=None, groups=None, key="embtune_group"):
     """A reader, which makes new Examples on each pass."""
 
-    class Scored(NamedTuple):
-    """A partner without its group."""
-
-    text: str
-    score: float
-
-
-def read(nlp):
+    def read(nlp):
         for i, text in enumerate(texts):
             example = Example.from_dict(nlp.make_doc(text), {"cats": cats[i] if cats else {}})
             if groups is not None and groups[i] is not None:
@@ -40,6 +32,13 @@ def read(nlp):
             yield example
 
     return read
+
+
+class Scored(NamedTuple):
+    """A partner without its group."""
+
+    text: str
+    score: float
 
 
 def read(reader, nlp=NLP):
