@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -209,6 +211,30 @@ def test_a_packaged_pipeline_installs_and_runs(tiny_encoder: Path, tmp_path: Pat
     assert_allclose(printed, expected._.embtune, atol=2e-2)
     (metadata,) = site.glob("en_topics-1.2.3.dist-info/METADATA")
     assert "Requires-Dist: spacy-embtune" in metadata.read_text()
+
+
+def test_the_wheel_is_typed_and_brings_its_entry_points(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "corpus", "training", "metrics")
+    shutil.copytree(
+        ROOT,
+        source,
+        ignore=lambda folder, names: ignored(folder, names) if Path(folder) == ROOT else set(),
+    )
+    run(
+        *("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"),
+        *("--disable-pip-version-check", "--wheel-dir", tmp_path, source),
+    )
+    (wheel,) = tmp_path.glob("spacy_embtune-*.whl")
+    with zipfile.ZipFile(wheel) as files:
+        names = set(files.namelist())
+        (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
+        registered = files.read(entry_points).decode()
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "spacy_embtune").rglob("*.py")}
+    assert modules | {"spacy_embtune/py.typed"} <= names
+    assert not [name for name in names if name.startswith("tests/")]
+    for name in ("embtune = ", "spacy-embtune.Contrastive.v1", "spacy-embtune.pairs.v1"):
+        assert name in registered
 
 
 def test_a_config_with_a_wrong_encoder_fails_with_the_cause(tmp_path: Path) -> None:
