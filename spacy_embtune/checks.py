@@ -136,12 +136,13 @@ def report(
             "apart. Add documents of which the label is known to be absent, or with another label.",
             name,
         )
-    if corpus.n_contradicting:
+    n_contradicting = corpus.n_contradicting + (corpus.n_of_two_labels if exclusive else 0)
+    if n_contradicting:
         logger.warning(
             "[%s] %d texts occur more than once, with cats that contradict each other: all of them "
             "are learned from.",
             name,
-            corpus.n_contradicting,
+            n_contradicting,
         )
 
 

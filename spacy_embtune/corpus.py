@@ -26,7 +26,9 @@ class TrainingCorpus(NamedTuple):
         no more of them: all distinct ones, as far as the encoder's cache can keep them.
     n_left_out (int): How many distinct texts do not fit the encoder's cache.
     has_pairs (bool): Whether anything is known of pairs other than by labels.
-    n_contradicting (int): How many texts occur with different cats.
+    n_contradicting (int): How many texts occur with different values of one label.
+    n_of_two_labels (int): How many others occur with one label here and another one there, which
+        contradicts if labels exclude each other.
     """
 
     cats: list[dict[str, float]]
@@ -34,6 +36,7 @@ class TrainingCorpus(NamedTuple):
     n_left_out: int
     has_pairs: bool
     n_contradicting: int
+    n_of_two_labels: int
 
 
 def read_corpus(
@@ -58,6 +61,7 @@ def read_corpus(
     sample: dict[str, Any] = {}
     distinct: set[int] = set()
     contradicting: set[str] = set()
+    of_two_labels: set[str] = set()
     has_pairs = False
     for i, example in enumerate(examples):
         reference = example.reference
@@ -67,6 +71,8 @@ def read_corpus(
             first = cats_of_text.setdefault(reference.text, cats[-1])
             if any(first.get(label, value) != value for label, value in cats[-1].items()):
                 contradicting.add(reference.text)
+            elif sum({**cats[-1], **first}.values()) > 1.0:
+                of_two_labels.add(reference.text)
         partners = get_partners(reference)
         if partners and not reads_texts:
             raise ValueError(
@@ -81,7 +87,14 @@ def read_corpus(
                 doc = example.predicted
                 sample[text] = text if reads_texts else _annotate(doc, nlp, pipe, encoder)
     n_left_out = max(len(distinct) - shim.cache.size, 0) if shim is not None else 0
-    return TrainingCorpus(cats, list(sample.values()), n_left_out, has_pairs, len(contradicting))
+    return TrainingCorpus(
+        cats,
+        list(sample.values()),
+        n_left_out,
+        has_pairs,
+        len(contradicting),
+        len(of_two_labels - contradicting),
+    )
 
 
 def _annotate(doc: Doc, nlp: Language | None, pipe: Any, encoder: Model[Any, Any]) -> Doc:

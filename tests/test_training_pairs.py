@@ -248,6 +248,34 @@ def test_an_encoder_that_reads_docs_says_that_it_cannot_read_partners() -> None:
         nlp.initialize(lambda: make_pairs(nlp))
 
 
+def test_one_class_alone_moves_nothing_and_does_no_harm(
+    make_nlp: MakeNlp, tiny_encoder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    nlp = make_contrastive(make_nlp, tiny_encoder, "supervised_contrastive", bank_size=20)
+    examples = make_examples(nlp, 12, cats=lambda topic: {"ONE": 1.0})
+    optimizer = nlp.initialize(lambda: examples)
+    losses: dict[str, float] = {}
+    for _ in range(3):
+        nlp.update(examples, sgd=optimizer, losses=losses)
+    assert losses == {"embtune": 0.0}
+    assert "all labelled training documents are of one class" in caplog.text
+    assert not nlp.get_pipe("embtune").is_trained
+
+
+def test_each_text_of_a_pair_is_encoded_once_in_a_whole_training(
+    make_nlp: MakeNlp, tiny_encoder: Any
+) -> None:
+    nlp = make_contrastive(make_nlp, tiny_encoder, "cosine_pairs")
+    examples, dev = make_pairs(nlp, 30), make_pairs(nlp, 12, seed=7)
+    optimizer = nlp.initialize(lambda: examples)
+    for _ in range(4):
+        for start in range(0, 30, 8):
+            nlp.update(examples[start : start + 8], sgd=optimizer)
+        nlp.evaluate(dev)
+    texts = {eg.text for eg in (*examples, *dev)}
+    assert nlp.get_pipe("embtune").encoder.n_encoded == len(texts)
+
+
 def test_the_bank_ends_with_the_training(
     make_nlp: MakeNlp, tiny_encoder: Any, tmp_path: Any
 ) -> None:
@@ -311,6 +339,13 @@ def test_odd_corpora_are_reported(make_nlp: MakeNlp, caplog: pytest.LogCaptureFi
     rare = Example.from_dict(nlp.make_doc("new old"), {"cats": {"RARE": 1.0}})
     nlp.initialize(lambda: [*examples, again, rare])
     assert "only one training document carries 'RARE'" in caplog.text
+    assert "1 texts occur more than once, with cats that contradict" in caplog.text
+    caplog.clear()
+    nlp = make_nlp()
+    positives = make_examples(nlp, 6, cats=lambda topic: {topic: 1.0})
+    other = Example.from_dict(nlp.make_doc(positives[0].text), {"cats": {"FOOD": 1.0}})
+    nlp.initialize(lambda: [*positives, other])
+    assert nlp.get_pipe("embtune").cfg["exclusive_classes"] is True
     assert "1 texts occur more than once, with cats that contradict" in caplog.text
     caplog.clear()
     nlp = make_nlp()
