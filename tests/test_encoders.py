@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -276,6 +277,10 @@ def test_a_cache_can_be_kept_in_use(tiny_encoder: Path) -> None:
     for _ in range(2):
         layer.predict(TEXTS)
     assert get_shim(layer).n_encoded == 3
+    for copy in (layer.copy(), pickle.loads(pickle.dumps(layer))):
+        copy.predict(TEXTS)
+        copy.predict(TEXTS)
+        assert get_shim(copy).n_encoded == 3
     with pytest.raises(ValueError, match="always"):
         SentenceTransformer(name=str(tiny_encoder), cache="sometimes")
 

@@ -67,7 +67,7 @@ def SentenceTransformer(
                 settings,
                 cache_size=cache_size,
                 save_weights=save_weights,
-                caching=cache == "always",
+                always_caches=cache == "always",
             )
         ],
         attrs={"reads_texts": True},
@@ -126,6 +126,7 @@ class EncoderShim(Shim):
     settings (EncoderSettings): Where to find the encoder.
     save_weights (bool): Whether pipelines store it.
     fingerprint (str | None): Which encoder it must be, once that is known.
+    always_caches (bool): Whether vectors are kept from the start.
     caching (bool): Whether vectors are kept; switched on by training.
     n_requested, n_encoded (int): Texts asked for, and texts that went through the encoder.
     """
@@ -136,13 +137,14 @@ class EncoderShim(Shim):
         *,
         cache_size: int,
         save_weights: bool,
-        caching: bool = False,
+        always_caches: bool = False,
     ) -> None:
         super().__init__(None)
         self.settings = settings
         self.save_weights = save_weights
         self.fingerprint: str | None = None
-        self.caching = caching
+        self.always_caches = always_caches
+        self.caching = always_caches
         self.cache = VectorCache(cache_size)
         self.n_requested = 0
         self.n_encoded = 0
@@ -249,32 +251,30 @@ class EncoderShim(Shim):
         self.fingerprint = fingerprint
         return self
 
+    def _renew(self) -> "EncoderShim":
+        """RETURNS (EncoderShim): One of the same settings, without encoder and vectors."""
+        renewed = EncoderShim(
+            self.settings,
+            cache_size=self.cache.size,
+            save_weights=self.save_weights,
+            always_caches=self.always_caches,
+        )
+        renewed.fingerprint = self.fingerprint
+        return renewed
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "EncoderShim":
         # A frozen encoder is shared, never copied.
-        copied = EncoderShim(
-            self.settings, cache_size=self.cache.size, save_weights=self.save_weights
-        )
-        copied.fingerprint = self.fingerprint
+        copied = self._renew()
         copied._model = self._model
         return copied
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __getstate__(self) -> dict[str, Any]:
+        # As files: what pickle makes of a torch module depends on the versions of its code.
         files = self.to_files() if self._model is not None else None
-        return (
-            _unpickle_shim,
-            (self.settings, self.cache.size, self.save_weights, self.fingerprint, files),
-        )
+        return {**vars(self._renew()), "files": files}
 
-
-def _unpickle_shim(
-    settings: EncoderSettings,
-    cache_size: int,
-    save_weights: bool,
-    fingerprint: str | None,
-    files: dict[str, bytes] | None,
-) -> EncoderShim:
-    shim = EncoderShim(settings, cache_size=cache_size, save_weights=save_weights)
-    shim.fingerprint = fingerprint
-    if files is not None:
-        shim.from_files(files)
-    return shim
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        files = state.pop("files")
+        vars(self).update(state)
+        if files is not None:
+            self.from_files(files)
