@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from .bank import Entries, VectorBank
-from .pairs import combine_pairs, get_group, get_partners
+from .pairs import combine_pairs, get_group, get_partners, shorten
 from .targets import make_targets, validate_cats
 from .types import PairTargets, Targets
 
@@ -95,13 +95,12 @@ def add_bank(batch: Batch, base: Any, bank: VectorBank, ops: Any) -> tuple[Any, 
         values = numpy.concatenate([values, recalled.values])
         known = numpy.concatenate([known, recalled.known])
         groups = groups + recalled.groups
-    targets = batch.targets._replace(values=values, known=known)
     pairs = None
     if batch.explicit or any(group is not None for group in groups):
         arrays = combine_pairs(len(groups), batch.explicit, groups)
         pairs = PairTargets(*(ops.asarray2f(array) for array in arrays))
     counts = batch.targets.counts
-    targets = targets._replace(
+    targets = batch.targets._replace(
         values=ops.asarray2f(values),
         known=ops.asarray2f(known),
         counts=None if counts is None else ops.asarray2f(counts),
@@ -135,6 +134,4 @@ class _Groups:
 
 def describe(i: int, example: Example) -> str:
     """RETURNS (str): Which document it is, for an error."""
-    text = example.reference.text
-    start = text[:40].replace("\n", " ")
-    return f"document {i} ({start!r}{'...' if len(text) > 40 else ''})"
+    return f"document {i} ({shorten(example.reference.text)!r})"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import srsly
 from spacy import util
@@ -11,6 +11,8 @@ from spacy.pipeline import TrainablePipe
 
 from . import storage
 from .models.sentence_transformer import EncoderShim, find_shim
+
+T = TypeVar("T")
 
 
 class EncoderPipe(TrainablePipe):
@@ -37,18 +39,15 @@ class EncoderPipe(TrainablePipe):
         path, exclude = Path(path), set(exclude)
         shim = self.encoder
         fingerprint = shim.identify() if shim is not None else None
-        stores = shim is not None and shim.save_weights and "encoder" not in exclude
-        writers = {
-            "cfg": partial(srsly.json_dumps, self.cfg),
-            "model": self.model.to_bytes,
-        }
-        files = {k: _encode(write()) for k, write in writers.items() if k not in exclude}
-        storage.save(
-            path,
-            files,
-            fingerprint=fingerprint,
-            encoder_files=shim.to_files if shim is not None and stores else None,
-        )
+        encoder_files = None
+        if shim is not None and shim.save_weights and "encoder" not in exclude:
+            encoder_files = shim.to_files
+        files: dict[str, bytes] = {}
+        if "cfg" not in exclude:
+            files["cfg"] = srsly.json_dumps(self.cfg).encode("utf8")
+        if "model" not in exclude:
+            files["model"] = self.model.to_bytes()
+        storage.save(path, files, fingerprint=fingerprint, encoder_files=encoder_files)
         if "vocab" not in exclude:
             self.vocab.to_disk(path / "vocab", exclude=exclude)
 
@@ -65,13 +64,7 @@ class EncoderPipe(TrainablePipe):
         path, exclude = Path(path), set(exclude)
         files, encoder = storage.load(path)
         self._load(files, exclude, where=path)
-        shim = self.encoder
-        if shim is not None and "encoder" not in exclude and "model" not in exclude:
-            if encoder is not None:
-                shim.from_directory(encoder)
-            elif shim.fingerprint is not None:
-                # Now, not at the first text: a wrong encoder is an error of loading.
-                _ = shim.encoder
+        self._load_encoder(exclude, encoder, EncoderShim.from_directory)
         if "vocab" not in exclude and (path / "vocab").is_dir():
             self.vocab.from_disk(path / "vocab", exclude=exclude)
         return self
@@ -111,12 +104,8 @@ class EncoderPipe(TrainablePipe):
                 f"Make them again."
             ) from error
         self._load(files, exclude, where="these bytes")
-        shim = self.encoder
-        if shim is not None and "encoder" not in exclude and "model" not in exclude:
-            if "encoder" in files:
-                shim.from_files(srsly.msgpack_loads(files["encoder"]))
-            elif shim.fingerprint is not None:
-                _ = shim.encoder
+        encoder = srsly.msgpack_loads(files["encoder"]) if "encoder" in files else None
+        self._load_encoder(exclude, encoder, EncoderShim.from_files)
         if "vocab" in files and "vocab" not in exclude:
             self.vocab.from_bytes(files["vocab"], exclude=exclude)
         return self
@@ -133,9 +122,18 @@ class EncoderPipe(TrainablePipe):
                     f"describes ({error}). Load them with the config that they were saved with."
                 ) from error
 
-
-def _encode(content: str | bytes) -> bytes:
-    return content.encode("utf8") if isinstance(content, str) else content
+    def _load_encoder(
+        self, exclude: set[str], stored: T | None, take: Callable[[EncoderShim, T], None]
+    ) -> None:
+        """Take the encoder from where it is stored, if it is, or find it by its name now, not at
+        the first text: a wrong encoder is an error of loading."""
+        shim = self.encoder
+        if shim is None or exclude & {"encoder", "model"}:
+            return
+        if stored is not None:
+            take(shim, stored)
+        elif shim.fingerprint is not None:
+            _ = shim.encoder
 
 
 def _pack(shim: EncoderShim) -> bytes:

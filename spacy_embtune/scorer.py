@@ -105,8 +105,8 @@ class EmbTuneScorer:
         for name, value in of_base.items():
             # Not None for a head that is not trained yet: spaCy drops a score that is None once
             # from the choice of the best model, for the rest of the training.
-            untrained = 0.0 if tuned is None and value is not None else None
-            scores[f"{extension}_{name}"] = untrained if tuned is None else of_tuned[name]
+            is_missing = tuned is None and value is not None
+            scores[f"{extension}_{name}"] = 0.0 if is_missing else of_tuned[name]
             scores[f"{extension}_base_{name}"] = value
         if set_cats:
             scores.update(_score_cats(examples, labels, exclusive=bool(exclusive_classes), **cfg))

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..targets import balance_documents
+from ..targets import array_module, balance_documents
 from ..types import HeadOutput, Loss, Output, Targets
-from .pairs import Negatives, array_module, check_negatives, compare, nothing
+from .pairs import Negatives, check_negatives, compare, nothing
 
 
 def make_supervised_contrastive(

@@ -1,16 +1,12 @@
 """Labels: the output layer's scores against what is known of each document's labels."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from thinc.types import Floats2d
-from thinc.util import get_array_module
 
-from ..targets import TOLERANCE
+from ..targets import TOLERANCE, array_module
 from ..types import HeadOutput, Loss, Output, Targets
-
-array_module: Callable[[Any], Any] = get_array_module
 
 
 def make_cross_entropy(

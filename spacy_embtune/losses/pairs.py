@@ -4,14 +4,11 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from thinc.types import Floats2d
-from thinc.util import get_array_module
 
-from ..targets import pairs_of
+from ..targets import array_module, pairs_of
 from ..types import HeadOutput, Output, Targets
 
 Negatives: TypeAlias = Literal["ignore", "class"]
-
-array_module: Callable[[Any], Any] = get_array_module
 
 # Base vectors whose cosine is this close to 1 are of the same text: the rest is rounding, which
 # differs with the batch in which the text was encoded.

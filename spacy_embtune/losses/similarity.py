@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from ..targets import array_module
 from ..types import HeadOutput, Loss, Output, Targets
-from .pairs import Negatives, array_module, check_negatives, compare, nothing
+from .pairs import Negatives, check_negatives, compare, nothing
 
 # Similarities closer than this are the same: quotients of the same value may be rounded apart.
 _GRID = 1e-5

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from thinc.api import Dropout, Gelu, Linear, Model
+from thinc.api import Gelu, Linear, Model
 from thinc.types import Floats2d
 
 from ..types import HeadOutput
-from .feed_forward import FixedDropout, resize_output, set_head_dims
+from .feed_forward import check_width, make_dropout, resize_output, set_head_dims
 from .standardize import Standardize, has_vector
 
 
@@ -54,17 +54,12 @@ def Contrastive(
         `spacy_embtune.models.feed_forward.resize_output`.
     RAISES (ValueError): If an argument is out of range.
     """
-    _check_width("hidden_width", hidden_width)
+    check_width("Contrastive", "hidden_width", hidden_width)
     if output_width is not None:
-        _check_width("output_width", output_width)
-    if dropout is not None and not 0.0 <= dropout < 1.0:
-        raise ValueError(
-            f"Contrastive: dropout is {dropout!r}: give a number from 0 to less than 1, or null "
-            "(None) to follow spaCy's training.dropout."
-        )
+        check_width("Contrastive", "output_width", output_width)
+    drop = make_dropout("Contrastive", dropout)
     standardize = Standardize(nI)
     hidden = Gelu(nO=hidden_width, nI=nI)
-    drop = Dropout(0.0) if dropout is None else FixedDropout(dropout)
     update = Linear(nO=output_width, nI=hidden_width)
     project = Projection(nO=output_width, nI=nI)
     output_layer = Linear(nO=nO, nI=output_width)
@@ -213,11 +208,6 @@ def _to_one_length(model: Any, X: Floats2d) -> tuple[Floats2d, Callable[[Floats2
         return cast(Floats2d, (dY - unit * along) * (inverse * size))
 
     return cast(Floats2d, unit * size), backprop
-
-
-def _check_width(name: str, width: int) -> None:
-    if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-        raise ValueError(f"Contrastive: {name} is {width!r}: give an integer above 0.")
 
 
 def _set_to_zero(layer: Model[Floats2d, Floats2d]) -> None:

@@ -74,18 +74,12 @@ def FeedForward(
         "nO" is L. attrs["resize_output"] is `resize_output`.
     RAISES (ValueError): If an argument is out of range.
     """
-    if isinstance(hidden_width, bool) or not isinstance(hidden_width, int) or hidden_width < 1:
-        raise ValueError(f"FeedForward: hidden_width is {hidden_width!r}: give an integer above 0.")
-    if dropout is not None and not 0.0 <= dropout < 1.0:
-        raise ValueError(
-            f"FeedForward: dropout is {dropout!r}: give a number from 0 to less than 1, or null "
-            "(None) to follow spaCy's training.dropout."
-        )
+    check_width("FeedForward", "hidden_width", hidden_width)
+    drop = make_dropout("FeedForward", dropout)
     if activation not in _HIDDEN:
         raise ValueError(f"FeedForward: activation is {activation!r}: give one of {list(_HIDDEN)}.")
     standardize = Standardize(nI)
     hidden = _HIDDEN[activation](nO=hidden_width, nI=nI)
-    drop = Dropout(0.0) if dropout is None else FixedDropout(dropout)
     output_layer = Linear(nO=nO, nI=hidden_width)
     return Model(
         "feed_forward",
@@ -211,6 +205,35 @@ def resize_output(model: Model[Floats2d, HeadOutput], new_nO: int) -> Model[Floa
     model.replace_node(output_layer, larger)
     model.set_dim("nO", new_nO, force=True)
     return model
+
+
+def check_width(head: str, name: str, width: int) -> None:
+    """Check a width that a head is made with.
+
+    head, name (str): The head and its argument, for the error.
+    width (int): The width.
+    RAISES (ValueError): If it is not an integer above 0.
+    """
+    if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+        raise ValueError(f"{head}: {name} is {width!r}: give an integer above 0.")
+
+
+def make_dropout(head: str, rate: float | None) -> Model[Floats2d, Floats2d]:
+    """Build the dropout layer of a head.
+
+    head (str): The head, for the error.
+    rate (float | None): A rate of its own, in 0..1 without 1; None follows `set_dropout_rate`.
+    RETURNS (Model[Floats2d, Floats2d]): Arrays to arrays of the same shape.
+    RAISES (ValueError): If the rate is out of range.
+    """
+    if rate is None:
+        return Dropout(0.0)
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(
+            f"{head}: dropout is {rate!r}: give a number from 0 to less than 1, or null (None) to "
+            "follow spaCy's training.dropout."
+        )
+    return FixedDropout(rate)
 
 
 def FixedDropout(rate: float) -> Model[Floats2d, Floats2d]:
