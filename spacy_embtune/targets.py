@@ -10,7 +10,7 @@ from numbers import Real
 from typing import Any, Literal, cast
 
 import numpy
-from thinc.types import Floats2d
+from thinc.types import Floats1d, Floats2d
 from thinc.util import get_array_module
 
 from .types import Targets
@@ -19,6 +19,8 @@ array_module: Callable[[Any], Any] = get_array_module
 
 # How far the values of an exclusive document may be from summing to 1.
 TOLERANCE = 1e-3
+# The largest float32.
+_MAX_WEIGHT = float(numpy.finfo("float32").max)
 
 
 def labels_in(cats: Iterable[Mapping[str, float]]) -> list[str]:
@@ -87,6 +89,7 @@ def make_targets(
     *,
     exclusive: bool,
     counts: Floats2d | None = None,
+    weights: Sequence[float] | Floats1d | None = None,
     where: Callable[[int], str] | None = None,
 ) -> Targets:
     """Arrange what is known of the documents' labels in arrays.
@@ -100,10 +103,13 @@ def make_targets(
     exclusive (bool): Whether a document carries exactly one label.
     counts (Floats2d | None): Handed on: how often each label is known to be present and absent in
         the training corpus, shape (2, L), as `count_labels` returns it.
+    weights (Sequence[float] | Floats1d | None): How much each document counts, see `Targets`. None:
+        all the same.
     where (Callable[[int], str] | None): Names the i-th document in errors.
-    RETURNS (Targets): numpy arrays of float32, values and known of shape (n, L).
-    RAISES (ValueError): If a value is not a number in 0..1, or the values of a document sum to
-        more than 1 although classes are exclusive.
+    RETURNS (Targets): numpy arrays of float32, values and known of shape (n, L), weights (n,).
+    RAISES (ValueError): If a value is not a number in 0..1, the values of a document sum to more
+        than 1 although classes are exclusive, a weight is not a finite number of 0 or more, or
+        there are not as many weights as documents.
     """
     rows = list(cats)
     name = where if where is not None else _nth_document
@@ -134,20 +140,25 @@ def make_targets(
                 "several labels at once."
             )
         known[total >= 1.0 - TOLERANCE] = 1.0
-    return Targets(cast(Floats2d, values), cast(Floats2d, known), exclusive, counts)
+    made = Targets(cast(Floats2d, values), cast(Floats2d, known), exclusive, counts)
+    return made if weights is None else made._replace(weights=_make_weights(weights, rows, name))
 
 
 def count_labels(targets: Targets) -> Floats2d:
     """Count how often each label is known to be present and known to be absent.
 
-    A graded value counts in part for both.
+    A graded value counts in part for both, and a document as often as its weight says.
 
     targets (Targets): What is known of n documents, shape (n, L).
     RETURNS (Floats2d): The sums of value (row 0) and of 1 - value (row 1) over the documents where
         the label is known, float32 of shape (2, L).
+    RAISES (ValueError): If the weights are not valid.
     """
     values, known = _clean(targets)
     xp = array_module(values)
+    weights = _weights(targets)
+    if weights is not None:
+        values, known = values * weights[:, None], known * weights[:, None]
     counts = xp.stack([values.sum(axis=0, dtype="float64"), known.sum(axis=0, dtype="float64")])
     counts[1] -= counts[0]
     return counts.astype("float32")
@@ -171,6 +182,7 @@ def pair_similarity(
 
     With `negatives="class"` each label stands beside its complement as a class of its own, so that
     sharing an absent label is sharing a class, and only the first of the two rules is left.
+    `weights` of documents play no part: see `pairs_of`.
 
     a (Targets): n documents, shape (n, L).
     b (Targets): m documents, shape (m, L).
@@ -205,7 +217,9 @@ def pairs_of(
     targets: Targets, *, negatives: Literal["ignore", "class"] = "ignore"
 ) -> tuple[Floats2d, Floats2d]:
     """Say what is known of the pairs among documents, from wherever it is known: `targets.pairs`,
-    and, for the pairs of which that knows nothing, the labels, by `pair_similarity`.
+    and, for the pairs of which that knows nothing, the labels, by `pair_similarity`. If
+    documents have weights, that of a pair is multiplied by those of both: so many pairs their
+    copies would make.
 
     targets (Targets): n documents, shape (n, L).
     negatives (str): "ignore" or "class", as in `pair_similarity`; for labels only.
@@ -213,8 +227,35 @@ def pairs_of(
         shape (n, n). The similarity is 0 where the weight is, and the weight is 0 on the diagonal:
         a document is never compared with itself.
     RAISES (ValueError): If pairs are given whose shape is not that, whose similarity is outside
-        0..1, or whose weight is negative or not finite.
+        0..1, or whose weight is negative or not finite; if the documents' weights are not valid.
     """
+    similarity, weight = _unweighted_pairs(targets, negatives)
+    weights = _weights(targets)
+    if weights is not None:
+        weight = weight * (weights[:, None] * weights)
+        similarity = array_module(weights).where(weight > 0, similarity, 0.0)
+    return similarity, weight
+
+
+def relative_weights(targets: Targets) -> Any:
+    """Divide the documents' weights by the largest. Only proportions matter to losses, and neither
+    sums nor products of these overflow. Equal weights become exactly 1.
+
+    targets (Targets): n documents.
+    RETURNS (array | None): How much each counts, 0..1, float32 of shape (n,); None if all count the
+        same because there are no weights.
+    RAISES (ValueError): If the weights are not valid.
+    """
+    weights = _weights(targets)
+    if weights is None or not weights.any():
+        return weights
+    return weights / weights.max()
+
+
+def _unweighted_pairs(
+    targets: Targets, negatives: Literal["ignore", "class"]
+) -> tuple[Floats2d, Floats2d]:
+    """RETURNS: What `pairs_of` returns if documents have no weights."""
     n = targets.values.shape[0]
     xp = array_module(targets.values)
     itself = xp.eye(n, dtype=bool)
@@ -251,23 +292,27 @@ def balance_documents(
     """Weigh documents so that each class has the same say in total, whether it is common or rare.
 
     A document's weight is the mean, over the labels it carries, of 1 / how many documents carry
-    the label. With exclusive classes, those of each class sum to 1.
+    the label. With exclusive classes, those of each class sum to 1. If documents have weights of
+    their own, they are counted by these, and a document's share is proportional to its own.
 
     targets (Targets): n documents, shape (n, L).
     among (array of bool): The documents to weigh, shape (n,); the others get 0.
     negatives (str): "ignore" or "class", as in `pair_similarity`: whether an absent label is a
         class as well.
     RETURNS (array): The weights, float32 of shape (n,); 0 for a document that carries no label.
+    RAISES (ValueError): If the documents' own weights are not valid.
     """
     carried, known = _clean(targets)
+    weights = relative_weights(targets)
     xp = array_module(carried)
     if negatives == "class":
         carried = xp.concatenate([carried, known - carried], axis=1)
     carried = carried * among[:, None]
-    counts = carried.sum(axis=0)
+    counts = carried.sum(axis=0) if weights is None else weights @ carried
     shares = (carried / xp.where(counts > 0, counts, 1.0)).sum(axis=1)
     total = carried.sum(axis=1)
-    return shares / xp.where(total > 0, total, 1.0)
+    balanced = shares / xp.where(total > 0, total, 1.0)
+    return balanced if weights is None else balanced * weights
 
 
 def _sum_of_minima(a: Any, b: Any) -> Any:
@@ -290,6 +335,43 @@ def _clean(targets: Targets) -> tuple[Any, Any]:
     if targets.exclusive:
         known = known | (values.sum(axis=1, keepdims=True) >= 1.0 - TOLERANCE)
     return values, known.astype("float32")
+
+
+def _make_weights(weights: Any, rows: list[Any], name: Callable[[int], str]) -> Floats1d:
+    """RETURNS: The weights that `make_targets` was given, float32 of shape (n,)."""
+    given = list(weights)
+    if len(given) != len(rows):
+        raise ValueError(
+            f"There are {len(given)} weights for {len(rows)} documents. Give one for each."
+        )
+    for i, weight in enumerate(given):
+        is_number = isinstance(weight, Real | numpy.bool_)
+        if not is_number or not 0.0 <= float(weight) <= _MAX_WEIGHT:
+            raise ValueError(
+                f"{name(i)}: the weight is {weight!r}, a {type(weight).__name__}. Give a finite "
+                "number of 0 or more: 2 counts the document twice, 0 leaves it out."
+            )
+    return cast(Floats1d, numpy.asarray(given, dtype="float32"))
+
+
+def _weights(targets: Targets) -> Any:
+    """RETURNS: The documents' weights, checked, float32 of shape (n,), or None."""
+    if targets.weights is None:
+        return None
+    xp = array_module(targets.values)
+    weights = xp.asarray(targets.weights, dtype="float32")
+    n = targets.values.shape[0]
+    if weights.shape != (n,):
+        raise ValueError(
+            f"The documents' weights have the shape {weights.shape}, but there are {n} documents: "
+            f"give one weight for each, shape {(n,)}."
+        )
+    # Written so that NaN, for which every comparison is false, is found.
+    if not ((weights >= 0) & (weights < xp.inf)).all():
+        raise ValueError(
+            "The weight of a document is negative or not finite. Give 0 to leave a document out."
+        )
+    return weights
 
 
 def _nth_document(i: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from thinc.types import Floats2d
+from thinc.types import Floats1d, Floats2d
 
 
 class HeadOutput(NamedTuple):
@@ -58,6 +58,9 @@ class Targets(NamedTuple):
     pairs (PairTargets | None): What is known of the pairs among these documents from elsewhere
         than their labels: from pairs with a score, say, or from groups. It goes before what the
         labels say; of pairs whose weight is 0 there, the labels tell, as of all if it is None.
+    weights (Floats1d | None): How much each document counts, finite and >= 0, shape (n,): 2 as if
+        it were there twice, without comparing the two with each other, 0 as if it were not there.
+        Only proportions matter to losses. None: all count the same.
     """
 
     values: Floats2d
@@ -65,6 +68,7 @@ class Targets(NamedTuple):
     exclusive: bool
     counts: Floats2d | None = None
     pairs: PairTargets | None = None
+    weights: Floats1d | None = None
 
 
 # Compares what the model makes of n documents with what is known of them: returns a number, and its

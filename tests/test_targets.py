@@ -15,6 +15,7 @@ from spacy_embtune.targets import (
     make_targets,
     pair_similarity,
     pairs_of,
+    relative_weights,
     validate_cats,
 )
 from spacy_embtune.types import PairTargets, Targets
@@ -139,6 +140,136 @@ def test_no_invalid_value_gets_into_the_arrays(value):
 def test_counts_are_handed_on():
     counts = numpy.ones((2, 2), dtype="float32")
     assert make_targets([], ["A", "B"], exclusive=False, counts=counts).counts is counts
+
+
+# weights of documents
+
+
+def test_weights_are_arranged_in_an_array():
+    weights = make_targets([{"A": 1.0}] * 4, ["A"], exclusive=False, weights=[2, 0.0, True, 0.5])[
+        -1
+    ]
+    assert weights.dtype == numpy.float32
+    assert_array_equal(weights, [2, 0, 1, 0.5])
+    given = numpy.array([0.25, 3], dtype="float16")
+    made = make_targets([{}] * 2, ["A"], exclusive=True, weights=given)
+    assert_array_equal(made.weights, given)
+    assert make_targets([{}], ["A"], exclusive=True).weights is None
+    assert make_targets([], ["A"], exclusive=True, weights=[]).weights.shape == (0,)
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf, 1e39, "1", None, [1.0], 1j])
+def test_a_weight_out_of_range_is_an_error_that_names_the_document(weight):
+    with pytest.raises(ValueError, match=r"the 1st: the weight is .* 0 leaves it out"):
+        make_targets(
+            [{}] * 2, ["A"], exclusive=True, weights=[1.0, weight], where=lambda i: f"the {i}st"
+        )
+
+
+@pytest.mark.parametrize("weights", [[], [1.0], numpy.ones(3)])
+def test_weights_of_other_documents_are_an_error(weights):
+    with pytest.raises(ValueError, match=rf"{len(weights)} weights for 2 documents.*each"):
+        make_targets([{}] * 2, ["A"], exclusive=True, weights=weights)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        count_labels,
+        pairs_of,
+        relative_weights,
+        lambda made: balance_documents(made, numpy.ones(2, dtype=bool)),
+    ],
+)
+@pytest.mark.parametrize(
+    ("weights", "match"),
+    [
+        (numpy.ones(3), r"shape \(3,\).*2 documents.*\(2,\)"),
+        (numpy.ones((2, 1)), r"shape \(2, 1\).*2 documents"),
+        (numpy.array([1.0, -1.0]), "negative or not finite.*Give 0"),
+        (numpy.array([1.0, math.nan]), "negative or not finite"),
+        (numpy.array([1.0, math.inf]), "negative or not finite"),
+    ],
+)
+def test_weights_that_are_not_valid_are_an_error_wherever_they_are_used(use, weights, match):
+    with pytest.raises(ValueError, match=match):
+        use(make_targets([{"A": 1.0}] * 2, ["A"], exclusive=False)._replace(weights=weights))
+
+
+def test_relative_weights_are_divided_by_the_largest():
+    documents = make_targets([{}] * 3, ["A"], exclusive=False)
+    assert relative_weights(documents) is None
+    for weights in ([1.0, 2.0, 0.5], [1e38, 2e38, 5e37], [1e-38, 2e-38, 5e-39]):
+        given = documents._replace(weights=numpy.array(weights, dtype="float32"))
+        assert_allclose(relative_weights(given), [0.5, 1, 0.25], rtol=1e-6)
+    assert_array_equal(relative_weights(documents._replace(weights=numpy.zeros(3))), numpy.zeros(3))
+    for constant in (1e-40, 0.1, 3.0, 3e38):
+        given = documents._replace(weights=numpy.full(3, constant, dtype="float32"))
+        assert_array_equal(relative_weights(given), numpy.ones(3))
+
+
+@st.composite
+def weighted_targets(draw):
+    """Targets with whole numbers as weights, and without them, but each document so often."""
+    n = draw(st.integers(1, 6))
+    unit = st.sampled_from([0.0, 0.25, 1.0])
+    made = targets(
+        draw(arrays("float32", (n, 3), elements=unit)),
+        draw(arrays("float32", (n, 3), elements=st.sampled_from([0.0, 1.0]))),
+    )
+    counts = draw(arrays("int64", n, elements=st.integers(0, 3)))
+    rows = numpy.repeat(numpy.arange(n), counts)
+    repeated = made._replace(values=made.values[rows], known=made.known[rows])
+    return made._replace(weights=counts), repeated, rows
+
+
+@given(weighted_targets())
+def test_labels_are_counted_by_weight(both):
+    weighted, repeated, _ = both
+    assert_allclose(count_labels(weighted), count_labels(repeated), rtol=1e-6)
+
+
+@given(weighted_targets(), st.sampled_from(["ignore", "class"]), st.data())
+def test_documents_are_balanced_by_weight(both, negatives, data):
+    weighted, repeated, rows = both
+    among = data.draw(arrays("bool", len(weighted.values)))
+    balanced = balance_documents(weighted, among, negatives=negatives)
+    assert balanced.dtype == numpy.float32
+    expected = numpy.zeros(len(among))
+    numpy.add.at(expected, rows, balance_documents(repeated, among[rows], negatives=negatives))
+    # A common factor is left: documents are weighed in proportion to each other.
+    if expected.any():
+        expected *= balanced.sum() / expected.sum()
+    assert_allclose(balanced, expected, rtol=1e-5)
+
+
+def test_balanced_documents_of_weights_give_each_class_the_same_weight_in_total():
+    documents = make_targets(
+        [{"A": 1.0}, {"A": 1.0}, {"B": 1.0}, {"B": 1.0}, {"B": 1.0}],
+        ["A", "B"],
+        exclusive=True,
+        weights=[3.0, 1.0, 0.0, 0.2, 0.3],
+    )
+    balanced = balance_documents(documents, numpy.ones(5, dtype=bool))
+    assert_allclose(balanced, [0.75, 0.25, 0, 0.4, 0.6], rtol=1e-6)
+
+
+def test_pairs_weigh_as_much_as_both_documents():
+    documents = make_targets(
+        [{"A": 1.0}, {"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True
+    )
+    pairs = PairTargets(numpy.full((4, 4), 0.5), numpy.zeros((4, 4)))
+    pairs.weight[0, 1] = pairs.weight[1, 0] = 10.0
+    weights = numpy.array([2.0, 3.0, 0.0, 0.5])
+    for explicit, of_first_pair in [(None, (1.0, 6.0)), (pairs, (0.5, 60.0))]:
+        similarity, weight = pairs_of(documents._replace(pairs=explicit, weights=weights))
+        assert similarity.dtype == weight.dtype == numpy.float32
+        expected = numpy.outer(weights, weights) * (1 - numpy.eye(4))
+        expected[0, 1] = expected[1, 0] = of_first_pair[1]
+        assert_array_equal(weight, expected)
+        expected = numpy.zeros((4, 4))
+        expected[0, 1] = expected[1, 0] = of_first_pair[0]
+        assert_array_equal(similarity, expected)
 
 
 # count_labels

@@ -5,6 +5,11 @@ the gradient of the number with respect to `output.tuned` and `output.scores`, i
 zeros where the loss does not look. What is not known (`targets.known` of 0) has no influence,
 whatever stands in its place. If a loss finds nothing to learn from, number and gradient are 0.
 
+A document whose weight (`targets.weights`) is 2 counts as if it were there twice, one of weight 0
+as if it were not there, and weights that are all the same count as none. What depends on how many
+documents or pairs there are stays as it is without weights: `supervised_contrastive` and `cosent`
+say what that is.
+
     cross_entropy             labels, from the scores
     supervised_contrastive    pairs, all of a batch: which documents are closer than others
     triplet                   pairs: the same with a margin, for the hardest only

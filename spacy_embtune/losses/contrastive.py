@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ..targets import array_module, balance_documents
 from ..types import HeadOutput, Loss, Output, Targets
-from .pairs import Negatives, check_negatives, compare, nothing
+from .pairs import Negatives, Pairs, check_negatives, compare, nothing
 
 
 def make_supervised_contrastive(
@@ -23,6 +23,10 @@ def make_supervised_contrastive(
     in the softmax as much as it weighs. A pair of which nothing is known is neither positive nor
     negative. An anchor takes part if some document resembles it more than some other, that is, if
     it has something to tell apart; the loss is the mean over these.
+
+    If documents have weights, they count by them, as anchors and in the softmax of others. The
+    gradient is that of copies. The number differs from theirs by a constant, as to find a document
+    is to find any of its copies: it does not grow with how many there are.
 
     temperature (float): Above 0. The lower, the more the nearest of the wrong documents matter.
     balanced (bool): Whether the anchors of each class weigh the same in total, see
@@ -65,7 +69,7 @@ class SupervisedContrastive:
         takes_part = known.any(axis=1) & (most > least)
         if not takes_part.any():
             return nothing(output)
-        share = self._shares(xp, targets, takes_part, pairs.cosine.dtype)
+        share = self._shares(xp, targets, pairs, takes_part)
 
         wanted = pairs.similarity * pairs.weight
         total = wanted.sum(axis=1, keepdims=True)
@@ -76,22 +80,30 @@ class SupervisedContrastive:
         found = xp.where(known, xp.exp(logits), 0.0)
         total = found.sum(axis=1, keepdims=True)
         total = xp.where(total > 0, total, 1.0)
-        # By weight, so that an anchor's loss does not depend on the scale of its weights.
+        # Of a pair as if it weighed 1, so that each is to be found for its cosine, not its weight.
         log_found = logits - xp.log(xp.where(known, pairs.weight, 1.0)) - xp.log(total)
+        if pairs.documents is not None:
+            copies = pairs.documents[:, None] * pairs.documents
+            log_found = log_found + xp.log(xp.where(known, copies, 1.0))
         loss = -(share * wanted * log_found).sum(dtype="float64")
         d_cosine = share * (found / total - wanted) / self.temperature
         return float(loss), pairs.backprop(d_cosine)
 
-    def _shares(self, xp: Any, targets: Targets, takes_part: Any, dtype: Any) -> Any:
+    def _shares(self, xp: Any, targets: Targets, pairs: Pairs, takes_part: Any) -> Any:
         """RETURNS (array): How much each anchor's loss counts, shape (n, 1), 1 in sum. One that
         carries no label, and takes part by its pairs alone, counts as those that do in the mean."""
+        dtype = pairs.cosine.dtype
         share = takes_part.astype(dtype)
+        if pairs.documents is not None:
+            share = share * pairs.documents
         if self.balanced:
             of_labels = balance_documents(targets, takes_part, negatives=self.negatives)
             carries = xp.asarray(of_labels) > 0
             if carries.any():
-                share = xp.where(carries, of_labels, share * of_labels[carries].mean())
-                share = share.astype(dtype)
+                mean = of_labels[carries].mean()
+                if pairs.documents is not None:
+                    mean = mean / share[carries].mean()
+                share = xp.where(carries, of_labels, share * mean).astype(dtype)
         return (share / share.sum())[:, None]
 
 
@@ -107,6 +119,10 @@ def make_triplet(
     weight as the weight of the triplet. The loss is the weighted mean over the triplets of
     max(0, d(anchor, positive) - d(anchor, negative) + margin). For graded similarities `cosent` is
     the better choice.
+
+    A triplet also counts by the weights of the documents, if they have any: by that of its anchor,
+    and by that of the positive, unless that was mined. What is mined is one document, however many
+    copies there are of it, and so counts wholly even if its weight is close to 0.
 
     margin (float): In 0..2, the range of the distance, without 0.
     mining (str): Which triplets. "semi-hard": each positive, with the closest negative that is
@@ -159,6 +175,8 @@ class Triplet:
             negative = _semi_hard(xp, pairs.cosine, is_negative, anchor, positive)
 
         weight = (pairs.similarity * pairs.weight)[anchor, positive]
+        if pairs.documents is not None and self.mining == "hard":
+            weight = weight / pairs.documents[positive]
         weight = weight / weight.sum()
         violation = pairs.cosine[anchor, negative] - pairs.cosine[anchor, positive] + self.margin
         loss = (weight * xp.maximum(violation, 0.0)).sum(dtype="float64")

@@ -5,7 +5,7 @@ from typing import Any, Literal, cast
 
 from thinc.types import Floats2d
 
-from ..targets import TOLERANCE, array_module
+from ..targets import TOLERANCE, array_module, relative_weights
 from ..types import HeadOutput, Loss, Output, Targets
 
 
@@ -26,6 +26,8 @@ def make_cross_entropy(
     the fewer others are known beside it (with nested labels, the general one of a document that
     has no specific one); a plain sum would grow with the number of labels and run into the
     gradient clipping of the optimizer.
+
+    Both means are by the documents' weights, if they have any.
 
     class_weight (str | None): "balanced": weigh classes by n / (classes * n_c), scikit-learn's
         formula, where n and n_c come from `targets.counts`. For exclusive classes these are the
@@ -58,7 +60,8 @@ class CrossEntropy:
         output (Output): What the model makes of n documents; only the scores, (n, L), matter.
         targets (Targets): What is known of their labels, shape (n, L).
         RETURNS (tuple[float, HeadOutput]): The loss and its gradient.
-        RAISES (ValueError): If the shapes differ, or counts are needed and missing.
+        RAISES (ValueError): If the shapes differ, counts are needed and missing, or the documents'
+            weights are not valid.
         """
         if output.scores.shape != targets.values.shape:
             raise ValueError(
@@ -71,12 +74,17 @@ class CrossEntropy:
         known = xp.asarray(targets.known) > 0
         values = xp.where(known, xp.asarray(targets.values), 0.0).astype(scores.dtype)
         counts = self._counts(xp, targets)
+        weights = relative_weights(targets)
+        if weights is not None:
+            weights = xp.asarray(weights)[:, None]
+            known = known & (weights > 0)
         if not known.any():
             loss, d_scores = 0.0, xp.zeros_like(scores)
-        elif targets.exclusive:
-            loss, d_scores = _softmax(xp, scores, values, known, counts, self.label_smoothing)
         else:
-            loss, d_scores = _sigmoid(xp, scores, values, known, counts, self.label_smoothing)
+            compute = _softmax if targets.exclusive else _sigmoid
+            loss, d_scores = compute(
+                xp, scores, values, known, counts, weights, self.label_smoothing
+            )
         d_tuned = xp.zeros_like(cast(Any, output.tuned))
         return loss, HeadOutput(d_tuned, cast(Floats2d, d_scores))
 
@@ -96,16 +104,17 @@ class CrossEntropy:
 
 
 def _softmax(
-    xp: Any, scores: Any, values: Any, known: Any, counts: Any, smoothing: float
+    xp: Any, scores: Any, values: Any, known: Any, counts: Any, weights: Any, smoothing: float
 ) -> tuple[float, Any]:
-    """Cross-entropy of exclusive classes; all arrays (n, L), values 0 where not known."""
+    """Cross-entropy of exclusive classes; arrays (n, L), values 0 where not known; weights (n, 1)
+    or None."""
     explained = values.sum(axis=1, keepdims=True)
     candidates = ~known & (explained < 1.0 - TOLERANCE)
     undecided = candidates.any(axis=1, keepdims=True)
     rest = xp.where(undecided, xp.clip(1.0 - explained, 0.0, 1.0), 0.0)
     # Neither a document of which nothing is known nor one that has no label left teaches anything.
     informed = known.any(axis=1, keepdims=True) & (explained + rest > 0)
-    n = int(informed.sum())
+    n = _count(informed, weights)
     if n == 0:
         return 0.0, xp.zeros_like(scores)
 
@@ -121,6 +130,8 @@ def _softmax(
         of_label, of_rest = _balance_labels(xp, counts[0], candidates)
         target, rest = target * of_label, rest * of_rest
     target, rest = xp.where(informed, target, 0.0), xp.where(informed, rest, 0.0)
+    if weights is not None:
+        target, rest = target * weights, rest * weights
 
     loss = -(target * log_p).sum(dtype="float64") - (rest * log_rest).sum(dtype="float64")
     gradient = p * (target.sum(axis=1, keepdims=True) + rest) - target - rest * q
@@ -149,9 +160,10 @@ def _balance_labels(xp: Any, present: Any, candidates: Any) -> tuple[Any, Any]:
 
 
 def _sigmoid(
-    xp: Any, scores: Any, values: Any, known: Any, counts: Any, smoothing: float
+    xp: Any, scores: Any, values: Any, known: Any, counts: Any, weights: Any, smoothing: float
 ) -> tuple[float, Any]:
-    """Cross-entropy of labels that do not exclude each other; all arrays (n, L)."""
+    """Cross-entropy of labels that do not exclude each other; arrays (n, L); weights (n, 1) or
+    None."""
     present = (1.0 - smoothing) * values + smoothing / 2.0
     absent = 1.0 - present
     if counts is not None:
@@ -160,6 +172,8 @@ def _sigmoid(
         present = present * _ratio(xp, mean, counts[0])
         absent = absent * _ratio(xp, mean, counts[1])
     present, absent = xp.where(known, present, 0.0), xp.where(known, absent, 0.0)
+    if weights is not None:
+        present, absent = present * weights, absent * weights
 
     # With exp(-|s|), no score is large enough to overflow; p and 1 - p are each made of it, so
     # that neither is lost in the rounding of the other.
@@ -169,10 +183,15 @@ def _sigmoid(
     neg_log_p = xp.maximum(-scores, 0.0) + xp.log1p(exp)
     neg_log_not_p = xp.maximum(scores, 0.0) + xp.log1p(exp)
 
-    n = int(known.sum())
+    n = _count(known, weights)
     loss = (present * neg_log_p + absent * neg_log_not_p).sum(dtype="float64")
     gradient = absent * p - present * not_p
     return float(loss) / n, (gradient / n).astype(scores.dtype)
+
+
+def _count(taught: Any, weights: Any) -> float:
+    """RETURNS: How many entries of an array of bool are true, by the weights of their rows."""
+    return int(taught.sum()) if weights is None else float((taught * weights).sum(dtype="float64"))
 
 
 def _ratio(xp: Any, mean: Any, counts: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from thinc.types import Floats2d
 
-from ..targets import array_module, pairs_of
+from ..targets import array_module, pairs_of, relative_weights
 from ..types import HeadOutput, Output, Targets
 
 Negatives: TypeAlias = Literal["ignore", "class"]
@@ -25,8 +25,10 @@ class Pairs(NamedTuple):
         tuned vectors are the same, so there is nothing to be learned, and no harm if their labels
         contradict each other.
     similarity (array): How alike the documents are to become, 0..1; 0 where the weight is.
-    weight (array): How much each pair counts; 0 for a pair that is not comparable, or of which
-        nothing is known.
+    weight (array): How much each pair counts, the weights of its documents included; 0 for a pair
+        that is not comparable, or of which nothing is known.
+    documents (array | None): How much each document counts, 0..1, shape (n,), in the dtype of the
+        cosines; None if all count the same.
     backprop (Callable): Takes the gradient with respect to `cosine` to the one of the output.
     """
 
@@ -35,6 +37,7 @@ class Pairs(NamedTuple):
     comparable: Any
     similarity: Any
     weight: Any
+    documents: Any
     backprop: Callable[[Any], HeadOutput]
 
 
@@ -45,7 +48,8 @@ def compare(output: Output, targets: Targets, negatives: Negatives) -> Pairs:
     targets (Targets): What is known of them.
     negatives (str): "ignore" or "class", see `spacy_embtune.targets.pair_similarity`.
     RETURNS (Pairs): The pairs.
-    RAISES (ValueError): If there are not as many targets as documents.
+    RAISES (ValueError): If there are not as many targets as documents, or their weights or pairs
+        are not valid.
     """
     base, tuned = cast(Any, output.base), cast(Any, output.tuned)
     n = len(tuned)
@@ -60,7 +64,10 @@ def compare(output: Output, targets: Targets, negatives: Negatives) -> Pairs:
     has_vector = base.any(axis=1) & tuned.any(axis=1)
     comparable = has_vector[:, None] & has_vector & (base_cosine < 1.0 - SAME_TEXT)
     comparable &= ~xp.eye(n, dtype=bool)
-    similarity, weight = pairs_of(targets, negatives=negatives)
+    documents = relative_weights(targets)
+    similarity, weight = pairs_of(targets._replace(weights=documents), negatives=negatives)
+    if documents is not None:
+        documents = xp.asarray(documents).astype(cosine.dtype)
     weight = xp.where(comparable, xp.asarray(weight), 0.0).astype(cosine.dtype)
     similarity = xp.where(weight > 0, xp.asarray(similarity), 0.0).astype(cosine.dtype)
 
@@ -68,7 +75,7 @@ def compare(output: Output, targets: Targets, negatives: Negatives) -> Pairs:
         d_scores = xp.zeros_like(cast(Any, output.scores))
         return HeadOutput(backprop(d_cosine), cast(Floats2d, d_scores))
 
-    return Pairs(cosine, base_cosine, comparable, similarity, weight, backprop_to_output)
+    return Pairs(cosine, base_cosine, comparable, similarity, weight, documents, backprop_to_output)
 
 
 def cosines(vectors: Floats2d) -> tuple[Any, Callable[[Any], Floats2d]]:

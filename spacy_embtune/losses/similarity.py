@@ -60,6 +60,11 @@ def make_cosent(scale: float = 20.0, negatives: Negatives = "ignore") -> Loss:
     over all pairs of pairs of different similarity, each counting by the product of its weights
     (mean 1 over the pairs known of the batch).
 
+    If documents have weights, the sum is that of copies but for a factor, the same for all its
+    terms: it does not grow with how many copies there are. The weights of the pairs then sum to how
+    many are effectively known, (sum w)^2 / sum w^2 (Kish 1965, "Survey Sampling"), where w is the
+    product of the weights of a pair's two documents.
+
     scale (float): Above 0 and up to 300: the inverse of a temperature.
     negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike,
         see `spacy_embtune.targets.pair_similarity`.
@@ -100,6 +105,9 @@ class CoSENT:
         cosine = pairs.cosine[rows, columns].astype("float64")
         weight = pairs.weight[rows, columns].astype("float64")
         weight = weight / weight.mean()
+        if pairs.documents is not None:
+            copies = (pairs.documents[rows] * pairs.documents[columns]).astype("float64")
+            weight = weight * (copies.sum() ** 2 / (copies * copies).sum() / len(copies))
 
         # The sum over pairs of pairs is one of products: for each pair, what is below it in
         # similarity is a prefix of the sorted list, and what is above is a suffix.
@@ -124,9 +132,10 @@ def make_preserve(negatives: Negatives = "ignore") -> Loss:
     documents of a label in one point) and for documents without labels, which take part as well.
 
     A pair takes part as far as it is not known to be different: wholly if nothing is known of it,
-    by its similarity otherwise. The loss is the mean over the pairs by these weights, of the error
-    that is left when all cosines are shifted by the same: heads remove what all texts have in
-    common, and losses on pairs raise those of all similar pairs.
+    by its similarity otherwise, times the weights of its documents. The loss is the mean over the
+    pairs by these weights, of the error that is left when all cosines are shifted by the same:
+    heads remove what all texts have in common, and losses on pairs raise those of all similar
+    pairs.
 
     negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike,
         see `spacy_embtune.targets.pair_similarity`.
@@ -154,6 +163,8 @@ class Preserve:
         pairs = compare(output, targets, self.negatives)
         xp = array_module(pairs.cosine)
         weight = xp.where(pairs.weight > 0, pairs.similarity, 1.0) * pairs.comparable
+        if pairs.documents is not None:
+            weight = weight * (pairs.documents[:, None] * pairs.documents)
         total = weight.sum()
         if not total > 0:
             return nothing(output)

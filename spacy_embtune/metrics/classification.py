@@ -51,7 +51,7 @@ def knn_scores(
     """Give each test document the labels of the nearest training document by cosine.
 
     Where the labels are not exclusive, each label asks the nearest training document in which it is
-    known. Of several nearest, the first counts.
+    known. Of several nearest, the first counts. The documents' weights do not matter.
 
     train_vectors (Array): Vectors of the training documents, shape (n, d).
     train (Targets): Their labels, n rows.
@@ -91,7 +91,8 @@ def probe_scores(
     dimensions (scaling each by its own deviation would blow up dimensions that hold nothing), so
     that one grid of C fits any embedding. C is chosen by log-loss in a stratified cross-validation
     within the training documents: a fixed C favours some embeddings. Exclusive labels share one
-    multinomial model; otherwise each label has its own, trained where the label is known.
+    multinomial model; otherwise each label has its own, trained where the label is known. The
+    documents' weights do not matter.
 
     train_vectors (Array): Vectors of the training documents, shape (n, d).
     train (Targets): Their labels, n rows.

@@ -79,7 +79,10 @@ def take(targets, rows):
     pairs = targets.pairs
     if pairs is not None:
         pairs = PairTargets(*(array[numpy.ix_(rows, rows)] for array in pairs))
-    return targets._replace(values=targets.values[rows], known=targets.known[rows], pairs=pairs)
+    weights = None if targets.weights is None else targets.weights[rows]
+    return targets._replace(
+        values=targets.values[rows], known=targets.known[rows], pairs=pairs, weights=weights
+    )
 
 
 def cosines_in_torch(vectors):
