@@ -9,7 +9,7 @@ from spacy.language import Language
 from thinc.api import Model
 
 from .corpus import TrainingCorpus
-from .models.sentence_transformer import find_shim
+from .models.encoder_shim import find_shim
 
 logger = logging.getLogger(__name__)
 

@@ -172,6 +172,12 @@ class EmbTune(EncoderPipe):
             "is_trained": False,
         }
         self.bank = VectorBank(bank_size)
+        if bank_size and self.encoder is not None and self.encoder.is_trainable:
+            raise ValueError(
+                f"[{name}] bank_size is {bank_size}, but the encoder learns (trainable_layers), so "
+                f"that the vectors of earlier documents would be out of date. Set bank_size = 0, "
+                f"and use larger batches."
+            )
         self._has_gradient = False
         self._n_idle = 0
         if extension == base_extension:
@@ -433,8 +439,17 @@ class EmbTune(EncoderPipe):
             "base_extension": self.base_extension,
             "set_cats": self.set_cats,
             "partners": self._embed_partners(examples),
+            "untuned": self._encode_untuned([example.predicted for example in examples]),
         }
         return self.scorer(examples, **{**settings, **kwargs})
+
+    def _encode_untuned(self, docs: Sequence[Doc | str]) -> NDArray[Any] | None:
+        """RETURNS (ndarray | None): What an encoder that learns would give without that; None if
+        doc._.embedding is it."""
+        shim = self.encoder
+        if shim is None or not shim.is_trainable:
+            return None
+        return shim.untuned_vectors(docs)
 
     def _embed_partners(self, examples: Sequence[Example]) -> Partners | None:
         """RETURNS (Partners | None): The vectors of the texts that the examples are paired with, if
@@ -449,13 +464,37 @@ class EmbTune(EncoderPipe):
         texts = list(dict.fromkeys(text for _, text, _ in pairs))
         position = {text: row for row, text in enumerate(texts)}
         prediction = self.predict(cast(Any, texts))
+        untuned = self._encode_untuned(texts)
+        base = prediction.base if untuned is None else untuned
         rows = [position[text] for _, text, _ in pairs]
         return Partners(
             documents=[i for i, _, _ in pairs],
             scores=numpy.asarray([score for _, _, score in pairs]),
-            base=prediction.base[rows],
+            base=base[rows],
             tuned=None if prediction.tuned is None else prediction.tuned[rows],
         )
+
+    @staticmethod
+    def from_estimator(tuner: Any, nlp: Language, **settings: Any) -> "EmbTune":
+        """Add a component to a pipeline whose head is that of a fitted scikit-learn tuner, see
+        `spacy_embtune.finetune.bridge.to_component`.
+
+        tuner (HeadTuner | Pipeline): A fitted tuner of `spacy_embtune.finetune`, or a pipeline of
+            `SentenceEncoder` and tuner.
+        nlp (Language): The pipeline.
+        settings: `name`, `encoder`, `labels`, `config`.
+        RETURNS (EmbTune): The component, trained.
+        """
+        from .finetune.bridge import to_component
+
+        return to_component(tuner, nlp, **settings)
+
+    def to_estimator(self) -> Any:
+        """RETURNS (FeedForwardTuner | ContrastiveTuner): The head as a fitted scikit-learn tuner,
+        see `spacy_embtune.finetune.bridge.to_estimator`."""
+        from .finetune.bridge import to_estimator
+
+        return to_estimator(self)
 
     def _load(self, files: dict[str, Any], exclude: set[str], *, where: Any) -> None:
         super()._load(files, exclude, where=where)

@@ -10,7 +10,7 @@ from thinc.api import Model
 
 from .batches import describe
 from .models.doc_vectors import choose_source
-from .models.sentence_transformer import find_shim
+from .models.encoder_shim import find_shim
 from .pairs import get_group, get_partners
 from .targets import validate_cats
 

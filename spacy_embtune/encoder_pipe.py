@@ -10,7 +10,7 @@ from spacy import util
 from spacy.pipeline import TrainablePipe
 
 from . import storage
-from .models.sentence_transformer import EncoderShim, find_shim
+from .models.encoder_shim import EncoderShim, find_shim
 
 T = TypeVar("T")
 

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+# Below this many new texts a progress bar would only flicker.
+PROGRESS_FROM = 256
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class SentenceEncoder:
     window (int | None): How many tokens of a text it reads; None is all of them.
     n_encoded (int): How many texts went through the model so far.
     n_truncated (int): How many of them were longer than the window.
+    normalizes (bool): Whether its vectors are of unit length.
     """
 
     def __init__(self, model: "SentenceTransformer", settings: EncoderSettings) -> None:
@@ -102,7 +105,7 @@ class SentenceEncoder:
         self.n_encoded = 0
         self.n_truncated = 0
         self._fingerprint: str | None = None
-        self._normalizes = any(type(module).__name__ == "Normalize" for module in model)
+        self.normalizes = any(type(module).__name__ == "Normalize" for module in model)
         self._threads_limited_in: int | None = None
         self._loaded_in = os.getpid()
 
@@ -143,14 +146,21 @@ class SentenceEncoder:
         relative POSIX path; weights as safetensors.
         """
         with tempfile.TemporaryDirectory() as folder:
-            with _quiet():
-                self.model.save_pretrained(folder, create_model_card=False)
             root = Path(folder)
+            self.to_directory(root)
             return {
                 path.relative_to(root).as_posix(): path.read_bytes()
                 for path in sorted(root.rglob("*"))
                 if path.is_file()
             }
+
+    def to_directory(self, path: Path) -> None:
+        """Write the model as a directory that `SentenceTransformer(path)` opens.
+
+        path (Path): The directory; created if need be.
+        """
+        with _quiet():
+            self.model.save_pretrained(str(path), create_model_card=False)
 
     @property
     def fingerprint(self) -> str:
@@ -161,6 +171,10 @@ class SentenceEncoder:
         if self._fingerprint is None:
             self._fingerprint = fingerprint_of(self.model)
         return self._fingerprint
+
+    def weights_changed(self) -> None:
+        """Say that it is another encoder now: its weights were trained."""
+        self._fingerprint = None
 
     def encode(self, texts: Sequence[str], *, progress: str | None = None) -> NDArray[Any]:
         """Encode texts, longest first, so that those of a batch need little padding.
@@ -177,21 +191,17 @@ class SentenceEncoder:
         order = [i for i in range(len(texts)) if texts[i].strip()]
         order.sort(key=lambda i: len(texts[i]), reverse=True)
         self._limit_threads_in_child()
-        device_type = torch.device(self.model.device).type
-        autocast = torch.autocast(
-            device_type, dtype=torch.bfloat16, enabled=self._uses_bfloat16(device_type)
-        )
         size = self.settings.batch_size
         with (
             torch.inference_mode(),
-            autocast,
+            self.autocast(),
             tqdm(
                 total=len(order),
                 desc=progress,
                 unit="text",
                 disable=progress is None,
                 leave=False,
-                mininterval=_progress_interval(),
+                mininterval=progress_interval(),
             ) as bar,
         ):
             for start in range(0, len(order), size):
@@ -202,7 +212,7 @@ class SentenceEncoder:
                 rows[indices] = numpy.asarray(encoded, dtype="float32")
                 self.n_encoded += len(batch)
                 bar.update(len(batch))
-        if self._normalizes:
+        if self.normalizes:
             # The model normalised in the precision it ran in: bfloat16 leaves lengths of 1 ± 0.004.
             lengths = numpy.linalg.norm(rows, axis=1, keepdims=True)
             numpy.divide(rows, lengths, out=rows, where=lengths > 0)
@@ -219,6 +229,24 @@ class SentenceEncoder:
             return 0
         ids = tokenizer(candidates, truncation=False, verbose=False)["input_ids"]
         return sum(len(row) > self.window for row in ids)
+
+    @property
+    def precision_used(self) -> Precision:
+        """RETURNS (str): The type in which it computes on its device: "float32" or "bfloat16"."""
+        import torch
+
+        device_type = torch.device(self.model.device).type
+        return "bfloat16" if self._uses_bfloat16(device_type) else "float32"
+
+    def autocast(self) -> "torch.autocast":
+        """RETURNS (torch.autocast): The context in which the model computes in this type."""
+        import torch
+
+        return torch.autocast(
+            torch.device(self.model.device).type,
+            dtype=torch.bfloat16,
+            enabled=self.precision_used == "bfloat16",
+        )
 
     def _uses_bfloat16(self, device_type: str) -> bool:
         if self.settings.precision == "auto":
@@ -393,7 +421,7 @@ def _width(model: "SentenceTransformer") -> int:
     return int(width)
 
 
-def _progress_interval() -> float:
+def progress_interval() -> float:
     """RETURNS (float): Seconds between two updates of a progress bar: in a log each is a line."""
     is_watched = sys.stderr.isatty() or "ipykernel" in sys.modules
     return 0.1 if is_watched else 10.0

@@ -60,6 +60,7 @@ class EmbTuneScorer:
         base_extension: str = "embedding",
         set_cats: bool = False,
         partners: Partners | None = None,
+        untuned: NDArray[Any] | None = None,
         **cfg: Any,
     ) -> dict[str, Any]:
         """Score documents that went through the component.
@@ -70,6 +71,8 @@ class EmbTuneScorer:
         extension, base_extension (str): Where the vectors are.
         set_cats (bool): Whether the component writes `doc.cats`; they are then scored as textcat's.
         partners (Partners | None): What the documents are paired with, if they are.
+        untuned (ndarray | None): What to score as base vectors if the encoder learns, shape (n, d).
+            None: those under `base_extension`.
         RETURNS (dict[str, Any]): p@1 and MAP@R (see `metrics.retrieval_scores`) under
             "<extension>_p1" and "<extension>_map_r", those of the base vectors under
             "<extension>_base_p1" and "<extension>_base_map_r". With partners also "_spearman" and
@@ -85,6 +88,7 @@ class EmbTuneScorer:
             labels, exclusive_classes, set_cats = labels_in(cats), is_exclusive(cats), False
         targets = make_targets(cats, labels, exclusive=bool(exclusive_classes))
         base, tuned = _vectors(examples, base_extension), _vectors(examples, extension)
+        base = base if untuned is None else untuned
         key = _digest(extension, base, targets)
         if self._last is None or self._last[0] != key:
             self._last = (key, _score(base, targets))

@@ -63,7 +63,7 @@ def save(
     for name, content in files.items():
         (path / name).write_bytes(content)
     manifest = {"format": FORMAT, "encoder_fingerprint": fingerprint, "files": entries}
-    _replace(path / MANIFEST, json.dumps(manifest, indent=2).encode("utf8"))
+    replace_file(path / MANIFEST, json.dumps(manifest, indent=2).encode("utf8"))
 
 
 def load(path: Path) -> tuple[dict[str, bytes], Path | None]:
@@ -136,7 +136,7 @@ def _entry(content: bytes) -> dict[str, Any]:
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:

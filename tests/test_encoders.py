@@ -23,7 +23,8 @@ from spacy_embtune.encoders import (
     SentenceEncoder,
 )
 from spacy_embtune.fingerprints import sha256_of_file
-from spacy_embtune.models.sentence_transformer import SentenceTransformer, get_shim
+from spacy_embtune.models.encoder_shim import get_shim
+from spacy_embtune.models.sentence_transformer import SentenceTransformer
 
 TEXTS = ["bread and soup", "guitar", "the old stadium with a new coach and a new referee"]
 

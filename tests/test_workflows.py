@@ -94,7 +94,7 @@ def test_every_distinct_text_is_encoded_once_in_a_whole_training(
 ) -> None:
     code = f"""
 from spacy.cli.train import train
-from spacy_embtune.models.sentence_transformer import EncoderShim
+from spacy_embtune.models.encoder_shim import EncoderShim
 shims = []
 init = EncoderShim.__init__
 def noted(self, *args, **kwargs):

@@ -100,7 +100,7 @@ def forward(
         projected, backprop_project = project(standardised, is_train)
         tuned = tuned + projected
     tuned = tuned * present
-    unit, backprop_unit = _to_one_length(model, tuned)
+    unit, backprop_unit = to_one_length(model, tuned)
     scores, backprop_output = output_layer(unit, is_train)
 
     def backprop(gradient: HeadOutput) -> Floats2d:
@@ -140,14 +140,14 @@ def init(
     update.set_dim("nO", tuned_width)
     update.initialize()
     if model.attrs["residual"]:
-        _set_to_zero(update)
+        set_to_zero(update)
         project.set_dim("nI", width)
         project.set_dim("nO", tuned_width)
         project.initialize()
     output_layer.set_dim("nI", tuned_width)
     output_layer.set_dim("nO", model.get_dim("nO"))
     output_layer.initialize()
-    _set_to_zero(output_layer)
+    set_to_zero(output_layer)
 
 
 def Projection(nO: int | None = None, nI: int | None = None) -> Model[Floats2d, Floats2d]:
@@ -194,7 +194,7 @@ def _init_projection(
     model.set_param("W", W.astype("float32"))
 
 
-def _to_one_length(model: Any, X: Floats2d) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
+def to_one_length(model: Any, X: Floats2d) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
     """Bring rows to the length sqrt(width), for a variance of about 1 per dimension."""
     xp: Any = model.ops.xp
     rows: Any = X
@@ -210,7 +210,7 @@ def _to_one_length(model: Any, X: Floats2d) -> tuple[Floats2d, Callable[[Floats2
     return cast(Floats2d, unit * size), backprop
 
 
-def _set_to_zero(layer: Model[Floats2d, Floats2d]) -> None:
+def set_to_zero(layer: Model[Floats2d, Floats2d]) -> None:
     layer.set_param("W", cast(Any, layer.get_param("W")) * 0.0)
 
 

@@ -1,0 +1,194 @@
+"""Any encoder of texts, with its vectors kept on disk."""
+
+import logging
+import os
+from numbers import Number
+from typing import Any, Self
+
+import numpy
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from ..vector_store import DEFAULT_MAX_BYTES, VectorStore
+from .encoder import read_texts
+
+logger = logging.getLogger(__name__)
+
+
+def cached(
+    encoder: Any, path: Any, *, max_bytes: int = DEFAULT_MAX_BYTES, name: str | None = None
+) -> "CachedEncoder":
+    """Keep the vectors that an encoder makes in a directory, so that it encodes each distinct text
+    once, in this run and in later ones. The encoder itself stays as it is.
+
+    encoder (Any): Whatever has `transform(texts)` and gives a matrix, one row a text.
+    path (str | PathLike): The directory, see `spacy_embtune.vector_store.VectorStore`; encoders may
+        share one. It may also come first, as in embetter.
+    max_bytes (int): How large the directory may become; then the oldest vectors are dropped.
+    name (str | None): Tells the vectors of this encoder from others', see `CachedEncoder`.
+    RETURNS (CachedEncoder): What to use in place of the encoder.
+    RAISES (ValueError): If the encoder cannot be told from others, or the bound is too low.
+    RAISES (TypeError): If it is no encoder.
+    """
+    if _is_path(encoder) and not _is_path(path):
+        encoder, path = path, encoder
+    made = CachedEncoder(encoder, path, max_bytes=max_bytes, name=name)
+    made.fit()
+    return made
+
+
+class CachedEncoder(TransformerMixin, BaseEstimator):
+    """An encoder with a directory of vectors that it has made. Attributes and methods that are not
+    its own are the encoder's.
+
+    What tells the vectors of encoders apart: `name`, if it is given, and the encoder's
+    `fingerprint` and `precision_used`, if it has them as `spacy_embtune.finetune.SentenceEncoder`
+    does. If there is neither name nor fingerprint, the encoder's class and parameters do; but then
+    they have to be plain values, and the encoder must not have learned anything.
+
+    encoder, path, max_bytes, name: See `cached`.
+    n_requested, n_encoded (int): Texts asked for so far, and texts that the encoder had to encode.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        path: "str | os.PathLike[str]",
+        *,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        name: str | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.path = path
+        self.max_bytes = max_bytes
+        self.name = name
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:
+        """Check the parameters. There is nothing to learn, and the encoder is not fitted either:
+        that would make its stored vectors wrong.
+
+        RETURNS (Self): The transformer.
+        RAISES (ValueError): If the encoder cannot be told from others, or the bound is too low.
+        """
+        if not callable(getattr(self.encoder, "transform", None)):
+            raise TypeError(
+                f"{self.encoder!r:.60} has no transform(texts). Give an encoder such as "
+                f"spacy_embtune.finetune.SentenceEncoder."
+            )
+        if not _is_path(self.path):
+            raise TypeError(f"{self.path!r:.60} is no path: give the directory of the vectors.")
+        if not _has_fingerprint(self.encoder) and self.name is None:
+            _describe(self.encoder)
+        self._get_store()
+        return self
+
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Look texts up, and encode those that are not there, with a progress bar if they are many.
+
+        X (Any): Texts: a list, an array, a Series, or a DataFrame of one column.
+        RETURNS (ndarray): Their vectors, as the encoder gives them, shape (n, d).
+        RAISES (StoreError): If the directory cannot be opened or read.
+        RAISES (ValueError): If X holds something else than texts.
+        """
+        self.fit()
+        texts = read_texts(X)
+        if not texts:
+            # Only the encoder knows of what width and type nothing is.
+            rows: NDArray[Any] = self.encoder.transform(texts)
+            return rows
+        n_before = self.n_encoded
+
+        def encode(missing: list[str]) -> Any:
+            encoded = self.encoder.transform(missing)
+            self._n_encoded = self.n_encoded + len(missing)
+            return encoded
+
+        rows = self._get_store().lookup(
+            self._identify(),
+            texts,
+            encode,
+            precision=str(getattr(self.encoder, "precision_used", "")),
+            progress="Encoding texts",
+        )
+        self._n_requested = self.n_requested + len(texts)
+        n_encoded = self.n_encoded - n_before
+        logger.info("%d texts, %d of them encoded now; store: %s", len(texts), n_encoded, self.path)
+        return rows
+
+    @property
+    def n_requested(self) -> int:
+        return int(vars(self).get("_n_requested", 0))
+
+    @property
+    def n_encoded(self) -> int:
+        return int(vars(self).get("_n_encoded", 0))
+
+    def _identify(self) -> str:
+        """RETURNS (str): What the encoder's vectors are stored under."""
+        fingerprint = self.encoder.fingerprint if _has_fingerprint(self.encoder) else None
+        if self.name is not None:
+            return f"name {self.name!r} {fingerprint or ''}"
+        # As it is: then the component's encoder finds the same vectors.
+        return str(fingerprint) if fingerprint else _describe(self.encoder)
+
+    def _get_store(self) -> VectorStore:
+        key = (os.fspath(self.path), self.max_bytes)
+        made: tuple[Any, VectorStore] | None = vars(self).get("_made")
+        if made is None or made[0] != key:
+            self._made = made = (key, VectorStore(*key))
+        return made[1]
+
+    def __getattr__(self, name: str) -> Any:
+        # Not before there is an encoder, as in copying, and nothing that Python itself looks for.
+        if name.startswith("_") or "encoder" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.encoder, name)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.string = True
+        return tags
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike)
+
+
+def _has_fingerprint(encoder: Any) -> bool:
+    # Without asking for it: it may be in a model that has to be loaded.
+    return hasattr(type(encoder), "fingerprint") or "fingerprint" in getattr(
+        encoder, "__dict__", ()
+    )
+
+
+def _describe(encoder: Any) -> str:
+    """RETURNS (str): Class and parameters of an encoder.
+    RAISES (ValueError): If they do not tell what its vectors are.
+    """
+    kind = f"{type(encoder).__module__}.{type(encoder).__qualname__}"
+    cure = "Give a name that stands for this very encoder: cached(encoder, path, name=...)."
+    if not hasattr(encoder, "get_params"):
+        raise ValueError(f"Nothing tells one {kind} from another: it has no fingerprint. {cure}")
+    params = encoder.get_params()
+    for key, value in params.items():
+        if not (value is None or isinstance(value, str | Number)):
+            raise ValueError(
+                f"{kind} cannot be told from others by its parameters: {key} is a "
+                f"{type(value).__name__}. {cure}"
+            )
+    attributes = getattr(encoder, "__dict__", ())
+    learned = [key for key in attributes if key.endswith("_") and not key.startswith("_")]
+    if learned:
+        raise ValueError(
+            f"{kind} cannot be told from others by its parameters: it has learned "
+            f"{', '.join(learned)}. {cure}"
+        )
+    # How numpy writes its numbers depends on its version.
+    plain = {k: v.item() if isinstance(v, numpy.generic) else v for k, v in params.items()}
+    return f"{kind} {sorted(plain.items())!r}"

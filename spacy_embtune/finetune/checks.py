@@ -1,0 +1,31 @@
+"""Checks of parameters, made when an estimator is fitted, as scikit-learn wants it."""
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+# Names of parameters that have to be whole numbers above 0, and that may be None.
+_COUNTS = ("hidden_dim", "hidden_width", "shape_out", "n_epochs", "epochs", "batch_size")
+_MAY_BE_NONE = ("n_epochs", "epochs", "hidden_dim", "shape_out")
+
+
+def check_parameters(estimator: Any) -> None:
+    """Check the parameters that several estimators share.
+
+    estimator (BaseEstimator): The estimator.
+    RAISES (ValueError): If one is out of range; it names the parameter.
+    """
+    name = type(estimator).__name__
+    parameters = estimator.get_params(deep=False)
+    for key in _COUNTS:
+        value = parameters.get(key, 1)
+        if value is None and key in _MAY_BE_NONE:
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"{name}: {key} is {value!r}: give an integer above 0.")
+    rate = parameters.get("learning_rate", 1.0)
+    if not isinstance(rate, Real) or not 0.0 < float(rate) < math.inf:
+        raise ValueError(f"{name}: learning_rate is {rate!r}: give a number above 0.")
+    decay = parameters.get("weight_decay", 0.0)
+    if not isinstance(decay, Real) or not 0.0 <= float(decay) < math.inf:
+        raise ValueError(f"{name}: weight_decay is {decay!r}: give a number of 0 or more.")

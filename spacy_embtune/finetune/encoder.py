@@ -1,0 +1,170 @@
+"""Texts to vectors as a scikit-learn transformer."""
+
+import warnings
+from collections.abc import Iterable
+from typing import Any, Self
+
+import numpy
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
+from ..cache import VectorCache
+from ..encoders import EncoderSettings, Precision
+from ..encoders import SentenceEncoder as Encoder
+from .labels import is_missing
+
+
+class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Encodes texts with a frozen sentence-transformers model. There is nothing to fit. The model
+    is loaded when it is first needed; pickles hold the settings only.
+
+    name (str): A directory, or the name of a model, see `spacy_embtune.encoders.EncoderSettings`.
+    device (str | None): A torch device. None: a GPU if thinc uses one, else the processor.
+    quantize (bool): Compute linear layers with 8-bit integers, on a processor, as embetter does.
+        That costs quality (for all-MiniLM-L6-v2 the cosine with the exact vectors is about 0.92);
+        bfloat16 is fast as well, and does not.
+    num_threads (int | None): How many threads torch uses; None leaves it as it is.
+    precision (str): "float32", "bfloat16" or "auto": bfloat16 where the processor has it natively.
+    batch_size (int): Texts per forward pass.
+    show_progress (bool): Whether to show a progress bar.
+    """
+
+    def __init__(
+        self,
+        name: str = "all-MiniLM-L6-v2",
+        device: str | None = None,
+        quantize: bool = False,
+        num_threads: int | None = None,
+        *,
+        precision: Precision = "auto",
+        batch_size: int = 32,
+        show_progress: bool = False,
+    ) -> None:
+        self.name = name
+        self.device = device
+        self.quantize = quantize
+        self.num_threads = num_threads
+        self.precision = precision
+        self.batch_size = batch_size
+        self.show_progress = show_progress
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Load the model; there is nothing to learn.
+
+        X (Any): Texts; they are not looked at.
+        RETURNS (Self): The encoder.
+        """
+        _ = self.encoder
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """RETURNS (Self): The encoder; there is nothing to learn."""
+        return self.fit(X)
+
+    def transform(self, X: Any, y: Any = None) -> NDArray[Any]:
+        """Encode texts, each distinct one once.
+
+        X (Any): Texts: a list, an array, a Series, or a DataFrame of one column.
+        y (Any): Not used.
+        RETURNS (ndarray): Their vectors, float32, shape (n, d); zeros for an empty text.
+        RAISES (ValueError): If there is no such model, or X holds something else than texts.
+        """
+        texts = read_texts(X)
+        encoder = self.encoder
+        progress = "Encoding texts" if self.show_progress else None
+
+        def encode(missing: list[str]) -> NDArray[Any]:
+            return encoder.encode(missing, progress=progress)
+
+        return VectorCache(0).lookup(texts, encode, encoder.width)
+
+    @property
+    def encoder(self) -> Encoder:
+        """RETURNS (SentenceEncoder): The encoder, loaded again if the settings have changed."""
+        settings = EncoderSettings(
+            name=str(self.name),
+            precision="float32" if self.quantize else self.precision,
+            batch_size=self.batch_size,
+            device=None if self.device is None else str(self.device),
+        )
+        key = (settings, self.quantize)
+        loaded: tuple[Any, Encoder] | None = getattr(self, "_loaded", None)
+        if loaded is None or loaded[0] != key:
+            loaded = (key, Encoder.load(settings))
+            if self.quantize:
+                _quantize(loaded[1])
+            self._loaded = loaded
+        if self.num_threads:
+            import torch
+
+            torch.set_num_threads(self.num_threads)
+        return loaded[1]
+
+    @property
+    def fingerprint(self) -> str:
+        """RETURNS (str): Which encoder it is: equal for equal weights, wherever they lie."""
+        return f"{self.encoder.fingerprint}{'-int8' if self.quantize else ''}"
+
+    @property
+    def precision_used(self) -> str:
+        """RETURNS (str): The numeric type in which it computes on this machine."""
+        return self.encoder.precision_used
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.encoder.width
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = dict(super().__getstate__())
+        state.pop("_loaded", None)
+        return state
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _quantize(encoder: Encoder) -> None:
+    import torch
+
+    quantize: Any = torch.ao.quantization.quantize_dynamic
+    with warnings.catch_warnings():
+        # It is to be replaced by torchao some day, which is a package of its own.
+        warnings.simplefilter("ignore")
+        encoder.model = quantize(encoder.model, {torch.nn.Linear})
+
+
+def read_texts(X: Any, *, name: str = "X") -> list[str]:
+    """Read texts, in all the forms that people have them in.
+
+    X (Any): A list, an array, a Series, or a DataFrame of one column. None and NaN, a missing
+        text, are taken for an empty one.
+    name (str): What to call it in an error.
+    RETURNS (list[str]): The texts.
+    RAISES (ValueError): If it is a single text, or holds something else than texts.
+    """
+    if isinstance(X, str):
+        raise ValueError(f"{name} is a single text: give a list of texts, such as [{X[:20]!r}].")
+    array = X.to_numpy() if hasattr(X, "to_numpy") else X
+    if isinstance(array, numpy.ndarray) and array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if not isinstance(array, Iterable) or getattr(array, "ndim", 1) == 0:
+        raise ValueError(f"{name} is {X!r:.60}, a {type(X).__name__}: give a list of texts.")
+    texts = []
+    for i, text in enumerate(array):
+        missing = is_missing(text)
+        if not missing and not isinstance(text, str):
+            raise ValueError(
+                f"{name}[{i}] is {text!r:.60}, a {type(text).__name__}, not a text. Give a list, "
+                "an array or a Series of strings, or a DataFrame of one column."
+            )
+        texts.append("" if missing else str(text))
+    return texts

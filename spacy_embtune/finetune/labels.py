@@ -1,0 +1,339 @@
+"""The y of scikit-learn, in all the forms that people have it in, as Targets."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
+
+import numpy
+from numpy.typing import NDArray
+
+from ..targets import (
+    TOLERANCE,
+    count_labels,
+    is_exclusive,
+    labels_in,
+    make_targets,
+    validate_cats,
+)
+from ..types import Targets
+
+Kind: TypeAlias = Literal["classes", "matrix", "cats"]
+
+
+class Labels(NamedTuple):
+    """What y says of n documents.
+
+    kind (str): How it says it. "classes": one class a document. "matrix": one column a label.
+        "cats": a mapping from label to value a document, as in `doc.cats`.
+    classes (ndarray): The L classes or labels, in the order of the columns of `targets`.
+    targets (Targets): What is known, numpy arrays of shape (n, L).
+    """
+
+    kind: Kind
+    classes: NDArray[Any]
+    targets: Targets
+
+
+def read_labels(
+    y: Any,
+    *,
+    classes: Any = None,
+    allow_new: bool = False,
+    exclusive: bool | None = None,
+    weights: NDArray[Any] | None = None,
+) -> Labels:
+    """Read what is known of the labels of n documents. What is missing is unknown, not absent.
+
+    y (Any): One class for each document (a list, an array, a Series; None, NaN and pandas' NA are
+        missing), a matrix of one column a label (an array or DataFrame, of 0 and 1, graded values
+        between, or NaN), or a list of mappings from label to value, as in `doc.cats`.
+    classes (Any): The classes, in the order of the columns. None: those of y, sorted. The columns
+        of a DataFrame are found by their names, those of an array by their places.
+    allow_new (bool): Whether y may name other classes as well, which come behind these.
+    exclusive (bool | None): Whether a document carries exactly one label. None: yes for classes,
+        otherwise if the values of every labelled document sum to 1.
+    weights (ndarray | None): How much each document counts, shape (n,).
+    RETURNS (Labels): The labels.
+    RAISES (ValueError): If y is none of these, or has values that are none, or unknown classes.
+    """
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None: give a class for "
+            "each row of X, a matrix of labels, or a list of cats."
+        )
+    if exclusive not in (None, True, False):
+        raise ValueError(f"exclusive_classes is {exclusive!r}: give True, False or None.")
+    kind, rows, columns = recognise(y)
+    names = None if classes is None else as_classes(classes)
+    if kind == "cats":
+        names, targets = _read_cats(rows, names, allow_new, exclusive)
+    elif kind == "matrix":
+        names, targets = _read_matrix(rows, columns, names, allow_new, exclusive)
+    else:
+        names, targets = _read_classes(rows, names, allow_new, exclusive)
+    return Labels(kind, names, targets._replace(weights=cast(Any, weights)))
+
+
+def recognise(y: Any) -> tuple[Kind, Any, NDArray[Any] | None]:
+    """RETURNS (tuple): The kind of y, its rows, and the names of its columns, if it has them."""
+    columns = getattr(y, "columns", None)
+    if hasattr(y, "to_numpy"):
+        y = y.to_numpy()
+    elif isinstance(y, Iterator):
+        y = list(y)
+    cats = _as_cats(y)
+    if cats is not None:
+        return "cats", cats, None
+    array = _as_array(y)
+    if array.ndim == 2 and array.shape[1] == 1:
+        from sklearn.exceptions import DataConversionWarning
+
+        warnings.warn(
+            "A column-vector y was passed when a 1d array was expected. Please change the shape "
+            "of y to (n_samples,), for example using ravel().",
+            DataConversionWarning,
+            stacklevel=5,
+        )
+        array = array.ravel()
+    if array.ndim == 1:
+        return "classes", array, None
+    if array.ndim != 2:
+        raise ValueError(
+            f"y has the shape {array.shape}. Give one class for each row of X, or a matrix of one "
+            "column a label."
+        )
+    return "matrix", array, None if columns is None else as_classes(columns, name="y.columns")
+
+
+def _as_cats(y: Any) -> list[Mapping[str, float]] | None:
+    """RETURNS (list | None): The cats of each document, if y is of that kind; a missing one is a
+    document of which nothing is known."""
+    if isinstance(y, str | Mapping) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) != 1:
+        return None
+    rows = y.tolist() if isinstance(y, numpy.ndarray) else list(y)
+    if not any(isinstance(row, Mapping) for row in rows):
+        return None
+    return [{} if is_missing(row) else row for row in rows]
+
+
+def _as_array(y: Any) -> NDArray[Any]:
+    try:
+        array = numpy.asarray(y)
+    except ValueError as error:
+        raise ValueError(f"y cannot be read as an array ({error}). Give rows of one length.") from (
+            error
+        )
+    if array.dtype.kind in "US" and not isinstance(y, numpy.ndarray):
+        # A list of strings in which something is missing: numpy writes "nan" or "None" then.
+        array = numpy.asarray(y, dtype=object)
+    return array
+
+
+def as_classes(classes: Any, *, name: str = "classes") -> NDArray[Any]:
+    """Check names of classes.
+
+    classes (Any): The names, all of them strings, or all numbers.
+    name (str): What to call them in an error.
+    RETURNS (ndarray): The same, shape (L,), in this order.
+    RAISES (ValueError): If there are none, or one is there twice, or missing.
+    """
+    is_list = isinstance(classes, Iterable) and not isinstance(classes, str | Mapping | set)
+    values = list(classes) if is_list else []
+    if not values or any(isinstance(value, Iterable) != isinstance(value, str) for value in values):
+        raise ValueError(f"{name} is {classes!r}: give a list of the classes.")
+    if any(is_missing(value) for value in values):
+        raise ValueError(f"{name} has a missing value: {values!r}. Leave it out.")
+    n_strings = sum(isinstance(value, str) for value in values)
+    if 0 < n_strings < len(values):
+        raise ValueError(f"{name} mixes strings with other values: {values!r}. Give strings only.")
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name} names a class twice: {values!r}.")
+    return numpy.asarray(values)
+
+
+def add_classes(known: NDArray[Any], classes: Any) -> NDArray[Any]:
+    """RETURNS (ndarray): The classes known, and behind them those that are new."""
+    if classes is None:
+        return known
+    old = known.tolist()
+    new = [label for label in as_classes(classes).tolist() if label not in old]
+    return as_classes([*old, *new]) if new else known
+
+
+def _read_classes(
+    values: NDArray[Any], classes: NDArray[Any] | None, allow_new: bool, exclusive: bool | None
+) -> tuple[NDArray[Any], Targets]:
+    from sklearn.utils import assert_all_finite
+    from sklearn.utils.multiclass import check_classification_targets
+
+    if exclusive is False:
+        raise ValueError(
+            "exclusive_classes = False, but y has one class a document. Give a matrix of one "
+            "column a label, or a list of cats."
+        )
+    if values.dtype.kind == "f":
+        assert_all_finite(values, input_name="y", allow_nan=True)
+    missing = find_missing(values)
+    known = values[~missing]
+    if values.dtype.kind == "O":
+        known = numpy.asarray(known.tolist())
+        if known.dtype.kind in "US" and not all(isinstance(v, str) for v in values[~missing]):
+            raise ValueError(
+                "y mixes strings with other values. Give all classes as strings, and None or NaN "
+                "where the class is missing."
+            )
+    if len(known):
+        check_classification_targets(known)
+    classes = _settle(numpy.unique(known), classes, allow_new)
+    column = {label: j for j, label in enumerate(classes.tolist())}
+    matrix = numpy.zeros((len(values), len(classes)), dtype="float32")
+    rows = numpy.flatnonzero(~missing)
+    matrix[rows, [column[v] for v in known.tolist()]] = 1.0
+    is_known = numpy.zeros_like(matrix)
+    is_known[rows] = 1.0
+    return classes, Targets(cast(Any, matrix), cast(Any, is_known), True)
+
+
+def _read_matrix(
+    array: NDArray[Any],
+    columns: NDArray[Any] | None,
+    classes: NDArray[Any] | None,
+    allow_new: bool,
+    exclusive: bool | None,
+) -> tuple[NDArray[Any], Targets]:
+    try:
+        values = numpy.where(find_missing(array), numpy.nan, array).astype("float32")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"y is a matrix of values that are no numbers ({error}). Give 1 where a document "
+            "carries the label of the column, 0 where it does not, NaN where that is not known."
+        ) from error
+    if columns is None:
+        columns = numpy.arange(values.shape[1]) if classes is None else classes
+    if len(columns) != values.shape[1]:
+        raise ValueError(
+            f"y has {values.shape[1]} columns for {len(columns)} labels. Give one a label."
+        )
+    known = ~numpy.isnan(values)
+    outside = known & ~((values >= 0) & (values <= 1))
+    if outside.any():
+        row, j = numpy.argwhere(outside)[0].tolist()
+        raise ValueError(
+            f"Row {row} of y has the value {values[row, j]:g} for the label {columns[j]!s}. Give "
+            "numbers from 0 (absent) to 1 (present), and NaN where it is not known. (For one "
+            "class a document, give y as one column of classes. multi-output targets are labels "
+            "here.)"
+        )
+    values = numpy.where(known, values, 0.0).astype("float32")
+    sums = values.sum(axis=1)
+    if exclusive is None:
+        labelled = sums[known.any(axis=1)]
+        n_labels = int(known.any(axis=0).sum())
+        exclusive = n_labels > 1 and bool((abs(labelled - 1.0) < TOLERANCE).all())
+    if exclusive:
+        for row in numpy.flatnonzero(sums > 1.0 + TOLERANCE).tolist():
+            raise ValueError(
+                f"Row {row} of y: the classes are exclusive, but the values sum to {sums[row]:g}. "
+                "Set exclusive_classes = False if a document may carry several labels at once."
+            )
+        # What sums to 1 leaves nothing to the other labels.
+        known[sums >= 1.0 - TOLERANCE] = True
+    made = Targets(cast(Any, values), cast(Any, known.astype("float32")), exclusive)
+    classes = _settle(columns, classes, allow_new)
+    return classes, _arrange(made, columns, classes)
+
+
+def _arrange(targets: Targets, columns: NDArray[Any], classes: NDArray[Any]) -> Targets:
+    """RETURNS (Targets): The same with one column a class. A class without a column is absent where
+    the others leave nothing to it, and unknown elsewhere."""
+    place = {label: j for j, label in enumerate(classes.tolist())}
+    values = numpy.zeros((len(targets.values), len(classes)), dtype="float32")
+    known = numpy.zeros_like(values)
+    if targets.exclusive:
+        known[numpy.asarray(targets.values).sum(axis=1) >= 1.0 - TOLERANCE] = 1.0
+    at = [place[label] for label in columns.tolist()]
+    values[:, at], known[:, at] = targets.values, targets.known
+    return targets._replace(values=cast(Any, values), known=cast(Any, known))
+
+
+def _read_cats(
+    cats: Sequence[Mapping[str, float]],
+    classes: NDArray[Any] | None,
+    allow_new: bool,
+    exclusive: bool | None,
+) -> tuple[NDArray[Any], Targets]:
+    for i, mapping in enumerate(cats):
+        validate_cats(mapping, where=f"Row {i} of y")
+    classes = _settle(numpy.asarray(labels_in(cats)), classes, allow_new)
+    if exclusive is None:
+        exclusive = is_exclusive(cats)
+    targets = make_targets(
+        cats, classes.tolist(), exclusive=exclusive, where=lambda i: f"Row {i} of y"
+    )
+    return classes, targets
+
+
+def require_contrast(targets: Targets, classes: NDArray[Any]) -> None:
+    """Make sure that there is something to tell apart.
+
+    targets (Targets): What is known of n documents.
+    classes (ndarray): The L classes or labels.
+    RAISES (ValueError): If there is one class only, or no label that is known to be present in one
+        document and absent in another.
+    """
+    values, known = numpy.asarray(targets.values), numpy.asarray(targets.known)
+    if not known.any():
+        raise ValueError("y is missing everywhere: give the labels that are known.")
+    if targets.exclusive:
+        taught = known.any(axis=1)
+        rows = numpy.concatenate([values[taught], known[taught]], axis=1)
+        if len(classes) > 1 and (rows != rows[0]).any():
+            return
+        names = ", ".join(map(repr, classes[values.any(axis=0)].tolist()))
+        raise ValueError(
+            f"y has one class only, {names}: there is nothing to tell apart. Give rows of two "
+            "classes or more."
+        )
+    present, absent = numpy.asarray(count_labels(targets))
+    if not ((present > 0) & (absent > 0)).any():
+        raise ValueError(
+            "y has one class only: each label is present wherever it is known, or absent wherever "
+            "it is known, so that there is nothing to tell apart. Give rows of both."
+        )
+
+
+def is_missing(value: Any) -> bool:
+    """RETURNS (bool): Whether a value is None, NaN, or pandas' NA or NaT."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | numpy.floating) and bool(value != value)
+
+
+def find_missing(values: NDArray[Any]) -> NDArray[Any]:
+    """RETURNS (ndarray of bool): Where nothing is known, in the shape of the values."""
+    if values.dtype.kind == "f":
+        return numpy.isnan(values)
+    if values.dtype.kind != "O":
+        return numpy.zeros(values.shape, dtype=bool)
+    flat = [is_missing(value) for value in values.ravel()]
+    return numpy.asarray(flat, dtype=bool).reshape(values.shape)
+
+
+def _settle(found: NDArray[Any], classes: NDArray[Any] | None, allow_new: bool) -> NDArray[Any]:
+    """RETURNS (ndarray): The classes: those given, else those found."""
+    if classes is None:
+        if len(found) == 0:
+            raise ValueError(
+                "y names no class: it is missing everywhere. Give the labels that are known."
+            )
+        return found
+    unknown = set(found.tolist()) - set(classes.tolist())
+    if not unknown:
+        return classes
+    if allow_new:
+        return add_classes(classes, sorted(unknown))
+    raise ValueError(
+        f"y has classes that are not known: {', '.join(sorted(map(repr, unknown))[:10])}. Known "
+        f"are {', '.join(map(repr, classes.tolist()[:10]))}. Name new ones to partial_fit with "
+        "classes=[...], together with the old ones or alone."
+    )

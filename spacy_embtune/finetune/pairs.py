@@ -1,0 +1,242 @@
+"""Learning from pairs: which two rows, or texts, are alike."""
+
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from thinc.api import Adam, get_current_ops
+
+from ..losses import make_cosine_pairs
+from . import storage
+from .checks import check_parameters
+from .rows import distinct_pairs
+from .training import (
+    apply_head,
+    build,
+    count_batches,
+    count_epochs,
+    pair_lessons,
+    seeded,
+    teach,
+)
+
+
+class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Tunes vectors to scores of pairs: the cosine of two tuned vectors approaches the score of
+    their pair. The network is the component's `spacy-embtune.Contrastive.v1`.
+
+    shape_out (int | None): The width k of the tuned vectors. None: that of the vectors.
+        (embetter: 300.)
+    batch_size (int): Pairs a step. (embetter: 16.)
+    epochs (int | None): Passes over the pairs. None: as many as make about 250 steps, and 10 at
+        least. (embetter: 1.)
+    learning_rate (float): Of Adam, falls linearly to 0. (embetter: 2e-05, which learns nothing.)
+    hidden_width (int): The width of the hidden layer.
+    dropout (float): The share of the hidden layer dropped in a step.
+    weight_decay (float): Decoupled, as in AdamW.
+    random_state (int | RandomState | None): For the same result each time.
+    """
+
+    def __init__(
+        self,
+        shape_out: int | None = None,
+        batch_size: int = 64,
+        epochs: int | None = None,
+        learning_rate: float = 0.001,
+        *,
+        hidden_width: int = 384,
+        dropout: float = 0.2,
+        weight_decay: float = 0.01,
+        random_state: Any = None,
+    ) -> None:
+        self.shape_out = shape_out
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.hidden_width = hidden_width
+        self.dropout = dropout
+        self.weight_decay = weight_decay
+        self.random_state = random_state
+
+    def fit(self, X1: Any, X2: Any, y: Any) -> Self:
+        """Learn from pairs, from the beginning.
+
+        X1, X2 (Any): The vectors of each pair, both of shape (n, d).
+        y (Any): How alike they are to become, 0..1, shape (n,).
+        RETURNS (Self): The learner.
+        RAISES (ValueError): If shapes do not fit, or a score is outside 0..1.
+        """
+        check_parameters(self)
+        X1 = validate_data(self, X1, dtype="float32", reset=True, order="C")
+        X2 = validate_data(self, X2, dtype="float32", reset=False, order="C")
+        scores = check_scores(y)
+        check_consistent_length(X1, X2, scores)
+        pairs = distinct_pairs(X1, X2, scores)
+        rng = check_random_state(self.random_state)
+        self._make_head(pairs.base, self.head_config(), rng)
+        n_epochs = count_epochs(len(scores), self.batch_size, self.epochs)
+        lessons = pair_lessons(pairs, batch_size=self.batch_size, n_epochs=n_epochs, rng=rng)
+        optimizer = Adam(L2=float(self.weight_decay), grad_clip=1.0, use_averages=False)
+        with seeded(rng):
+            teach(
+                self.head_,
+                make_cosine_pairs(),
+                optimizer,
+                lessons,
+                learning_rate=float(self.learning_rate),
+                n_steps=n_epochs * count_batches(len(scores), self.batch_size),
+            )
+        return self
+
+    def head_config(self) -> dict[str, Any]:
+        """RETURNS (dict): The head as a section of a spaCy config, with @architectures."""
+        return {
+            "@architectures": "spacy-embtune.Contrastive.v1",
+            "hidden_width": int(self.hidden_width),
+            "output_width": None if self.shape_out is None else int(self.shape_out),
+            "dropout": self.dropout,
+        }
+
+    def _make_head(self, base: NDArray[Any], config: dict[str, Any], rng: Any) -> None:
+        self._head_config = config
+        self.head_ = build(config)
+        ops = get_current_ops()
+        with seeded(rng):
+            # No labels: an output layer of none.
+            self.head_.initialize(
+                X=ops.asarray2f(cast(Any, base)), Y=cast(Any, ops.alloc2f(len(base), 0))
+            )
+        self._n_features_out = int(self.head_.get_dim("nH"))
+
+    def transform(self, X: Any, y: Any = None) -> NDArray[Any]:
+        """Tune vectors.
+
+        X (Any): Vectors, shape (n, d).
+        y (Any): Not used.
+        RETURNS (ndarray): The tuned vectors, float32, shape (n, k).
+        RAISES (NotFittedError): Before `fit`.
+        """
+        check_is_fitted(self, "head_")
+        X = validate_data(self, X, dtype="float32", reset=False, order="C")
+        return apply_head(self.head_, X)[0]
+
+    def predict(self, X1: Any, X2: Any) -> NDArray[Any]:
+        """Say how alike the rows of each pair are.
+
+        X1, X2 (Any): The vectors of each pair, both of shape (n, d).
+        RETURNS (ndarray): The cosine of their tuned vectors, float32, shape (n,).
+        RAISES (NotFittedError): Before `fit`.
+        """
+        return paired_cosines(self.transform(X1), self.transform(X2))
+
+    def to_disk(self, path: str | Path) -> None:
+        """Save the learner, without pickle.
+
+        path (str | Path): A directory; created if need be.
+        RAISES (NotFittedError): Before `fit`.
+        RAISES (ValueError): If there is a file in its place, or a parameter is no JSON.
+        """
+        check_is_fitted(self, "head_")
+        description = {
+            "class": type(self).__name__,
+            "params": {k: storage.to_json(v) for k, v in self.get_params().items()},
+            "head": self._head_config,
+            "n_features_in": self.n_features_in_,
+            "feature_names_in": getattr(self, "feature_names_in_", numpy.asarray([])).tolist(),
+        }
+        storage.save(path, description, storage.head_to_arrays(self.head_, None))
+
+    @classmethod
+    def from_disk(cls, path: str | Path) -> Self:
+        """Load a learner that `to_disk` saved.
+
+        path (str | Path): The directory.
+        RETURNS (Self): The learner.
+        RAISES (ValueError): If it is not there, damaged, or of another class.
+        """
+        saved, arrays = storage.load(path, kind=cls.__name__)
+        with storage.reading(path):
+            learner = cls(**{k: storage.from_json(v) for k, v in saved["params"].items()})
+            learner.n_features_in_ = saved["n_features_in"]
+            if saved["feature_names_in"]:
+                learner.feature_names_in_ = numpy.asarray(saved["feature_names_in"], dtype=object)
+            empty = numpy.zeros((1, learner.n_features_in_), dtype="float32")
+            learner._make_head(empty, saved["head"], numpy.random.RandomState(0))
+            storage.arrays_to_head(arrays, learner.head_)
+        return learner
+
+
+class DifferenceClassifier(BaseEstimator):
+    """Classifies pairs by the absolute difference of their vectors.
+
+    enc (TransformerMixin): Makes vectors of what a pair consists of, such as `SentenceEncoder`. It
+        is used as it is, and not fitted.
+    clf_head (ClassifierMixin | None): Classifies the differences; fitted as a clone, `clf_head_`.
+        None: a logistic regression with balanced classes.
+    """
+
+    def __init__(self, enc: Any, clf_head: Any = None) -> None:
+        self.enc = enc
+        self.clf_head = clf_head
+
+    def fit(self, X1: Any, X2: Any, y: Any) -> Self:
+        """Learn from pairs.
+
+        X1, X2 (Any): The two sides of n pairs, in a form that the encoder takes.
+        y (Any): The class of each pair, shape (n,).
+        RETURNS (Self): The classifier.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        balanced = LogisticRegression(class_weight="balanced")
+        head = balanced if self.clf_head is None else clone(self.clf_head)
+        self.clf_head_ = head.fit(self._differences(X1, X2), y)
+        self.classes_ = self.clf_head_.classes_
+        return self
+
+    def predict(self, X1: Any, X2: Any) -> NDArray[Any]:
+        """RETURNS (ndarray): The predicted class of each pair, shape (n,)."""
+        check_is_fitted(self, "clf_head_")
+        return cast(NDArray[Any], self.clf_head_.predict(self._differences(X1, X2)))
+
+    def predict_proba(self, X1: Any, X2: Any) -> NDArray[Any]:
+        """RETURNS (ndarray): How probable each class is, shape (n, L)."""
+        check_is_fitted(self, "clf_head_")
+        return cast(NDArray[Any], self.clf_head_.predict_proba(self._differences(X1, X2)))
+
+    def _differences(self, X1: Any, X2: Any) -> NDArray[Any]:
+        first, second = (self.enc.transform(X) for X in (X1, X2))
+        if not issparse(first):
+            first, second = numpy.asarray(first), numpy.asarray(second)
+        check_consistent_length(first, second)
+        return abs(first - second)
+
+
+def check_scores(y: Any) -> NDArray[Any]:
+    """Check the scores of pairs.
+
+    y (Any): The scores.
+    RETURNS (ndarray): The same, float64, shape (n,).
+    RAISES (ValueError): If they are not numbers from 0 to 1.
+    """
+    scores = check_array(y, ensure_2d=False, dtype="float64", input_name="y").ravel()
+    if len(scores) and not (scores.min() >= 0.0 and scores.max() <= 1.0):
+        raise ValueError(
+            f"y goes from {scores.min():g} to {scores.max():g}: give scores from 0 (different) to "
+            "1 (alike), for instance (y - y.min()) / (y.max() - y.min())."
+        )
+    return cast(NDArray[Any], scores)
+
+
+def paired_cosines(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
+    """RETURNS (ndarray): The cosine of each row with the one in the same place, shape (n,); 0 for a
+    row of zeros."""
+    lengths = numpy.linalg.norm(first, axis=1) * numpy.linalg.norm(second, axis=1)
+    products = (first * second).sum(axis=1)
+    cosines = numpy.where(lengths > 0, products / numpy.where(lengths > 0, lengths, 1.0), 0.0)
+    return cosines.astype("float32")

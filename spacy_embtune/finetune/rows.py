@@ -1,0 +1,81 @@
+"""Rows that are equal: what several of them say is learned at once."""
+
+from typing import Any, NamedTuple, cast
+
+import numpy
+from numpy.typing import NDArray
+
+from ..types import Targets
+
+
+class ScoredPairs(NamedTuple):
+    """Pairs of rows, each of which may occur in several.
+
+    base (ndarray): The distinct rows, float32, shape (m, d).
+    first, second (ndarray of int): Which two rows each of the n pairs consists of, shape (n,).
+    scores (ndarray): How alike they are to become, 0..1, shape (n,).
+    """
+
+    base: NDArray[Any]
+    first: NDArray[Any]
+    second: NDArray[Any]
+    scores: NDArray[Any]
+
+
+def distinct_rows(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Find rows that are equal, bit for bit.
+
+    rows (ndarray): An array of shape (n, k).
+    RETURNS (tuple[ndarray, ndarray]): The numbers of the m distinct ones, in an order that does not
+        depend on the one they came in, and to which of these each row is equal, shape (n,).
+    """
+    rows = numpy.ascontiguousarray(rows)
+    as_bytes = rows.view(numpy.dtype((numpy.void, rows.itemsize * rows.shape[1]))).ravel()
+    _, first, place = numpy.unique(as_bytes, return_index=True, return_inverse=True)
+    return first, place
+
+
+def merge_equal_rows(X: NDArray[Any], targets: Targets) -> tuple[NDArray[Any], Targets]:
+    """Bring documents in an order that does not depend on the one that they came in, and equal ones
+    together: several equal rows of which the same is known are one that counts as much.
+
+    X (ndarray): Vectors, float32, shape (n, d).
+    targets (Targets): What is known of them.
+    RETURNS (tuple[ndarray, Targets]): The m distinct ones; those of weight 0 are left out.
+    """
+    values, known = numpy.asarray(targets.values), numpy.asarray(targets.known)
+    weights = targets.weights
+    if weights is not None:
+        counted = numpy.asarray(weights) > 0
+        X, values, known = X[counted], values[counted], known[counted]
+    every = numpy.concatenate([X, values, known], axis=1)
+    first, place = distinct_rows(every)
+    of_each = None if weights is None else numpy.asarray(weights, dtype="float64")[counted]
+    merged: Any = numpy.bincount(place, of_each, minlength=len(first))
+    if len(merged) and (merged == merged[0]).all():
+        merged = None
+    return X[first], targets._replace(
+        values=cast(Any, values[first]),
+        known=cast(Any, known[first]),
+        weights=None if merged is None else cast(Any, merged.astype("float32")),
+    )
+
+
+def distinct_pairs(X1: NDArray[Any], X2: NDArray[Any], scores: NDArray[Any]) -> ScoredPairs:
+    """Bring pairs in an order that does not depend on the one that they came in, each distinct row
+    once. Pairs of a row with itself are left out: there is nothing to be learned from them.
+
+    X1, X2 (ndarray): The rows of each pair, float32, both of shape (n, d).
+    scores (ndarray): Their scores, shape (n,).
+    RETURNS (ScoredPairs): The pairs.
+    RAISES (ValueError): If there are none left.
+    """
+    rows = numpy.concatenate([X1, X2])
+    kept, place = distinct_rows(rows)
+    first, second = numpy.split(place, 2)
+    different = first != second
+    if not different.any():
+        raise ValueError("Each row of X1 is equal to its row of X2: there is nothing to learn.")
+    order = numpy.lexsort((scores, second, first))
+    order = order[different[order]]
+    return ScoredPairs(rows[kept], first[order], second[order], scores[order])

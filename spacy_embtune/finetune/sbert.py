@@ -1,0 +1,241 @@
+"""Finetuning a sentence-transformers model on pairs of texts with scores."""
+
+import contextlib
+import copy
+import math
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import numpy
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ..encoder_training import EncoderTrainer
+from ..encoders import EncoderSettings, SentenceEncoder
+from ..losses import make_cosine_pairs
+from ..types import Output
+from .checks import check_parameters
+from .encoder import read_texts
+from .pairs import check_scores, paired_cosines
+from .training import batch_rows, count_batches, pair_targets
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Finetunes a sentence encoder itself on pairs of texts: the cosine of their vectors approaches
+    their score. Each distinct text of a batch goes through the encoder once, see
+    `spacy_embtune.encoder_training.EncoderTrainer`.
+
+    sent_tfm (SentenceTransformer | str): The model, or its name or directory. It is copied before
+        it is changed.
+    batch_size (int): Pairs a step.
+    epochs (int): Passes over the pairs.
+    warmup_steps (int | None): Steps in which the learning rate rises, at most half of all. None: a
+        tenth of them.
+    learning_rate (float): Of AdamW, at its highest.
+    weight_decay (float): Of AdamW.
+    in_place (bool): Change the caller's model, as embetter does, instead of a copy.
+    trainable_layers (int): How many of the last layers learn, which is faster if they are few; -1:
+        all, and the embeddings. Parameters with requires_grad = False never do.
+    memory_mb (int): Megabytes that kept activations may take, and that a step may: larger batches
+        are computed in parts.
+    random_state (int | RandomState | None): For the same result each time.
+    """
+
+    def __init__(
+        self,
+        sent_tfm: Any,
+        batch_size: int = 16,
+        epochs: int = 1,
+        warmup_steps: int | None = None,
+        *,
+        learning_rate: float = 2e-5,
+        weight_decay: float = 0.01,
+        in_place: bool = False,
+        trainable_layers: int = -1,
+        memory_mb: int = 1024,
+        random_state: Any = None,
+    ) -> None:
+        self.sent_tfm = sent_tfm
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.warmup_steps = warmup_steps
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.in_place = in_place
+        self.trainable_layers = trainable_layers
+        self.memory_mb = memory_mb
+        self.random_state = random_state
+
+    def fit(self, X1: Any, X2: Any, y: Any) -> Self:
+        """Learn from pairs of texts, from the beginning.
+
+        X1, X2 (Any): The texts of each pair, n of both.
+        y (Any): How alike they are, 0..1, shape (n,).
+        RETURNS (Self): The learner.
+        RAISES (ValueError): If a text or score is none, or there are not as many of each.
+        """
+        check_parameters(self)
+        if self.memory_mb < 1:
+            raise ValueError(f"SbertLearner: memory_mb is {self.memory_mb!r}: give 1 or more.")
+        texts1, texts2 = read_texts(X1, name="X1"), read_texts(X2, name="X2")
+        scores = check_scores(y)
+        check_consistent_length(texts1, texts2, scores)
+        pairs = [
+            (a, b, score)
+            for a, b, score in zip(texts1, texts2, scores, strict=True)
+            if a != b and a.strip() and b.strip()
+        ]
+        if not pairs:
+            raise ValueError(
+                "There is nothing to learn: each text of X1 is equal to its text of X2, or one of "
+                "them is empty."
+            )
+        self._set_model(self._own_model())
+        self._train(pairs, check_random_state(self.random_state))
+        return self
+
+    def _set_model(self, model: "SentenceTransformer") -> None:
+        self.sent_tfm_ = model
+        self._n_features_out = self._encoder().width
+
+    def _encoder(self) -> SentenceEncoder:
+        """RETURNS (SentenceEncoder): What encodes with the finetuned model."""
+        with _kept_trainable(self.sent_tfm_):
+            return SentenceEncoder(self.sent_tfm_, EncoderSettings())
+
+    def _own_model(self) -> "SentenceTransformer":
+        """RETURNS (SentenceTransformer): The model to change."""
+        if isinstance(self.sent_tfm, str | Path):
+            encoder = SentenceEncoder.load(EncoderSettings(name=str(self.sent_tfm)))
+            return encoder.model.requires_grad_(True)
+        if not hasattr(self.sent_tfm, "encode"):
+            raise ValueError(
+                f"sent_tfm is {self.sent_tfm!r:.80}: give a SentenceTransformer, or its name or "
+                "directory."
+            )
+        return self.sent_tfm if self.in_place else copy.deepcopy(self.sent_tfm)
+
+    def _train(self, pairs: list[tuple[str, str, float]], rng: Any) -> None:
+        import torch
+
+        n_steps = self.epochs * count_batches(len(pairs), self.batch_size)
+        n_warmup = math.ceil(n_steps / 10) if self.warmup_steps is None else self.warmup_steps
+        n_warmup = min(n_warmup, n_steps // 2)
+        loss = make_cosine_pairs()
+        step = 0
+        with _kept_trainable(self.sent_tfm_) as can_learn:
+            trainer = EncoderTrainer(
+                self._encoder(),
+                trainable_layers=self.trainable_layers,
+                memory=self.memory_mb * 2**20,
+            )
+            for name, parameter in trainer.parameters.items():
+                parameter.requires_grad_(can_learn[name])
+            learned = [p for p in trainer.parameters.values() if p.requires_grad]
+            if not learned:
+                raise ValueError(
+                    "No parameter of sent_tfm can learn: requires_grad is False for all of them. "
+                    "Set it for those that are to change, model.requires_grad_(True) for all."
+                )
+            optimizer = torch.optim.AdamW(
+                learned, lr=self.learning_rate, weight_decay=self.weight_decay
+            )
+            try:
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(rng.randint(2**31 - 1))
+                    for _ in range(self.epochs):
+                        for chosen in batch_rows(len(pairs), self.batch_size, rng):
+                            rising = (step + 1) / max(n_warmup, 1)
+                            falling = (n_steps - step) / max(n_steps - n_warmup, 1)
+                            for group in optimizer.param_groups:
+                                group["lr"] = self.learning_rate * min(rising, falling, 1.0)
+                            self._step(trainer, [pairs[i] for i in chosen], loss)
+                            torch.nn.utils.clip_grad_norm_(learned, 1.0)
+                            optimizer.step()
+                            optimizer.zero_grad()
+                            step += 1
+            except KeyboardInterrupt:
+                warnings.warn(
+                    f"Interrupted after {step} of {n_steps} steps: what was learned until then is "
+                    "kept.",
+                    stacklevel=3,
+                )
+            finally:
+                optimizer.zero_grad()
+
+    def _step(
+        self, trainer: EncoderTrainer, pairs: list[tuple[str, str, float]], loss: Any
+    ) -> None:
+        texts = list(dict.fromkeys(text for a, b, _ in pairs for text in (a, b)))
+        place = {text: i for i, text in enumerate(texts)}
+        vectors, backprop = trainer.forward(texts)
+        rows = cast(Any, vectors)
+        explicit = [(place[a], place[b], score) for a, b, score in pairs]
+        nothing = cast(Any, numpy.zeros((len(rows), 0), dtype="float32"))
+        _, gradient = loss(Output(rows, rows, nothing), pair_targets(len(rows), explicit))
+        backprop(cast(Any, gradient.tuned))
+
+    def transform(self, X: Any, y: Any = None) -> NDArray[Any]:
+        """Encode texts with the finetuned model.
+
+        X (Any): Texts.
+        y (Any): Not used.
+        RETURNS (ndarray): Their vectors, float32, shape (n, d).
+        RAISES (NotFittedError): Before `fit`.
+        """
+        check_is_fitted(self, "sent_tfm_")
+        return self._encoder().encode(read_texts(X))
+
+    def predict(self, X1: Any, X2: Any) -> NDArray[Any]:
+        """Say how alike the texts of each pair are.
+
+        X1, X2 (Any): The texts of each pair, n of both.
+        RETURNS (ndarray): The cosine of their vectors, float32, shape (n,).
+        RAISES (NotFittedError): Before `fit`.
+        """
+        first, second = self.transform(X1), self.transform(X2)
+        check_consistent_length(first, second)
+        return paired_cosines(first, second)
+
+    def to_disk(self, path: str | Path) -> None:
+        """Save the finetuned model as a directory that `SentenceTransformer(path)` opens.
+
+        path (str | Path): The directory; created if need be.
+        """
+        check_is_fitted(self, "sent_tfm_")
+        self._encoder().to_directory(Path(path))
+
+    @classmethod
+    def from_disk(cls, path: str | Path) -> Self:
+        """Load a model that `to_disk` saved, or any directory of a sentence-transformers model.
+
+        path (str | Path): The directory.
+        RETURNS (Self): A fitted learner; `fit` would go on from this model.
+        RAISES (ValueError): If there is no such model.
+        """
+        if not Path(path).is_dir():
+            raise ValueError(f"{path} is not a directory: give the one that to_disk wrote.")
+        learner = cls(str(path))
+        learner._set_model(learner._own_model())
+        return learner
+
+
+@contextlib.contextmanager
+def _kept_trainable(model: "SentenceTransformer") -> Iterator[dict[str, bool]]:
+    """Leave it afterwards as it was which parameters can learn: the model may be the caller's.
+
+    RETURNS (ContextManager[dict[str, bool]]): Which those are, by name.
+    """
+    can_learn = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    try:
+        yield can_learn
+    finally:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(can_learn[name])

@@ -1,0 +1,228 @@
+"""A fitted estimator in a directory, without pickle: what it is as JSON, its arrays as safetensors.
+
+estimator.json         class, parameters, classes, what the fit counted; written last, and with
+                       the SHA-256 of the arrays, so that half a save does not load
+arrays.safetensors     the head's weights, the state of its optimizer and of the random numbers
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+from thinc.api import Model, Optimizer
+
+from ..fingerprints import sha256_of_file
+from ..storage import StorageError, replace_file
+
+DESCRIPTION = "estimator.json"
+ARRAYS = "arrays.safetensors"
+FORMAT = 1
+
+
+def save(path: str | Path, description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+    """Write an estimator's directory. Interrupted, it does not load.
+
+    path (str | Path): The directory; created if need be.
+    description (dict[str, Any]): What JSON can hold, see `to_json`.
+    arrays (dict[str, ndarray]): The arrays by name.
+    RAISES (ValueError): If there is a file in the place of the directory, or something in the
+        description is no JSON.
+    """
+    from safetensors.numpy import save_file
+
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file. Give a directory to save the estimator in.")
+    try:
+        json.dumps(description)
+    except TypeError as error:
+        raise ValueError(
+            f"A parameter of the estimator cannot be written as JSON ({error}). Use numbers, "
+            "strings, booleans and None, or save it with joblib instead."
+        ) from error
+    path.mkdir(parents=True, exist_ok=True)
+    (path / DESCRIPTION).unlink(missing_ok=True)
+    temporary = path / f"{ARRAYS}.part"
+    save_file({k: numpy.ascontiguousarray(v) for k, v in arrays.items()}, str(temporary))
+    os.replace(temporary, path / ARRAYS)
+    written = {"format": FORMAT, **description, "sha256": sha256_of_file(path / ARRAYS)}
+    replace_file(path / DESCRIPTION, json.dumps(written, indent=2).encode("utf8"))
+
+
+def load(path: str | Path, *, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read an estimator's directory.
+
+    path (str | Path): The directory.
+    kind (str): The class that it must hold.
+    RETURNS (tuple): Description and arrays.
+    RAISES (StorageError): If it is not there, incomplete, damaged, of another class, or newer.
+    """
+    from safetensors.numpy import load_file
+
+    path = Path(path)
+    try:
+        description = json.loads((path / DESCRIPTION).read_bytes())
+        found, version = description["class"], int(description["format"])
+        sha256 = description["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"There is no whole estimator in {path}: {DESCRIPTION} is missing or unreadable "
+            f"({type(error).__name__}), so it was not saved to the end, or the path is wrong."
+        ) from error
+    if version > FORMAT:
+        raise StorageError(
+            f"The estimator in {path} was saved by a newer spacy-embtune (format {version}, this "
+            f"one reads up to {FORMAT}). Upgrade spacy-embtune."
+        )
+    if found != kind:
+        raise StorageError(f"In {path} lies a {found}, not a {kind}: call {found}.from_disk.")
+    file = path / ARRAYS
+    if not file.is_file() or sha256_of_file(file) != sha256:
+        raise StorageError(
+            f"The estimator in {path} is damaged: {ARRAYS} is missing, or not what was saved. "
+            "Save it again."
+        )
+    return description, load_file(str(file))
+
+
+@contextlib.contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Say of a description that does not fit what is the matter with it.
+
+    path (str | Path): The directory it was read from.
+    RAISES (StorageError): If it has not what an estimator needs.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise StorageError(
+            f"The estimator in {path} is damaged: {DESCRIPTION} does not describe one "
+            f"({type(error).__name__}: {error}). Save it again."
+        ) from error
+
+
+def to_json(value: Any) -> Any:
+    """RETURNS (Any): A parameter as JSON. A number of numpy becomes one of Python; a dict becomes a
+    list of its items, as JSON knows no other keys than strings."""
+    if isinstance(value, numpy.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {"items": [[to_json(k), to_json(v)] for k, v in value.items()]}
+    return value
+
+
+def from_json(value: Any) -> Any:
+    """RETURNS (Any): The parameter that `to_json` wrote."""
+    if isinstance(value, dict):
+        return {k: from_json(v) for k, v in value["items"]}
+    return value
+
+
+def head_to_arrays(head: Model[Any, Any], optimizer: Optimizer | None) -> dict[str, NDArray[Any]]:
+    """RETURNS (dict[str, ndarray]): Copies of the parameters of a head and of the moments of its
+    optimizer, by the position of their layer and their name."""
+    arrays: dict[str, NDArray[Any]] = {}
+    ops: Any = head.ops
+    for i, node in enumerate(head.walk()):
+        for name in node.param_names:
+            if not node.has_param(name):
+                continue
+            arrays[f"head.{i}.{name}"] = ops.to_numpy(node.get_param(name)).copy()
+            key = (node.id, name)
+            if optimizer is not None and key in optimizer.mom1:
+                arrays[f"mom1.{i}.{name}"] = ops.to_numpy(optimizer.mom1[key]).copy()
+                arrays[f"mom2.{i}.{name}"] = ops.to_numpy(optimizer.mom2[key]).copy()
+                arrays[f"steps.{i}.{name}"] = numpy.asarray(optimizer.nr_update[key])
+    return arrays
+
+
+def arrays_to_head(
+    arrays: dict[str, NDArray[Any]], head: Model[Any, Any], optimizer: Optimizer | None = None
+) -> None:
+    """Put parameters, and moments, where `head_to_arrays` took them from.
+
+    head (Model): An initialized head of the same settings.
+    optimizer (Optimizer | None): Its optimizer.
+    RAISES (StorageError): If they do not fit.
+    """
+    ops: Any = head.ops
+    for i, node in enumerate(head.walk()):
+        for name in node.param_names:
+            if not node.has_param(name):
+                continue
+            array: Any = arrays.get(f"head.{i}.{name}")
+            if array is None or array.shape != node.get_param(name).shape:
+                raise StorageError(
+                    f"The arrays of the layer {node.name} ({name}) are not those of this head."
+                )
+            node.set_param(name, ops.asarray(array))
+            if optimizer is not None and f"mom1.{i}.{name}" in arrays:
+                key = (node.id, name)
+                optimizer.mom1[key] = ops.asarray(arrays[f"mom1.{i}.{name}"])
+                optimizer.mom2[key] = ops.asarray(arrays[f"mom2.{i}.{name}"])
+                optimizer.nr_update[key] = int(arrays[f"steps.{i}.{name}"].item())
+
+
+def keep_moments(
+    arrays: dict[str, NDArray[Any]], head: Model[Any, Any], optimizer: Optimizer
+) -> None:
+    """After the output layer was replaced by a larger one: give it the moments of the old one, and
+    none for what is new.
+
+    arrays (dict[str, ndarray]): What `head_to_arrays` gave before.
+    head (Model): The head, whose last layer is the new one.
+    optimizer (Optimizer): Its optimizer.
+    """
+    ops: Any = head.ops
+    layer = head.layers[-1]
+    position = list(head.walk()).index(layer)
+    for name in layer.param_names:
+        if f"mom1.{position}.{name}" not in arrays:
+            continue
+        key = (layer.id, name)
+        for moments, prefix in ((optimizer.mom1, "mom1"), (optimizer.mom2, "mom2")):
+            old = arrays[f"{prefix}.{position}.{name}"].ravel()
+            new = numpy.zeros(layer.get_param(name).size, dtype="float32")
+            new[: len(old)] = old
+            moments[key] = ops.asarray(new)
+        optimizer.nr_update[key] = int(arrays[f"steps.{position}.{name}"].item())
+    ids = {node.id for node in head.walk()}
+    for kept in (optimizer.mom1, optimizer.mom2, optimizer.nr_update):
+        for key in [key for key in kept if key[0] not in ids]:
+            del kept[key]
+
+
+def random_to_arrays(rng: Any) -> dict[str, NDArray[Any]]:
+    """RETURNS (dict[str, ndarray]): The state of a generator of random numbers."""
+    state = rng.get_state(legacy=False)
+    numbers = [state["state"]["pos"], state["has_gauss"]]
+    return {
+        "random.key": state["state"]["key"],
+        "random.position": numpy.asarray(numbers, dtype="int64"),
+        "random.gauss": numpy.asarray([state["gauss"]], dtype="float64"),
+    }
+
+
+def arrays_to_random(arrays: dict[str, NDArray[Any]]) -> Any:
+    """RETURNS (RandomState): The generator that `random_to_arrays` describes."""
+    position, has_gauss = arrays["random.position"].tolist()
+    rng = numpy.random.RandomState()
+    key, gauss = arrays["random.key"], arrays["random.gauss"].item()
+    rng.set_state(("MT19937", key, position, has_gauss, gauss))
+    return rng
+
+
+def classes_to_json(classes: NDArray[Any]) -> dict[str, Any]:
+    """RETURNS (dict): An array of classes as JSON, with the type that it has."""
+    kind = "str" if classes.dtype.kind in "USO" else classes.dtype.name
+    return {"dtype": kind, "values": classes.tolist()}
+
+
+def classes_from_json(data: dict[str, Any]) -> NDArray[Any]:
+    """RETURNS (ndarray): The classes that `classes_to_json` wrote."""
+    return numpy.asarray(data["values"], dtype=data["dtype"])

@@ -1,0 +1,259 @@
+"""Tuners of labelled vectors: a hidden layer taught by classes, or a residual one by pairs."""
+
+from typing import Any, Literal
+
+import numpy
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils import check_consistent_length
+
+from .base import HeadTuner
+from .labels import Labels, read_labels
+
+
+class FeedForwardTuner(ClassifierMixin, HeadTuner):
+    """Tunes vectors to labels with a hidden layer, which becomes the new vector, below an output
+    layer that teaches it; the component's `spacy-embtune.FeedForward.v1`.
+
+    A classifier as well: `predict` and `predict_proba` answer from the output layer.
+
+    hidden_dim (int): The width k of the tuned vectors. (embetter: 50.)
+    n_epochs (int | None): Passes over the rows in `fit`. None: as many as make about 250 steps, and
+        10 at least. (embetter: 500.)
+    learning_rate (float): Of Adam; `fit` lets it fall linearly to 0. (embetter: 0.01.)
+    batch_size (int): Rows a step.
+    dropout (float): The share of the hidden layer that the output layer does not see in a step.
+    activation (str): Of the hidden layer: "gelu", "mish", "relu", "swish" or "tanh".
+    weight_decay (float): Decoupled, as in AdamW.
+    class_weight (str | dict | None): "balanced": rare classes weigh more. A dict: how much the
+        documents of each class count, 1 for those not named; for exclusive classes.
+    label_smoothing (float): The part of each target that is spread evenly over the classes.
+    exclusive_classes (bool | None): Whether a document carries exactly one label. None: decided
+        from y.
+    random_state (int | RandomState | None): For the same result each time.
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int = 200,
+        n_epochs: int | None = None,
+        learning_rate: float = 0.001,
+        batch_size: int = 64,
+        *,
+        dropout: float = 0.2,
+        activation: Literal["gelu", "mish", "relu", "swish", "tanh"] = "gelu",
+        weight_decay: float = 0.01,
+        class_weight: Literal["balanced"] | dict[Any, float] | None = None,
+        label_smoothing: float = 0.0,
+        exclusive_classes: bool | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.hidden_dim = hidden_dim
+        self.n_epochs = n_epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.dropout = dropout
+        self.activation = activation
+        self.weight_decay = weight_decay
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.exclusive_classes = exclusive_classes
+        self.random_state = random_state
+
+    def head_config(self) -> dict[str, Any]:
+        return {
+            "@architectures": "spacy-embtune.FeedForward.v1",
+            "hidden_width": int(self.hidden_dim),
+            "dropout": self.dropout,
+            "activation": self.activation,
+        }
+
+    def loss_config(self) -> dict[str, Any]:
+        return {
+            "@losses": "spacy-embtune.cross_entropy.v1",
+            "class_weight": None if isinstance(self.class_weight, dict) else self.class_weight,
+            "label_smoothing": self.label_smoothing,
+        }
+
+    def _weigh(self, labels: Labels, *, whole: bool) -> Labels:
+        if not isinstance(self.class_weight, dict):
+            return labels
+        targets = labels.targets
+        if not targets.exclusive:
+            raise ValueError(
+                "class_weight is a dict, but documents may carry several labels. Give "
+                '"balanced", or sample_weight to fit.'
+            )
+        classes = labels.classes.tolist()
+        unknown = [c for c in self.class_weight if c not in classes]
+        if unknown and whole:
+            raise ValueError(
+                f"class_weight names {unknown[0]!r}, which is not among the classes: "
+                f"{', '.join(map(repr, classes[:10]))}."
+            )
+        of_class = numpy.asarray([float(self.class_weight.get(c, 1.0)) for c in classes])
+        if not ((of_class >= 0) & (of_class < numpy.inf)).all():
+            raise ValueError("class_weight has a weight that is negative or not finite.")
+        values: Any = numpy.asarray(targets.values)
+        # Of what is unexplained by known labels, any class may be the true one: it counts once.
+        weights = values @ of_class + numpy.clip(1.0 - values.sum(axis=1), 0.0, 1.0)
+        if targets.weights is not None:
+            weights = weights * numpy.asarray(targets.weights)
+        return labels._replace(targets=targets._replace(weights=weights))
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Estimate how probable each label is.
+
+        X (Any): Vectors, shape (n, d).
+        RETURNS (ndarray): Probabilities, float64, shape (n, L), in the order of `classes_`; with
+            exclusive classes they sum to 1. A row of zeros says nothing: all classes are equally
+            likely, or no label is predicted.
+        RAISES (NotFittedError): Before `fit`.
+        """
+        _, scores, present = self._predict(X)
+        scores = scores.astype("float64")
+        return softmax(scores, axis=1) if self.exclusive_classes_ else expit(scores) * present
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict labels.
+
+        X (Any): Vectors, shape (n, d).
+        RETURNS (ndarray): The most probable class of each row, shape (n,), if classes are
+            exclusive and y did not come as a matrix; otherwise 0 and 1, shape (n, L).
+        RAISES (NotFittedError): Before `fit`.
+        """
+        probabilities = self.predict_proba(X)
+        if self.exclusive_classes_ and self._label_kind != "matrix":
+            return self.classes_[probabilities.argmax(axis=1)]
+        return self._decide(probabilities).astype(int)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Say how well labels are predicted: the share of rows whose known labels are all predicted
+        right. Rows of which nothing is known do not count; a class that the tuner does not know is
+        predicted wrong.
+
+        X, y, sample_weight (Any): As for `fit`.
+        RETURNS (float): The accuracy, 0..1.
+        RAISES (NotFittedError): Before `fit`.
+        """
+        probabilities = self.predict_proba(X)
+        _, targets = read_labels(
+            y, classes=self.classes_, allow_new=True, exclusive=self.exclusive_classes_
+        )[1:]
+        values, known = numpy.asarray(targets.values), numpy.asarray(targets.known) > 0
+        check_consistent_length(probabilities, values, sample_weight)
+        counted = known.any(axis=1)
+        if not counted.any():
+            raise ValueError("y is missing everywhere: there is nothing to compare with.")
+        predicted = numpy.zeros(values.shape, dtype=bool)
+        predicted[:, : len(self.classes_)] = self._decide(probabilities)
+        right = (~known | (predicted == (values >= 0.5))).all(axis=1)
+        weights = None if sample_weight is None else numpy.asarray(sample_weight)[counted]
+        return float(numpy.average(right[counted], weights=weights))
+
+    def _decide(self, probabilities: NDArray[Any]) -> NDArray[Any]:
+        """RETURNS (ndarray of bool): Which labels each row is said to carry, shape (n, L)."""
+        if not self.exclusive_classes_:
+            return probabilities >= 0.5
+        best = probabilities.argmax(axis=1)
+        return numpy.arange(len(self.classes_)) == best[:, None]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+# The name that embetter gave it at first.
+ForwardFinetuner = FeedForwardTuner
+
+
+class ContrastiveTuner(HeadTuner):
+    """Tunes vectors to labels by comparing all documents of a batch: those that share labels come
+    closer. A residual network that starts as the identity, so that with few labels everything else
+    keeps its place; the component's `spacy-embtune.Contrastive.v1`.
+
+    hidden_dim (int | None): The width k of the tuned vectors. None: that of the vectors.
+        (embetter: 50.)
+    n_neg (int): Without effect, for scripts written for embetter: there, how many negative pairs
+        are sampled for each positive one. Here all pairs of a batch are compared.
+    epochs (int | None): Passes over the rows in `fit`. None: as many as make about 250 steps, and
+        10 at least. (embetter: 20.)
+    learning_rate (float): Of Adam; `fit` lets it fall linearly to 0.
+    batch_size (int): Rows a step.
+    loss (str): "supervised_contrastive", "triplet", "cosine_pairs" (embetter's, over all pairs) or
+        "cosent".
+    temperature (float): Of "supervised_contrastive": the lower, the more the nearest of the wrong
+        documents matter.
+    preserve (float): How much the similarities of the vectors before are kept beside the loss;
+        0: not at all.
+    negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike.
+    hidden_width (int): The width of the hidden layer.
+    dropout (float): The share of the hidden layer dropped in a step.
+    weight_decay (float): Decoupled, as in AdamW: back to the vectors before.
+    exclusive_classes, random_state: As for `FeedForwardTuner`.
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int | None = None,
+        n_neg: int = 3,
+        epochs: int | None = None,
+        learning_rate: float = 0.001,
+        *,
+        batch_size: int = 64,
+        loss: Literal[
+            "supervised_contrastive", "triplet", "cosine_pairs", "cosent"
+        ] = "supervised_contrastive",
+        temperature: float = 0.1,
+        preserve: float = 10.0,
+        negatives: Literal["ignore", "class"] = "ignore",
+        hidden_width: int = 384,
+        dropout: float = 0.2,
+        weight_decay: float = 2.0,
+        exclusive_classes: bool | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.hidden_dim = hidden_dim
+        self.n_neg = n_neg
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.loss = loss
+        self.temperature = temperature
+        self.preserve = preserve
+        self.negatives = negatives
+        self.hidden_width = hidden_width
+        self.dropout = dropout
+        self.weight_decay = weight_decay
+        self.exclusive_classes = exclusive_classes
+        self.random_state = random_state
+
+    def head_config(self) -> dict[str, Any]:
+        return {
+            "@architectures": "spacy-embtune.Contrastive.v1",
+            "hidden_width": int(self.hidden_width),
+            "output_width": None if self.hidden_dim is None else int(self.hidden_dim),
+            "dropout": self.dropout,
+        }
+
+    def loss_config(self) -> dict[str, Any]:
+        names = ("supervised_contrastive", "triplet", "cosine_pairs", "cosent")
+        if self.loss not in names:
+            raise ValueError(f"loss is {self.loss!r}: give one of {', '.join(names)}.")
+        labels: dict[str, Any] = {
+            "@losses": f"spacy-embtune.{self.loss}.v1",
+            "negatives": self.negatives,
+        }
+        if self.loss == "supervised_contrastive":
+            labels["temperature"] = self.temperature
+        preserve = {"@losses": "spacy-embtune.preserve.v1", "negatives": self.negatives}
+        return {
+            "@losses": "spacy-embtune.sum.v1",
+            "losses": {"labels": labels, "preserve": preserve},
+            "weights": {"labels": 1.0, "preserve": self.preserve},
+        }
+
+    def _n_epochs(self) -> int | None:
+        return self.epochs
