@@ -149,7 +149,7 @@ def report(
 def report_cache(corpus: TrainingCorpus, name: str, model: Model[Any, Any]) -> None:
     """Say if not all texts fit the encoder's cache."""
     shim = find_shim(model)
-    if shim is not None and corpus.n_left_out:
+    if shim is not None and shim.store is None and corpus.n_left_out:
         logger.warning(
             "[%s] the training corpus has %d more texts than cache_size = %d: they are encoded "
             "anew each time they are read. Raise cache_size if memory allows (4 bytes times the "

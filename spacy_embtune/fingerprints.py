@@ -27,7 +27,7 @@ def fingerprint_of(model: "SentenceTransformer") -> str:
     tokenizer = model.tokenizer
     vocabulary = tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}
     # What the tokenizer does, not how its settings are written down, which changes as well.
-    tokens = tokenizer(PROBES)["input_ids"] if callable(tokenizer) else []
+    tokens = tokenizer(PROBES, verbose=False)["input_ids"] if callable(tokenizer) else []
     modules = [_describe_module(module) for module in model]
     prompt = model.prompts.get(model.default_prompt_name or "", "")
     digest = hashlib.sha256()

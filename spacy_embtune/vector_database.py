@@ -230,7 +230,9 @@ class VectorDatabase:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreFullError(f"{place}: the disk is full. Make room on it.") from error
             if os.path.exists(self.path):
-                text = f"{self.path} is a file. Give the directory of a store of vectors, or a new."
+                text = (
+                    f"{self.path} is a file. Give a directory: of a store of vectors, or a new one."
+                )
             elif not os.path.isdir(self.path.parent):
                 text = (
                     f"{place}: {self.path.parent} is no directory. Check the spelling, or make it "

@@ -42,7 +42,8 @@ class VectorStore:
                 f"A store of vectors cannot be bounded to {max_bytes!r} bytes: give it an integer "
                 f"of {MIN_BYTES} (4 MiB) or more."
             )
-        self.path = Path(path).expanduser()
+        # Absolute, as it may be opened again after the working directory has changed.
+        self.path = Path(path).expanduser().absolute()
         self.max_bytes = max_bytes
         self._database = VectorDatabase(self.path, max_bytes)
         self._has_room = True

@@ -1,5 +1,6 @@
 """The store on disk: right rows, one process or several, killed, forked, full, damaged."""
 
+import contextlib
 import copy
 import logging
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from numpy.testing import assert_array_equal
 from spacy_embtune.vector_database import FILE, StoreError
 from spacy_embtune.vector_store import CHUNK, MIN_BYTES, VectorStore
 
-TEXTS = ["", " ", "a", "bb", "ä", "日本", "\ud800", "a\x00b", "a" * 10_000]
+TEXTS = ["", " ", "a", "bb", "ä", "日本", "\ud800", "\ud801", "?", "a\x00b", "a" * 10_000]
 
 
 class Encode:
@@ -132,6 +134,17 @@ def test_the_type_of_the_vectors_stays(tmp_path: Path, dtype: str) -> None:
     assert len(encode.calls) == 1
 
 
+def test_a_relative_path_stays_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = VectorStore("store")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    store.lookup("f", ["a"], Encode())
+    assert len(VectorStore(tmp_path / "store")) == 1
+
+
 def test_no_text_asks_nobody(tmp_path: Path) -> None:
     store, encode = VectorStore(tmp_path / "store"), Encode()
     assert store.lookup("f", [], encode, 4).shape == (0, 4)
@@ -221,21 +234,21 @@ def test_a_bar_is_shown_if_many_texts_are_missing(
 MANY = """
 import sys, numpy
 from spacy_embtune.vector_store import VectorStore
-path, seed = sys.argv[1], int(sys.argv[2])
+path, seed, max_bytes, width = sys.argv[1], *map(int, sys.argv[2:])
 rng = numpy.random.default_rng(seed)
-store = VectorStore(path)
+store = VectorStore(path, max_bytes)
 def encode(texts):
-    return numpy.array([[float(text)] * 64 for text in texts], dtype="float32")
+    return numpy.array([[float(text)] * width for text in texts], dtype="float32")
 for _ in range(60):
     numbers = rng.integers(0, 3000, size=200)
-    rows = store.lookup("f", [str(number) for number in numbers], encode, 64)
+    rows = store.lookup("f", [str(number) for number in numbers], encode, width)
     assert (rows == numbers[:, None]).all()
 print("done")
 """
 
 
 def test_processes_make_a_store_write_and_read_at_once(tmp_path: Path) -> None:
-    processes = [run(MANY, tmp_path / "store", seed) for seed in range(4)]
+    processes = [run(MANY, tmp_path / "store", seed, 2**30, 64) for seed in range(4)]
     assert [finish(process) for process in processes] == ["done\n"] * 4
     seen = set()
     for seed in range(4):
@@ -396,6 +409,17 @@ def test_the_directory_stays_below_the_bound_and_the_newest_are_kept(
     assert len(again.seen) == len(batches[0])
 
 
+def test_the_bound_holds_while_processes_crowd_each_other_out(tmp_path: Path) -> None:
+    processes = [run(MANY, tmp_path / "store", seed, MIN_BYTES, 384) for seed in range(4)]
+    largest = 0
+    while any(process.poll() is None for process in processes):
+        with contextlib.suppress(FileNotFoundError):
+            largest = max(largest, size_of(tmp_path / "store"))
+        time.sleep(0.002)
+    assert [finish(process) for process in processes] == ["done\n"] * 4
+    assert 0.8 * MIN_BYTES < largest <= 1.05 * MIN_BYTES
+
+
 def test_dropping_what_other_runs_have_stored_is_no_news(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -443,7 +467,7 @@ def test_a_bound_that_is_too_low_is_refused(tmp_path: Path, max_bytes: int) -> N
 
 def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("mine")
-    with pytest.raises(StoreError, match=r"store is a file\. Give the directory"):
+    with pytest.raises(StoreError, match=r"store is a file\. Give a directory"):
         VectorStore(tmp_path / "store").lookup("f", ["a"], Encode())
     assert (tmp_path / "store").read_text() == "mine"
 

@@ -13,12 +13,14 @@ parameters of embetter's finetuners.
 """
 
 from .distances import batched, calc_distances
+from .cached import CachedEncoder, cached
 from .encoder import SentenceEncoder
 from .pairs import ContrastiveLearner, DifferenceClassifier
 from .sbert import SbertLearner
 from .tuners import ContrastiveTuner, FeedForwardTuner, ForwardFinetuner
 
 __all__ = [
+    "CachedEncoder",
     "ContrastiveLearner",
     "ContrastiveTuner",
     "DifferenceClassifier",
@@ -28,4 +30,5 @@ __all__ = [
     "SentenceEncoder",
     "batched",
     "calc_distances",
+    "cached",
 ]
