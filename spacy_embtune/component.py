@@ -335,11 +335,14 @@ class EmbTune(EncoderPipe):
         self._require_initialized()
         set_dropout_rate(self.model, drop)
         batch = self._make_batch(examples)
+        # What losses compare with, before the encoder learns: afterwards its weights are in use.
+        untuned = self._encode_untuned(batch.docs)
         base, backprop_base = self.model.get_ref("encoder").begin_update(batch.docs)
         rows, targets = add_bank(batch, base, self.bank, self.model.ops)
         head = self.model.get_ref("head")
         (tuned, scores), backprop_head = head.begin_update(rows)
-        loss, gradient = self.loss(Output(rows, tuned, scores), targets)
+        compared = rows if untuned is None else self.model.ops.asarray2f(cast(Any, untuned))
+        loss, gradient = self.loss(Output(compared, tuned, scores), targets)
         if cast(Any, gradient.tuned).any() or cast(Any, gradient.scores).any():
             backprop_base(backprop_head(gradient)[: len(base)])
             self._has_gradient = True

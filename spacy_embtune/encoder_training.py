@@ -1,6 +1,7 @@
 """Training an encoder: each distinct text of a batch goes through it once, and what lies below the
 first trainable layer is computed once for all steps."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 # Bytes that the backward pass needs of a token, for each layer and dimension of its state.
 _BYTES_PER_UNIT = 64
+# Tokens that go through the layers at once on a processor: more only leave its caches, and bring
+# texts of other lengths together, which are padded.
+TOKENS_AT_ONCE = 1024
 
 
 class _Prepared(NamedTuple):
@@ -101,8 +105,7 @@ class EncoderTrainer:
         distinct = [text for text in dict.fromkeys(texts) if text.strip()]
         place = {text: i for i, text in enumerate(distinct)}
         ready = self._prepare(distinct)
-        parts = self._parts(ready)
-        keeps_graph = len(parts) == 1
+        parts, keeps_graph = self._parts(ready)
         vectors = numpy.zeros((len(distinct) + 1, self.encoder.width), dtype="float32")
         graphs: list[Any] = []
         for rows in parts:
@@ -164,19 +167,24 @@ class EncoderTrainer:
             # A copy, or it would keep the whole batch that it is a view of.
             yield _Prepared(text, tokens, states[: len(tokens["input_ids"])].clone())
 
-    def _parts(self, ready: list[_Prepared]) -> list[list[int]]:
-        """RETURNS (list[list[int]]): The texts by position, sorted by length, in parts that fit the
-        memory: all in one if they do."""
+    def _parts(self, ready: list[_Prepared]) -> tuple[list[list[int]], bool]:
+        """Sort texts by length, and part them.
+
+        RETURNS (tuple[list[list[int]], bool]): The texts of each part, by position, and whether all
+            parts together fit the memory. Each alone does, unless it is a single text.
+        """
         hidden = ready[0].hidden if ready else None
         width = self.encoder.width if hidden is None else hidden.shape[1]
         budget = max(self.memory // (_BYTES_PER_UNIT * width * self.split.n_upper), 1)
+        at_once = budget if self._devices() else min(budget, TOKENS_AT_ONCE)
         parts: list[list[int]] = []
         for i in sorted(range(len(ready)), key=lambda i: ready[i].length):
             # Sorted: the newest is the longest, and all are padded to it.
-            if not parts or (len(parts[-1]) + 1) * ready[i].length > budget:
+            if not parts or (len(parts[-1]) + 1) * ready[i].length > at_once:
                 parts.append([])
             parts[-1].append(i)
-        return parts
+        total = sum(len(part) * ready[part[-1]].length for part in parts)
+        return parts, total <= budget
 
     def _run(self, ready: list[_Prepared]) -> "torch.Tensor":
         """RETURNS (Tensor): The vectors of texts, float32, shape (n, d)."""
@@ -193,7 +201,7 @@ class EncoderTrainer:
         for part in self._upper if self._drops else []:
             part.train()
         try:
-            with self.encoder.autocast():
+            with self.encoder.autocast(), _attention(model.device.type):
                 vectors = self.split.upper(features, hidden)
         finally:
             model.eval()
@@ -234,3 +242,11 @@ class EncoderTrainer:
         """RETURNS (list[device]): The GPU that the model is on, if it is."""
         device = self.encoder.model.device
         return [device] if device.type == "cuda" else []
+
+
+def _attention(device_type: str) -> Any:
+    """RETURNS (ContextManager): On a processor, plain matrix products: there the backward pass of
+    the fused kernel takes twice as long."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    return sdpa_kernel(SDPBackend.MATH) if device_type == "cpu" else contextlib.nullcontext()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
+from spacy_embtune import encoder_training
 from spacy_embtune.encoder_training import EncoderTrainer, _Prepared
 from spacy_embtune.encoders import EncoderSettings, SentenceEncoder
 from spacy_embtune.tokens import pad, prepare, separate
@@ -222,23 +223,53 @@ def test_the_second_pass_leaves_random_numbers_alone(tmp_path: Path) -> None:
     assert torch.equal(*drawn)
 
 
-@settings(max_examples=30, deadline=None)
-@given(lengths=st.lists(st.integers(1, 40), max_size=40), budget=st.integers(1, 200))
-def test_parts_hold_all_texts_in_order_of_length_and_fit(lengths: list[int], budget: int) -> None:
+@settings(max_examples=50, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 40), max_size=40),
+    budget=st.integers(1, 2000),
+    at_once=st.integers(1, 200),
+)
+def test_parts_hold_all_texts_in_order_of_length_and_fit(
+    lengths: list[int], budget: int, at_once: int
+) -> None:
     trainer = EncoderTrainer.__new__(EncoderTrainer)
     trainer.memory = budget * 64 * 4 * 2
-    trainer.encoder = type("Encoder", (), {"width": 4})()
+    model = type("Model", (), {"device": torch.device("cpu")})()
+    trainer.encoder = type("Encoder", (), {"width": 4, "model": model})()
     trainer.split = type("Split", (), {"n_upper": 2})()
     ready = [_Prepared("", {"input_ids": torch.zeros(length)}) for length in lengths]
-    parts = trainer._parts(ready)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoder_training, "TOKENS_AT_ONCE", at_once)
+        parts, fit = trainer._parts(ready)
     order = [i for part in parts for i in part]
     assert sorted(order) == list(range(len(lengths)))
     assert [lengths[i] for i in order] == sorted(lengths)
     for part in parts:
-        assert len(part) == 1 or len(part) * max(lengths[i] for i in part) <= budget
+        size = len(part) * max(lengths[i] for i in part)
+        assert len(part) == 1 or size <= min(budget, at_once)
     # None is smaller than it need be.
     for part, after in itertools.pairwise(parts):
-        assert (len(part) + 1) * lengths[after[0]] > budget
+        assert (len(part) + 1) * lengths[after[0]] > min(budget, at_once)
+    assert fit == (sum(len(part) * lengths[part[-1]] for part in parts) <= budget)
+
+
+def test_parts_that_fit_together_are_computed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_model(tmp_path, "bert")
+    results = []
+    for at_once in (1000, 1):
+        monkeypatch.setattr(encoder_training, "TOKENS_AT_ONCE", at_once)
+        trainer = EncoderTrainer(load(path), trainable_layers=2, dropout=0.0)
+        vectors, backprop = trainer.forward(TEXTS)
+        assert len(trainer._parts(list(trainer._prepared.values()))[0]) == (
+            1 if at_once == 1000 else 5
+        )
+        backprop(random_rows(len(TEXTS)))
+        assert trainer.n_passed == 5
+        results.append((vectors, gradients(trainer)))
+    assert_allclose(results[0][0], results[1][0], atol=1e-5)
+    assert_same_gradients(results[1][1], results[0][1])
 
 
 # Kept activations

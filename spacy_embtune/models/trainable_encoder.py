@@ -102,6 +102,8 @@ class TrainableShim(EncoderShim):
                 memory=self.training.memory_mb * 2**20,
             )
             self._untuned = _copy(self._trainer.parameters)
+            # What was encoded until now was encoded without training.
+            self._untuned_cache, self.cache = self.cache, VectorCache(self.cache.size)
         return self._trainer
 
     def restart(self) -> None:
@@ -242,7 +244,8 @@ class TrainableShim(EncoderShim):
         assert self._trainer is not None
         with torch.no_grad():
             for name, value in weights.items():
-                self._trainer.parameters[name].copy_(value)
+                parameter = self._trainer.parameters[name]
+                parameter.copy_(value.reshape(parameter.shape))
         if changes:
             self._weights_changed()
 

@@ -1,0 +1,819 @@
+"""Finetuning the encoder in pipelines: nlp.update, spacy train, saving and loading."""
+
+import copy
+import json
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import spacy
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from spacy.cli.train import train as spacy_train
+from spacy.language import Language
+from spacy.tokens import DocBin
+from spacy.training import Example
+from thinc.api import Adam, fix_random_seed
+
+from spacy_embtune.component import EmbTune
+from spacy_embtune.encoders import EncoderSettings, SentenceEncoder
+from spacy_embtune.losses import make_preserve
+from spacy_embtune.models.trainable_encoder import TrainableShim
+from spacy_embtune.pairs import set_partners
+
+from .conftest import TOPICS, make_examples, make_texts
+from .test_component import MakeNlp
+from .test_training_pairs import make_pairs
+
+CONFIG = Path(__file__).parent.parent / "configs" / "encoder.cfg"
+BOTH = {
+    "@losses": "spacy-embtune.sum.v1",
+    "losses": {
+        "labels": {"@losses": "spacy-embtune.cross_entropy.v1"},
+        "pairs": {"@losses": "spacy-embtune.supervised_contrastive.v1"},
+    },
+    "weights": {"labels": 1.0, "pairs": 1.0},
+}
+
+
+@spacy.registry.misc("tests.encoder_head.v1")
+def make_module() -> Any:
+    class Module(torch.nn.Module):
+        def __init__(self, n_in: int, n_out: int) -> None:
+            super().__init__()
+            self.hidden, self.output = torch.nn.Linear(n_in, 8), torch.nn.Linear(8, n_out)
+
+        def embed(self, x: Any) -> Any:
+            return self.hidden(x).tanh()
+
+        def forward(self, x: Any) -> Any:
+            return self.output(self.embed(x))
+
+    return Module
+
+
+HEADS: dict[str, dict[str, Any]] = {
+    "Linear": {},
+    "FeedForward": {"dropout": 0.0},
+    "Contrastive": {"dropout": 0.0},
+    "PyTorchHead": {"module": {"@misc": "tests.encoder_head.v1"}},
+}
+
+
+@pytest.fixture
+def make(make_nlp: MakeNlp, tiny_encoder: Path) -> MakeNlp:
+    """Makes a pipeline whose encoder learns."""
+
+    def make(
+        head: str = "Linear", *, loss: Any = None, name: str = "embtune", **encoder: Any
+    ) -> Any:
+        fix_random_seed(0)
+        settings = {
+            "name": str(tiny_encoder),
+            "precision": "float32",
+            "trainable_layers": 1,
+            "dropout": 0.0,
+            "learn_rate_scale": 1.0,
+            **encoder,
+        }
+        component = {k: settings.pop(k) for k in list(settings) if k in COMPONENT}
+        return make_nlp(
+            name,
+            model={
+                "encoder": {"@architectures": "spacy-embtune.SentenceTransformer.v1", **settings},
+                "head": {"@architectures": f"spacy-embtune.{head}.v1", **HEADS[head]},
+            },
+            loss=loss or BOTH,
+            **component,
+        )
+
+    return make
+
+
+COMPONENT = ("extension", "base_extension", "bank_size", "set_cats", "exclusive_classes")
+
+
+def start(nlp: Language, examples: list[Example] | None = None, rate: float = 0.003) -> Any:
+    """Initialize a pipeline. RETURNS (tuple): Its examples and the optimizer."""
+    examples = examples or make_examples(nlp, 60)
+    fix_random_seed(0)
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate = rate
+    return examples, optimizer
+
+
+def shim_of(nlp: Language, name: str = "embtune") -> TrainableShim:
+    pipe = nlp.get_pipe(name)
+    assert isinstance(pipe, EmbTune)
+    assert isinstance(pipe.encoder, TrainableShim)
+    return pipe.encoder
+
+
+def weights(nlp: Language, name: str = "embtune") -> dict[str, Any]:
+    model = shim_of(nlp, name).encoder.model
+    return {key: p.detach().clone() for key, p in model.named_parameters()}
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    return {key for key, value in before.items() if not torch.equal(value, after[key])}
+
+
+def vectors(nlp: Language, texts: list[str] | None = None) -> Any:
+    docs = list(nlp.pipe(texts or ["bread and soup", "a guitar", "the referee"]))
+    return [numpy.stack([doc._.get(name) for doc in docs]) for name in ("embedding", "embtune")]
+
+
+def assert_same_vectors(first: Any, second: Any) -> None:
+    for a, b in zip(first, second, strict=True):
+        assert_array_equal(a, b)
+
+
+# Learning
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("trainable_layers", [1, -1])
+def test_it_learns_under_every_head(make: MakeNlp, head: str, trainable_layers: int) -> None:
+    nlp = make(head, trainable_layers=trainable_layers)
+    examples, optimizer = start(nlp)
+    held_out = make_examples(nlp, 60, seed=7)
+    before = weights(nlp)
+    base = nlp.evaluate(held_out)["embtune_base_map_r"]
+    losses = []
+    for _ in range(30):
+        losses.append(nlp.update(examples, sgd=optimizer)["embtune"])
+    assert losses[-1] < losses[0] * 0.8
+    scores = nlp.evaluate(held_out)
+    assert scores["embtune_base_map_r"] == base
+    assert scores["embtune_map_r"] > base + 0.2
+    learned = changed(before, weights(nlp))
+    of_layer_0 = {name for name in before if "layer.0." in name or "embeddings." in name}
+    assert bool(learned & of_layer_0) == (trainable_layers == -1)
+    assert {name for name in before if "layer.1." in name} <= learned
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_the_gradient_of_the_encoder_by_finite_differences(make: MakeNlp, head: str) -> None:
+    """Through the head, its Standardize, both losses, and the encoder."""
+    nlp = make(head)
+    examples, optimizer = start(nlp, make_examples(nlp, 12))
+    for _ in range(3):
+        nlp.update(examples, sgd=optimizer)
+    pipe = nlp.get_pipe("embtune")
+    assert isinstance(pipe, EmbTune)
+    docs = [example.predicted for example in examples]
+
+    def loss() -> float:
+        output, _ = pipe.model.begin_update(docs)
+        return pipe.get_loss(examples, output)[0]
+
+    pipe.update(examples)
+    parameters = shim_of(nlp).trainer.parameters
+    found = {name: p.grad.clone() for name, p in parameters.items() if p.grad is not None}
+    length = sum(float((g.double() ** 2).sum()) for g in found.values()) ** 0.5
+    step, values = 0.02 / length, []
+    for sign in (1.0, -2.0):
+        with torch.no_grad():
+            for name, gradient in found.items():
+                parameters[name].add_(gradient, alpha=sign * step)
+        values.append(loss())
+    assert (values[0] - values[1]) / (2 * step) == pytest.approx(length**2, rel=0.05)
+
+
+PAIR_LOSSES = ["supervised_contrastive", "cosine_pairs", "cosent", "triplet"]
+
+
+@pytest.mark.parametrize("loss", PAIR_LOSSES)
+@pytest.mark.parametrize("head", ["Linear", "Contrastive"])
+def test_pairs_teach_the_encoder(make: MakeNlp, head: str, loss: str) -> None:
+    nlp = make(head, loss={"@losses": f"spacy-embtune.{loss}.v1"})
+    examples, optimizer = start(nlp, make_pairs(nlp))
+    held_out = make_pairs(nlp, seed=7)
+    before, base = weights(nlp), nlp.evaluate(held_out)
+    for _ in range(15):
+        nlp.update(examples, sgd=optimizer)
+    scores = nlp.evaluate(held_out)
+    # Of the untuned encoder, on both sides of a pair.
+    assert scores["embtune_base_spearman"] == base["embtune_base_spearman"]
+    assert scores["embtune_base_pearson"] == base["embtune_base_pearson"]
+    assert scores["embtune_spearman"] > scores["embtune_base_spearman"] + 0.1
+    assert {name for name in before if "layer.1." in name} <= changed(before, weights(nlp))
+
+
+def test_the_text_that_a_document_is_paired_with_learns_too(make: MakeNlp) -> None:
+    """Its vector depends on nothing else than the upper layers, and those on it."""
+    results = []
+    for partner in ("soup", "piano"):
+        nlp = make(loss={"@losses": "spacy-embtune.cosine_pairs.v1"}, trainable_layers=-1)
+        example = Example.from_dict(nlp.make_doc("bread"), {})
+        set_partners(example.reference, [(partner, 0.0)])
+        _, optimizer = start(nlp, [example])
+        optimizer.L2 = 0.0
+        before = weights(nlp)["0.model.embeddings.word_embeddings.weight"]
+        nlp.update([example], sgd=optimizer)
+        after = weights(nlp)["0.model.embeddings.word_embeddings.weight"]
+        tokens = (after != before).any(dim=1).nonzero().flatten().tolist()
+        names = shim_of(nlp).encoder.model.tokenizer.convert_ids_to_tokens(tokens)
+        results.append(set(names))
+        assert shim_of(nlp).n_encoded == 4  # at initialize, and in the update
+    assert results == [{"[CLS]", "[SEP]", "bread", word} for word in ("soup", "piano")]
+
+
+@pytest.mark.parametrize("head", ["Linear", "Contrastive"])
+def test_preserve_leads_back_to_the_untuned_encoder(make: MakeNlp, head: str) -> None:
+    """Not to the one that learns, whose vectors are the tuned vectors under a linear head."""
+    nlp = make(head)
+    examples, optimizer = start(nlp, rate=0.001)
+    texts = [example.text for example in examples]
+    untuned = shim_of(nlp).vectors(texts)
+    n_encoded = shim_of(nlp).n_encoded
+
+    def distance() -> float:
+        cosines = []
+        for rows in (untuned, vectors(nlp, texts)[1]):
+            unit = rows / numpy.linalg.norm(rows, axis=1, keepdims=True)
+            cosines.append((unit @ unit.T)[numpy.triu_indices(len(rows), 1)])
+        return float((cosines[1] - cosines[0]).std())
+
+    for _ in range(10):
+        nlp.update(examples, sgd=optimizer)
+    # No text a second time for it: all were encoded at initialize.
+    assert shim_of(nlp).n_encoded == n_encoded + 10 * len(examples)
+    away = distance()
+    nlp.get_pipe("embtune").loss = make_preserve()
+    for example in examples:
+        example.reference.cats = {}
+    # Without the momentum of what was learned until now.
+    optimizer = Adam(0.0005)
+    for _ in range(20):
+        nlp.update(examples, sgd=optimizer)
+    assert distance() < away * 0.5
+
+
+def test_without_anything_to_learn_from_nothing_changes(make: MakeNlp) -> None:
+    nlp = make()
+    _, optimizer = start(nlp)
+    before = weights(nlp)
+    for cats in ({}, {"SPORT": 1.0, "FOOD": 0.0, "MUSIC": 0.0}):
+        # Nothing known of any; one document alone, without text.
+        examples = make_examples(nlp, 9, cats=lambda topic: {})
+        if cats:
+            examples = [Example.from_dict(nlp.make_doc(""), {"cats": cats})]
+        nlp.update(examples, sgd=optimizer)
+        nlp.update([], sgd=optimizer)
+    assert not changed(before, weights(nlp))
+    assert not nlp.get_pipe("embtune").is_trained
+
+
+def test_labels_that_are_missing_here_and_there(make: MakeNlp) -> None:
+    nlp = make(exclusive_classes=False)
+    examples = make_examples(nlp, 60)
+    for i, example in enumerate(examples):
+        for j, label in enumerate(sorted(TOPICS)):
+            if (i + j) % 2:
+                del example.reference.cats[label]
+    examples, optimizer = start(nlp, examples)
+    held_out = make_examples(nlp, 60, seed=7)
+    base = nlp.evaluate(held_out)["embtune_base_map_r"]
+    for _ in range(40):
+        nlp.update(examples, sgd=optimizer)
+    assert nlp.evaluate(held_out)["embtune_map_r"] > base + 0.1
+
+
+@pytest.mark.parametrize("head", ["Linear", "FeedForward", "Contrastive"])
+def test_labels_can_be_added_later(make: MakeNlp, head: str) -> None:
+    nlp = make(head)
+    examples, optimizer = start(nlp)
+    for _ in range(5):
+        nlp.update(examples, sgd=optimizer)
+    before = vectors(nlp)
+    assert nlp.get_pipe("embtune").add_label("OTHER") == 1
+    assert_same_vectors(vectors(nlp), before)
+    new = make_examples(nlp, 30, seed=3, cats=lambda topic: {"OTHER": 1.0})
+    for label in TOPICS:
+        for example in new:
+            example.reference.cats[label] = 0.0
+    for example in examples:
+        example.reference.cats["OTHER"] = 0.0
+    encoder = weights(nlp)
+    nlp.update([*examples, *new], sgd=optimizer)
+    assert changed(encoder, weights(nlp))
+
+
+def test_dropout_of_the_encoder(make: MakeNlp) -> None:
+    results = []
+    for dropout, seed in ((0.0, 1), (0.0, 2), (0.4, 1), (0.4, 1), (0.4, 2), (None, 1), (None, 2)):
+        nlp = make(dropout=dropout)
+        examples, optimizer = start(nlp)
+        fix_random_seed(seed)
+        nlp.update(examples, sgd=optimizer)
+        results.append(vectors(nlp)[0])
+    same, same_too, first, first_too, other, *configured = results
+    assert_array_equal(same, same_too)
+    assert_array_equal(first, first_too)
+    assert (first != other).any()
+    assert (first != same).any()
+    assert (configured[0] != configured[1]).any()
+
+
+def test_gradients_gathered_over_parts_of_a_batch(make: MakeNlp) -> None:
+    """accumulate_gradient: nothing changes until finish_update, which counts as one update."""
+    nlp = make(frozen_steps=1)
+    examples, optimizer = start(nlp)
+    before = weights(nlp)
+    pipe = nlp.get_pipe("embtune")
+    for part in (examples[:30], examples[30:]):
+        pipe.update(part)
+    pipe.finish_update(optimizer)
+    assert not changed(before, weights(nlp))
+    assert shim_of(nlp).learns
+    pipe.update(examples[:30])
+    halfway = {n: p.grad.clone() for n, p in shim_of(nlp).trainer.parameters.items()}
+    nlp("a text in between")
+    pipe.update(examples[30:])
+    assert any((p.grad != halfway[n]).any() for n, p in shim_of(nlp).trainer.parameters.items())
+    assert not changed(before, weights(nlp))
+    pipe.finish_update(optimizer)
+    assert changed(before, weights(nlp))
+
+
+def test_memory_does_not_change_what_is_learned(make: MakeNlp) -> None:
+    """2000 texts of 8 tokens, 64 wide, in one or in two layers, are more than one megabyte."""
+    results = []
+    for memory in (1, 1024):
+        nlp = make(memory_mb=memory, trainable_layers=-1)
+        texts = {f"{text} {word}": topic for text, topic in make_texts(60) for word in ("a", "b")}
+        examples = [
+            Example.from_dict(nlp.make_doc(text), {"cats": {k: float(k == topic) for k in TOPICS}})
+            for text, topic in texts.items()
+        ]
+        examples, optimizer = start(nlp, examples)
+        n_encoded = shim_of(nlp).n_encoded
+        for _ in range(2):
+            nlp.update(examples, sgd=optimizer)
+        # Twice forward each, if it is computed in parts.
+        passes = 1 if memory == 1024 else 2
+        assert shim_of(nlp).n_encoded - n_encoded == 2 * len(examples)
+        assert shim_of(nlp).trainer.n_passed == 2 * len(examples) * passes
+        results.append(vectors(nlp)[0])
+    assert_allclose(*results, atol=2e-3)
+
+
+# What is in the Docs and in the scores
+
+
+def test_vectors_are_never_stale(make: MakeNlp, tmp_path: Path) -> None:
+    nlp = make(cache_dir=str(tmp_path / "vectors"))
+    examples, optimizer = start(nlp)
+    texts = [example.text for example in examples]
+    seen = [numpy.stack([doc._.embedding for doc in nlp.pipe(texts)])]
+    for _ in range(3):
+        nlp.update(examples, sgd=optimizer)
+        base, tuned = vectors(nlp, texts)
+        assert_array_equal(base, shim_of(nlp).encoder.encode(texts))
+        assert_array_equal(base, tuned)
+        assert all((base != before).any(axis=1).all() for before in seen)
+        seen.append(base)
+
+
+def test_base_scores_are_those_of_the_untuned_encoder(make: MakeNlp, tmp_path: Path) -> None:
+    nlp = make(blend=0.2)
+    frozen = make(trainable_layers=0)
+    examples, optimizer = start(nlp)
+    held_out = make_examples(nlp, 60, seed=7)
+    start(frozen)
+    expected = frozen.evaluate(held_out)
+    names = ("embtune_base_p1", "embtune_base_map_r")
+    for _ in range(3):
+        scores = nlp.evaluate(held_out)
+        for name in names:
+            assert scores[name] == pytest.approx(expected[name], abs=1e-6)
+        nlp.update(examples, sgd=optimizer)
+    scores = nlp.evaluate(held_out)
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path).evaluate(held_out)
+    # There is but one encoder in it: the finetuned one.
+    assert loaded["embtune_map_r"] == scores["embtune_map_r"]
+    assert loaded["embtune_base_map_r"] == scores["embtune_map_r"]
+
+
+def test_other_components_see_documents_of_the_encoder_in_use(make: MakeNlp) -> None:
+    """As annotating component of another one in training."""
+    nlp = make()
+    seen = []
+
+    @Language.component("tests_notes_vectors")
+    def note(doc: Any) -> Any:
+        seen.append(doc._.embedding.copy())
+        return doc
+
+    nlp.add_pipe("tests_notes_vectors")
+    examples, optimizer = start(nlp)
+    for _ in range(2):
+        nlp.update(examples[:1], sgd=optimizer, annotates=["embtune", "tests_notes_vectors"])
+    assert (seen[0] != seen[1]).any()
+
+
+# Weights
+
+
+def test_a_second_initialize_starts_afresh(make: MakeNlp, tmp_path: Path) -> None:
+    nlp = make("FeedForward", blend=0.1, frozen_steps=1)
+    results = []
+    for path in (tmp_path / "first", tmp_path / "second"):
+        examples, optimizer = start(nlp)
+        for _ in range(4):
+            nlp.update(examples, sgd=optimizer)
+        results.append((vectors(nlp), nlp.evaluate(make_examples(nlp, 30, seed=7))))
+        nlp.to_disk(path)
+    assert_same_vectors(results[0][0], results[1][0])
+    for name in ("embtune_map_r", "embtune_base_map_r"):
+        assert results[0][1][name] == results[1][1][name]
+    for file in ("model", "manifest.json"):
+        read = [(tmp_path / way / "embtune" / file).read_bytes() for way in ("first", "second")]
+        assert read[0] == read[1]
+
+
+def test_averages_are_evaluated_and_saved(make: MakeNlp, tmp_path: Path) -> None:
+    nlp = make(blend=0.25)
+    examples, optimizer = start(nlp)
+    optimizer.averages = {}
+    for _ in range(3):
+        nlp.update(examples, sgd=optimizer)
+    learned = vectors(nlp)
+    with nlp.use_params(optimizer.averages):
+        averaged = vectors(nlp)
+        nlp.evaluate(examples)
+        nlp.to_disk(tmp_path)
+    assert (averaged[0] != learned[0]).any()
+    assert_same_vectors(vectors(nlp), learned)
+    assert_same_vectors(vectors(spacy.load(tmp_path)), averaged)
+    nlp.update(examples, sgd=optimizer)
+
+
+def test_a_frozen_component_stays(make: MakeNlp) -> None:
+    nlp = make()
+    examples, optimizer = start(nlp)
+    before = weights(nlp)
+    nlp.update(examples, sgd=optimizer, exclude=["embtune"])
+    assert not changed(before, weights(nlp))
+
+
+def test_two_components_have_encoders_of_their_own(
+    make: MakeNlp, other_encoder: Path, tmp_path: Path
+) -> None:
+    nlp = make()
+    config = nlp.get_pipe_config("embtune")
+    encoder = {**config["model"]["encoder"], "name": str(other_encoder)}
+    nlp.add_pipe(
+        "embtune",
+        name="second",
+        config={
+            **{k: v for k, v in config.items() if k not in ("factory", "scorer")},
+            "model": {**config["model"], "encoder": encoder},
+            "extension": "second",
+            "base_extension": "second_base",
+        },
+    )
+    examples, optimizer = start(nlp)
+    before = [weights(nlp, name) for name in nlp.pipe_names]
+    nlp.update(examples, sgd=optimizer, exclude=["second"])
+    assert changed(before[0], weights(nlp))
+    assert not changed(before[1], weights(nlp, "second"))
+    nlp.update(examples, sgd=optimizer)
+    assert changed(before[1], weights(nlp, "second"))
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    for name in nlp.pipe_names:
+        assert not changed(weights(nlp, name), weights(loaded, name))
+    doc, again = nlp("bread"), loaded("bread")
+    for name in ("embtune", "second"):
+        assert_array_equal(doc._.get(name), again._.get(name))
+    assert (doc._.embtune != doc._.second).any()
+
+
+# Saving and loading
+
+
+def trained(make: MakeNlp, n_steps: int = 3, **settings: Any) -> Any:
+    nlp = make(**settings)
+    examples, optimizer = start(nlp)
+    for _ in range(n_steps):
+        nlp.update(examples, sgd=optimizer)
+    return nlp, examples, optimizer
+
+
+def through_disk(nlp: Language, path: Path) -> Language:
+    nlp.to_disk(path)
+    return spacy.load(path)
+
+
+def through_bytes(nlp: Language, path: Path) -> Language:
+    return spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())
+
+
+def through_pickle(nlp: Language, path: Path) -> Language:
+    return pickle.loads(pickle.dumps(nlp))
+
+
+def copied(nlp: Language, path: Path) -> Language:
+    return copy.deepcopy(nlp)
+
+
+WAYS = [through_disk, through_bytes, through_pickle, copied]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("blend", [0.0, 0.5])
+def test_it_comes_back_bit_for_bit_and_shares_nothing(
+    make: MakeNlp, way: Callable[..., Language], blend: float, tmp_path: Path
+) -> None:
+    nlp, examples, optimizer = trained(make, blend=blend, trainable_layers=-1)
+    before = vectors(nlp)
+    other = way(nlp, tmp_path)
+    assert not changed(weights(nlp), weights(other))
+    assert_same_vectors(vectors(other), before)
+    fingerprints = [shim_of(one).identify() for one in (nlp, other)]
+    assert fingerprints[0] == fingerprints[1]
+    for _ in range(2):
+        nlp.update(examples, sgd=optimizer)
+    assert (vectors(nlp)[0] != before[0]).any()
+    assert_same_vectors(vectors(other), before)
+    # It can learn on.
+    for_other = other.resume_training()
+    other.update(make_examples(other, 30), sgd=for_other)
+    assert (vectors(other)[0] != before[0]).any()
+
+
+def test_a_checkpoint_writes_the_encoder_if_it_changed(make: MakeNlp, tmp_path: Path) -> None:
+    nlp, examples, optimizer = trained(make)
+    file = tmp_path / "embtune" / "encoder" / "model.safetensors"
+    written = []
+    for learns in (True, False, True):
+        nlp.to_disk(tmp_path)
+        written.append((file.stat().st_mtime_ns, file.read_bytes()))
+        assert_same_vectors(vectors(spacy.load(tmp_path)), vectors(nlp))
+        if not learns:
+            nlp.update(examples, sgd=optimizer)
+    assert written[0] == written[1]
+    assert written[1][1] != written[2][1]
+    fingerprint = json.loads((tmp_path / "embtune" / "manifest.json").read_text())
+    loaded = SentenceEncoder.from_directory(file.parent, EncoderSettings(precision="float32"))
+    assert fingerprint["encoder_fingerprint"] == loaded.fingerprint
+    assert_array_equal(loaded.encode(["bread and soup"])[0], nlp("bread and soup")._.embedding)
+
+
+def test_the_stored_encoder_is_a_plain_model(make: MakeNlp, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    nlp, _, _ = trained(make)
+    nlp.to_disk(tmp_path)
+    model = SentenceTransformer(str(tmp_path / "embtune" / "encoder"), device="cpu")
+    rows = model.encode(["bread and soup"], show_progress_bar=False)
+    assert_allclose(rows[0], nlp("bread and soup")._.embedding, atol=1e-6)
+
+
+def test_a_loaded_pipeline_goes_on_learning(make: MakeNlp, tmp_path: Path) -> None:
+    nlp, examples, _ = trained(make, n_steps=5)
+    held_out = make_examples(nlp, 60, seed=7)
+    nlp.to_disk(tmp_path)
+    first = nlp.evaluate(held_out)
+    loaded = spacy.load(tmp_path)
+    optimizer = loaded.resume_training()
+    optimizer.learn_rate = 0.003
+    for _ in range(20):
+        loaded.update(examples, sgd=optimizer)
+    scores = loaded.evaluate(held_out)
+    assert scores["embtune_map_r"] > first["embtune_map_r"] + 0.1
+    # What it began with is now what it is compared with.
+    assert scores["embtune_base_map_r"] == pytest.approx(first["embtune_map_r"], abs=1e-6)
+    loaded.to_disk(tmp_path)
+    assert_same_vectors(vectors(spacy.load(tmp_path)), vectors(loaded))
+
+
+def test_in_several_processes(make: MakeNlp) -> None:
+    nlp, examples, _ = trained(make)
+    texts = [example.text for example in examples[:8]]
+    docs = list(nlp.pipe(texts, n_process=2, batch_size=2))
+    rows = numpy.stack([doc._.embtune for doc in docs])
+    assert_allclose(rows, vectors(nlp, texts)[1], atol=1e-5)
+
+
+def test_an_interrupted_update_leaves_a_whole_pipeline(
+    make: MakeNlp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nlp, examples, optimizer = trained(make, blend=0.25)
+    before = vectors(nlp)
+    pipe = nlp.get_pipe("embtune")
+
+    def interrupted(*args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipe, "loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        nlp.update(examples, sgd=optimizer)
+    monkeypatch.undo()
+    assert_same_vectors(vectors(nlp), before)
+    assert_same_vectors(vectors(through_disk(nlp, tmp_path)), before)
+    nlp.update(examples, sgd=optimizer)
+
+
+# Errors
+
+
+def test_vectors_of_earlier_documents_go_out_of_date(make: MakeNlp) -> None:
+    with pytest.raises(
+        ValueError, match=r"bank_size is 100, but the encoder learns.*bank_size = 0"
+    ):
+        make(bank_size=100)
+
+
+def test_weights_that_are_not_saved_would_be_lost(make: MakeNlp) -> None:
+    with pytest.raises(ValueError, match=r"save_weights is false.*Set save_weights = true"):
+        make(save_weights=False)
+
+
+def test_more_layers_than_there_are(make: MakeNlp) -> None:
+    with pytest.raises(ValueError, match="trainable_layers is 5, but the encoder has 2"):
+        start(make(trainable_layers=5))
+
+
+# spacy train
+
+
+SETTINGS = {
+    "components.embtune.model.encoder.precision": "float32",
+    "components.embtune.model.encoder.trainable_layers": 1,
+    "components.embtune.model.encoder.learn_rate_scale": 1.0,
+    "training.optimizer.learn_rate.initial_rate": 0.003,
+    "training.max_steps": 20,
+    "training.eval_frequency": 5,
+    "training.batcher.size": 24,
+}
+
+
+@pytest.fixture
+def run(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Any]:
+    """Runs `spacy train configs/encoder.cfg` on the tiny encoder."""
+    nlp = spacy.blank("en")
+    for name, seed in (("train", 0), ("dev", 7)):
+        docs = [example.reference for example in make_examples(nlp, 60, seed=seed)]
+        DocBin(docs=docs).to_disk(tmp_path / f"{name}.spacy")
+
+    def run(out: str = "out", **overrides: Any) -> Path:
+        spacy_train(
+            CONFIG,
+            tmp_path / out,
+            overrides={
+                "paths.train": str(tmp_path / "train.spacy"),
+                "paths.dev": str(tmp_path / "dev.spacy"),
+                "components.embtune.model.encoder.name": str(tiny_encoder),
+                **SETTINGS,
+                **{key.replace("__", "."): value for key, value in overrides.items()},
+            },
+        )
+        return tmp_path / out
+
+    return run
+
+
+def rows_of(output: str) -> list[list[float]]:
+    """RETURNS (list): The rows of the log: epoch, step, loss and scores."""
+    rows = [line.split() for line in output.splitlines()]
+    return [[float(x) for x in row] for row in rows if len(row) == 8 and row[0].isdigit()]
+
+
+def test_spacy_train_learns(run: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
+    out = run()
+    rows = rows_of(capsys.readouterr().out)
+    assert [row[1] for row in rows] == [0, 5, 10, 15, 20]
+    map_r, base_p1, base_map_r = ([row[i] for row in rows] for i in (4, 5, 6))
+    assert map_r[-1] > map_r[0] + 10
+    assert len(set(base_p1)) == len(set(base_map_r)) == 1
+    for name in ("model-best", "model-last"):
+        nlp = spacy.load(out / name)
+        assert nlp("bread soup")._.embtune.shape == (64,)
+        performance = nlp.meta["performance"]
+        scores = nlp.evaluate(make_examples(nlp, 60, seed=7))
+        assert scores["embtune_map_r"] == pytest.approx(performance["embtune_map_r"], abs=1e-4)
+
+
+def test_the_same_seed_trains_the_same(run: Callable[..., Any]) -> None:
+    first, again = (
+        run(out, **{"components.embtune.model.encoder.dropout": 0.2}) for out in ("first", "again")
+    )
+    nlps = [spacy.load(path / "model-last") for path in (first, again)]
+    assert not changed(weights(nlps[0]), weights(nlps[1]))
+    assert_same_vectors(vectors(nlps[0]), vectors(nlps[1]))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"training.accumulate_gradient": 3},
+        {"training.optimizer.use_averages": True},
+        {
+            "training.optimizer.@optimizers": "RAdam.v1",
+            "training.optimizer.learn_rate.initial_rate": 0.02,
+        },
+        {"components.embtune.model.encoder.blend": 0.3},
+        {"components.embtune.model.encoder.frozen_steps": 7},
+        {
+            "components.embtune.model.head.@architectures": "spacy-embtune.FeedForward.v1",
+            "components.embtune.model.encoder.trainable_layers": -1,
+        },
+        {
+            "components.embtune.model.head.@architectures": "spacy-embtune.Contrastive.v1",
+            "components.embtune.set_cats": True,
+        },
+        {"components.embtune.model.encoder.memory_mb": 1, "training.dropout": 0.1},
+    ],
+    ids=lambda overrides: next(iter(overrides)).split(".")[-1],
+)
+def test_settings_of_the_training(
+    run: Callable[..., Any], overrides: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = run(**overrides)
+    rows = rows_of(capsys.readouterr().out)
+    assert max(row[4] for row in rows) > rows[0][6] + 4
+    assert len({row[6] for row in rows}) == 1
+    nlp = spacy.load(out / "model-best")
+    scores = nlp.evaluate(make_examples(nlp, 60, seed=7))
+    expected = nlp.meta["performance"]["embtune_map_r"]
+    assert scores["embtune_map_r"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_it_stops_without_a_better_score(
+    run: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        **{
+            "training.optimizer.learn_rate.initial_rate": 1e-9,
+            "training.patience": 10,
+            "training.max_steps": 100,
+        }
+    )
+    assert rows_of(capsys.readouterr().out)[-1][1] == 10
+
+
+def test_before_update_may_change_how_it_learns(run: Callable[..., Any]) -> None:
+    steps = []
+
+    @spacy.registry.callbacks("tests.notes_steps.v1")
+    def make_callback() -> Any:
+        def note(nlp: Language, args: dict[str, Any]) -> None:
+            steps.append((args["step"], shim_of(nlp).learns))
+
+        return note
+
+    run(
+        **{
+            "training.before_update": {"@callbacks": "tests.notes_steps.v1"},
+            "training.max_steps": 5,
+            "components.embtune.model.encoder.frozen_steps": 2,
+        }
+    )
+    assert steps == [(i, i >= 2) for i in range(6)]
+
+
+def test_an_interrupted_training_can_be_gone_on_with(
+    run: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    @spacy.registry.callbacks("tests.interrupts.v1")
+    def make_callback() -> Any:
+        def interrupt(nlp: Language, args: dict[str, Any]) -> None:
+            if args["step"] == 8:
+                raise KeyboardInterrupt
+
+        return interrupt
+
+    callback = {"training.before_update": {"@callbacks": "tests.interrupts.v1"}}
+    with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
+        run(**callback)
+    stopped = spacy.load(tmp_path / "out" / "model-last")
+    source = {"source": str(tmp_path / "out" / "model-last")}
+    more = run("more", components__embtune=source, **{"training.max_steps": 10})
+    resumed = spacy.load(more / "model-last")
+    held_out = make_examples(resumed, 60, seed=7)
+    before, after = stopped.evaluate(held_out), resumed.evaluate(held_out)
+    assert after["embtune_map_r"] > before["embtune_map_r"] + 0.05
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"components.embtune.model.encoder.save_weights": False}, "Set save_weights = true"),
+        ({"components.embtune.bank_size": 50}, "Set bank_size = 0"),
+        ({"components.embtune.model.encoder.trainable_layers": 3}, "the encoder has 2"),
+        ({"components.embtune.model.encoder.trainable_layers": -2}, "trainable_layers is -2"),
+    ],
+)
+def test_settings_that_cannot_be(
+    run: Callable[..., Any], overrides: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(**overrides)
