@@ -18,17 +18,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import spacy
 import typer
 from common import ROOT, read_rows, spread
 from spacy.tokens import Doc, DocBin
 from wasabi import msg
 
-from spacy_embtune.metrics import knn_scores, probe_scores, retrieval_scores
-from spacy_embtune.targets import make_targets
+from spacy_embtune.report import report
+from spacy_embtune.report.measures import TITLES
 
-METRICS = ("p@1", "MAP@R", "knn", "probe")
+METRICS = ("p_at_1", "map_at_r", "knn_accuracy", "probe_accuracy")
 
 
 def main(
@@ -58,8 +57,8 @@ def run(
     test = read_rows(data / "test.jsonl")[:n_test]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        write(train, path / "train.spacy")
-        write(dev, path / "dev.spacy")
+        DocBin(docs=make_docs(train)).to_disk(path / "train.spacy")
+        DocBin(docs=make_docs(dev)).to_disk(path / "dev.spacy")
         figures = {"costs": train_in_process(path, config)}
         nlp = spacy.load(path / "out" / "model-best")
         quality: dict[str, Any] = compare(nlp, train, test)
@@ -68,13 +67,13 @@ def run(
     return figures
 
 
-def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Save texts with cats as a .spacy file."""
+def make_docs(rows: Sequence[dict[str, Any]]) -> list[Doc]:
+    """RETURNS (list[Doc]): Texts with cats as documents."""
     nlp = spacy.blank("en")
     docs = [nlp.make_doc(row["text"]) for row in rows]
     for doc, row in zip(docs, rows, strict=True):
         doc.cats = row["cats"]
-    DocBin(docs=docs).to_disk(path)
+    return docs
 
 
 # Times what it calls by kind of work; loading the encoder belongs to the start.
@@ -144,27 +143,9 @@ def compare(
     nlp: spacy.language.Language, train: list[dict[str, Any]], test: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): The metrics of base and tuned vectors, in the order of METRICS."""
-    component = nlp.get_pipe("embtune")
-    exclusive = component.cfg["exclusive_classes"]
-    sides = []
-    for rows in (train, test):
-        docs = list(nlp.pipe([row["text"] for row in rows]))
-        targets = make_targets([row["cats"] for row in rows], component.labels, exclusive=exclusive)
-        sides.append((docs, targets))
-    (train_docs, train_targets), (test_docs, test_targets) = sides
-    figures = {}
-    for kind, name in (("base", "embedding"), ("tuned", "embtune")):
-        known, new = vectors(train_docs, name), vectors(test_docs, name)
-        retrieval = retrieval_scores(new, test_targets.values, test_targets.known)
-        knn = knn_scores(known, train_targets, new, test_targets)
-        probe = probe_scores(known, train_targets, new, test_targets)
-        figures[kind] = [retrieval.p_at_1, retrieval.map_at_r, knn.accuracy, probe.accuracy]
-    return figures
-
-
-def vectors(docs: Sequence[Doc], name: str) -> Any:
-    """RETURNS (ndarray): The vectors under an attribute, shape (n, k)."""
-    return np.stack([doc._.get(name) for doc in docs])
+    found = report(nlp, make_docs(test), train=make_docs(train), progress=False)
+    rows = {row.key: row for row in (*found.primary, *found.secondary)}
+    return {kind: [getattr(rows[key], kind) for key in METRICS] for kind in ("base", "tuned")}
 
 
 def weigh(nlp: spacy.language.Language, folder: Path) -> dict[str, float]:
@@ -198,7 +179,7 @@ def show(title: str, runs: list[dict[str, Any]]) -> None:
         base = [run["base"][i] for run in runs]
         tuned = [run["tuned"][i] for run in runs]
         gains = [t - b for t, b in zip(tuned, base, strict=True)]
-        table.append((metric, spread(base), spread(tuned), spread(gains, "+.3f")))
+        table.append((TITLES[metric], spread(base), spread(tuned), spread(gains, "+.3f")))
     msg.table(table, header=("metric", "base", "tuned", "difference"), divider=True)
     costs = {key: [run["costs"][key] for run in runs] for key in runs[0]["costs"]}
     kinds = ("start", "encoding", "training", "saving", "total")

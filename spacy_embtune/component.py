@@ -22,6 +22,7 @@ from .corpus import TrainingCorpus, read_corpus
 from .encoder_pipe import EncoderPipe
 from .pairs import get_partners
 from .scorer import Partners
+from .seen import SeenTexts
 from .targets import count_labels, is_exclusive, labels_in, make_targets
 from .types import HeadOutput, Loss, Output
 
@@ -178,6 +179,8 @@ class EmbTune(EncoderPipe):
                 f"that the vectors of earlier documents would be out of date. Set bank_size = 0, "
                 f"and use larger batches."
             )
+        # The texts that it was trained on, None where that is not known.
+        self.seen: SeenTexts | None = None
         self._has_gradient = False
         self._n_idle = 0
         if extension == base_extension:
@@ -247,6 +250,7 @@ class EmbTune(EncoderPipe):
         counts = count_labels(targets)
         # New weights are drawn below: what was trained before is gone.
         self.cfg.update(exclusive_classes=exclusive, label_counts=counts.tolist(), is_trained=False)
+        self.seen = corpus.seen
         self._has_gradient = False
         report(corpus, self.name, self.labels, counts, exclusive=exclusive)
         report_cache(corpus, self.name, self.model)
@@ -337,6 +341,9 @@ class EmbTune(EncoderPipe):
         batch = self._make_batch(examples)
         # What losses compare with, before the encoder learns: afterwards its weights are in use.
         untuned = self._encode_untuned(batch.docs)
+        if self.seen is not None:
+            # Of a corpus that is streamed, initialize reads the beginning only.
+            self.seen.add(batch.keys)
         base, backprop_base = self.model.get_ref("encoder").begin_update(batch.docs)
         rows, targets = add_bank(batch, base, self.bank, self.model.ops)
         head = self.model.get_ref("head")
@@ -499,6 +506,11 @@ class EmbTune(EncoderPipe):
 
         return to_estimator(self)
 
+    def _more_files(self) -> dict[str, bytes]:
+        return {} if self.seen is None else {"seen": self.seen.to_bytes()}
+
     def _load(self, files: dict[str, Any], exclude: set[str], *, where: Any) -> None:
         super()._load(files, exclude, where=where)
+        if "seen" not in exclude:
+            self.seen = SeenTexts.from_bytes(files["seen"]) if "seen" in files else None
         self.bank.clear()

@@ -12,6 +12,7 @@ from .batches import describe
 from .models.doc_vectors import choose_source
 from .models.encoder_shim import find_shim
 from .pairs import get_group, get_partners
+from .seen import SeenTexts
 from .targets import validate_cats
 
 # How many documents a head sees at initialization when their base vectors are not cached.
@@ -29,6 +30,7 @@ class TrainingCorpus(NamedTuple):
     n_contradicting (int): How many texts occur with different values of one label.
     n_of_two_labels (int): How many others occur with one label here and another one there, which
         contradicts if labels exclude each other.
+    seen (SeenTexts): The texts, those of pairs included, as far as they are remembered.
     """
 
     cats: list[dict[str, float]]
@@ -37,6 +39,7 @@ class TrainingCorpus(NamedTuple):
     has_pairs: bool
     n_contradicting: int
     n_of_two_labels: int
+    seen: SeenTexts
 
 
 def read_corpus(
@@ -60,6 +63,7 @@ def read_corpus(
     cats_of_text: dict[str, dict[str, float]] = {}
     sample: dict[str, Any] = {}
     distinct: set[int] = set()
+    seen = SeenTexts()
     contradicting: set[str] = set()
     of_two_labels: set[str] = set()
     has_pairs = False
@@ -81,7 +85,9 @@ def read_corpus(
                 f"or give both texts of a pair as documents of one group."
             )
         has_pairs = has_pairs or bool(partners) or get_group(reference) is not None
-        for text in (reference.text, *(partner.text for partner in partners if reads_texts)):
+        texts = (reference.text, *(partner.text for partner in partners if reads_texts))
+        seen.add(texts)
+        for text in texts:
             distinct.add(hash(text))
             if text not in sample and len(sample) < room:
                 doc = example.predicted
@@ -94,6 +100,7 @@ def read_corpus(
         has_pairs,
         len(contradicting),
         len(of_two_labels - contradicting),
+        seen,
     )
 
 

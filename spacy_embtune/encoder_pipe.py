@@ -33,7 +33,7 @@ class EncoderPipe(TrainablePipe):
         """Save the component to a directory. If that is interrupted, the directory does not load.
 
         path (str | Path): The directory.
-        exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder".
+        exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder", "seen".
         """
         self._validate_serialization_attrs()
         path, exclude = Path(path), set(exclude)
@@ -47,6 +47,7 @@ class EncoderPipe(TrainablePipe):
             files["cfg"] = srsly.json_dumps(self.cfg).encode("utf8")
         if "model" not in exclude:
             files["model"] = self.model.to_bytes()
+        files.update((k, v) for k, v in self._more_files().items() if k not in exclude)
         storage.save(path, files, fingerprint=fingerprint, encoder_files=encoder_files)
         if "vocab" not in exclude:
             self.vocab.to_disk(path / "vocab", exclude=exclude)
@@ -55,7 +56,7 @@ class EncoderPipe(TrainablePipe):
         """Load the component from a directory. No network is used if the encoder is stored there.
 
         path (str | Path): The directory.
-        exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder".
+        exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder", "seen".
         RETURNS (Self): The component.
         RAISES (ValueError): If something is missing or damaged, or the encoder, not being stored,
             is not the one of the training any more.
@@ -72,7 +73,7 @@ class EncoderPipe(TrainablePipe):
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """RETURNS (bytes): The component as msgpack, the encoder included if it is to be stored.
 
-        exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder".
+        exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder", "seen".
         """
         self._validate_serialization_attrs()
         shim = self.encoder
@@ -83,6 +84,8 @@ class EncoderPipe(TrainablePipe):
             "vocab": partial(self.vocab.to_bytes, exclude=exclude),
             "model": self.model.to_bytes,
         }
+        for name, content in self._more_files().items():
+            serialize[name] = partial(bytes, content)
         if shim is not None and shim.save_weights:
             serialize["encoder"] = partial(_pack, shim)
         return util.to_bytes(serialize, exclude)
@@ -90,7 +93,7 @@ class EncoderPipe(TrainablePipe):
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Self:
         """Load the component from what `to_bytes` gave.
 
-        exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder".
+        exclude (Iterable[str]): What to leave out: "vocab", "cfg", "model", "encoder", "seen".
         RETURNS (Self): The component.
         RAISES (ValueError): As `from_disk`.
         """
@@ -109,6 +112,10 @@ class EncoderPipe(TrainablePipe):
         if "vocab" in files and "vocab" not in exclude:
             self.vocab.from_bytes(files["vocab"], exclude=exclude)
         return self
+
+    def _more_files(self) -> dict[str, bytes]:
+        """RETURNS (dict[str, bytes]): What else is to be stored, by name; `_load` gets it back."""
+        return {}
 
     def _load(self, files: dict[str, Any], exclude: set[str], *, where: Any) -> None:
         if "cfg" in files and "cfg" not in exclude:

@@ -3,6 +3,7 @@ and a manifest, written last, without which nothing loads.
 
     cfg             what the component learned besides weights, JSON
     model           the head's weights and who the encoder is, thinc's bytes
+    seen            digests of the training texts, 8 bytes each
     encoder/        the encoder as a sentence-transformers directory, if it is stored at all
     manifest.json   size and SHA-256 of each of these
 """

@@ -8,7 +8,6 @@ from collections import Counter
 from configparser import ConfigParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 import spacy
 import srsly
@@ -16,7 +15,6 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import DocBin
-from spacy.training import Example
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +23,6 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import convert_jsonl  # noqa: E402
 import corpus_io  # noqa: E402
 import docstrings  # noqa: E402
-import evaluate  # noqa: E402
 import make_docstring_corpus  # noqa: E402
 from corpus_io import Text, fold  # noqa: E402
 from docstrings import Paragraph  # noqa: E402
@@ -453,99 +450,6 @@ def test_a_test_split_of_an_earlier_run_is_warned_of(tmp_path):
     path = write_lines(tmp_path / "data.jsonl", entries(20))
     assert run(convert_jsonl, path, tmp_path / "out", "--test-fraction", "0.2")[0] == 0
     assert "earlier run" in run(convert_jsonl, path, tmp_path / "out")[1]
-
-
-# The comparison
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A pipeline on static vectors of three words, trained on texts of two labels."""
-    path = tmp_path_factory.mktemp("trained")
-    nlp = spacy.blank("en")
-    words = {"red": [1, 0, 1, 0], "blue": [1, 0.1, 0, 1], "the": [2, 0.1, 0.2, 0.1]}
-    for word, vector in words.items():
-        nlp.vocab.set_vector(word, np.asarray(vector, dtype="float32"))
-    model = {
-        "@architectures": "spacy-embtune.EmbTune.v1",
-        "encoder": {"@architectures": "spacy-embtune.DocVectors.v1"},
-        "head": {"@architectures": "spacy-embtune.FeedForward.v1", "hidden_width": 4},
-    }
-    nlp.add_pipe("embtune", name="tuned", config={"model": model, "extension": "fine"})
-    texts = [f"{'the ' * (i % 4)}{('red', 'blue')[i % 2]}" for i in range(24)]
-    cats = [{"R": float(i % 2 == 0), "B": float(i % 2)} for i in range(24)]
-    examples = [
-        Example.from_dict(nlp.make_doc(t), {"cats": c}) for t, c in zip(texts, cats, strict=True)
-    ]
-    optimizer = nlp.initialize(lambda: examples)
-    for _ in range(20):
-        nlp.update(examples, sgd=optimizer)
-    nlp.to_disk(path / "model")
-    corpus = [Text(t, c) for t, c in zip(texts, cats, strict=True)]
-    corpus_io.write_corpus(path, {"train": corpus, "dev": corpus[:12]}, lang="en")
-    return path
-
-
-def test_evaluate_compares_base_with_tuned_vectors_in_a_table_of_80_columns(trained, tmp_path):
-    app = typer.Typer()
-    app.command()(evaluate.main)
-    out = tmp_path / "new" / "scores.json"
-    args = [trained / "model", trained / "train.spacy", trained / "dev.spacy", "--json", out]
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    assert result.exit_code == 0, result.output
-    lines = [line for line in result.output.splitlines() if str(out) not in line]
-    assert max(map(len, lines)) <= 80
-    assert "12 held-out documents, 24 to learn from, 2 labels, exclusive" in result.output
-    assert re.search(r"Tuned beats base on \d of 4 metrics\.", result.output)
-    scores = json.loads(out.read_text())
-    assert list(scores["metrics"]) == ["p_at_1", "map_at_r", "knn_accuracy", "probe_accuracy"]
-    for metric in scores["metrics"].values():
-        assert metric["tuned"] - metric["base"] == pytest.approx(metric["difference"])
-    assert scores["metrics"]["probe_accuracy"]["tuned"] == 1.0
-    assert [p.name for p in out.parent.iterdir()] == ["scores.json"]
-
-
-def test_evaluate_shows_macro_f1_where_documents_can_carry_several_labels(trained):
-    nlp = spacy.load(trained / "model")
-    nlp.get_pipe("tuned").cfg["exclusive_classes"] = False
-    docs = evaluate.read_docs(trained / "train.spacy", nlp)
-    results = evaluate.evaluate(nlp, "tuned", docs, docs)
-    assert list(results["metrics"])[4:] == ["knn_macro_f1", "probe_macro_f1"]
-    for doc in docs:
-        doc.cats = {}
-    empty = evaluate.evaluate(nlp, "tuned", docs, docs)
-    assert {m["difference"] for m in empty["metrics"].values()} == {None}
-    assert "Nothing can be compared" in evaluate.verdict(empty)
-
-
-def test_a_pipeline_trained_without_labels_is_compared_by_those_of_the_documents(trained):
-    nlp = spacy.load(trained / "model")
-    pipe = nlp.get_pipe("tuned")
-    docs = evaluate.read_docs(trained / "train.spacy", nlp)
-    with_labels = evaluate.evaluate(nlp, "tuned", docs, docs)
-    pipe.cfg.update(labels=[], exclusive_classes=False)
-    without = evaluate.evaluate(nlp, "tuned", docs, docs)
-    assert without["labels"] == ["B", "R"]
-    assert without["exclusive_classes"]
-    for metric, scores in with_labels["metrics"].items():
-        assert without["metrics"][metric] == pytest.approx(scores)
-
-
-def test_evaluate_says_what_is_wrong_with_its_arguments(trained, tmp_path):
-    model, train = trained / "model", trained / "train.spacy"
-    spacy.blank("en").to_disk(tmp_path / "other")
-    (tmp_path / "text.spacy").write_text("no docs")
-    DocBin().to_disk(tmp_path / "empty.spacy")
-    for args, message in [
-        ((tmp_path / "none", train, train), "none"),
-        ((tmp_path / "other", train, train), "no component of the factory 'embtune'"),
-        ((model, tmp_path / "none.spacy", train), "there is no such file"),
-        ((model, train, tmp_path / "text.spacy"), "is not a .spacy file"),
-        ((model, train, tmp_path / "empty.spacy"), "holds no documents"),
-    ]:
-        code, output = run(evaluate, *args)
-        assert code == 1
-        assert message in output
 
 
 # What ties them together

@@ -79,7 +79,7 @@ def test_a_checkpoint_does_not_write_the_encoder_again(train: MakeNlp, tmp_path:
     after = listing(tmp_path / "embtune")
     assert before.keys() == after.keys()
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"cfg", "model", "manifest.json"}
+    assert changed == {"cfg", "model", "seen", "manifest.json"}
 
 
 def test_another_encoder_replaces_the_stored_one(
@@ -185,7 +185,7 @@ def test_a_newer_format_says_to_upgrade(train: MakeNlp, tmp_path: Path) -> None:
         spacy.load(tmp_path)
 
 
-@pytest.mark.parametrize("fails_at", ["cfg", "model", "encoder/model.safetensors", "manifest.json"])
+@pytest.mark.parametrize("fails_at", ["cfg", "model", "seen", "encoder/model.safetensors", "manifest.json"])
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_failed_save_leaves_nothing_that_loads(
     train: MakeNlp,
@@ -267,7 +267,7 @@ def test_an_untrained_pipeline_is_stored_as_such(make_nlp: MakeNlp, tmp_path: Pa
 def test_the_manifest_names_every_file(train: MakeNlp, tmp_path: Path) -> None:
     train(n_steps=1).to_disk(tmp_path)
     files, encoder = storage.load(tmp_path / "embtune")
-    assert set(files) == {"cfg", "model"}
+    assert set(files) == {"cfg", "model", "seen"}
     assert encoder == tmp_path / "embtune" / "encoder"
     manifest = json.loads((tmp_path / "embtune" / "manifest.json").read_text())
     on_disk = {

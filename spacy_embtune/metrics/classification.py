@@ -40,6 +40,23 @@ class ClassificationScores(NamedTuple):
     n_documents: int
 
 
+class Predictions(NamedTuple):
+    """What was predicted of the labels of m test documents: arrays of shape (m, L).
+
+    tested (Bools): Where a prediction stands against something known; the others hold nothing.
+    carries (Bools): Whether the document carries the label.
+    guess (Bools): Whether that was predicted.
+    decision (Floats | None): The larger, the likelier the label; None from the nearest neighbour.
+    exclusive (bool): Whether a document carries exactly one label.
+    """
+
+    tested: Bools
+    carries: Bools
+    guess: Bools
+    decision: Floats | None
+    exclusive: bool
+
+
 def knn_scores(
     train_vectors: Array,
     train: Targets,
@@ -62,23 +79,8 @@ def knn_scores(
     RETURNS (ClassificationScores): The scores.
     RAISES (ValueError): If the shapes do not fit or a vector is not finite.
     """
-    gallery, queries = _sides(train_vectors, train, test_vectors, test)
-    if train.exclusive:
-        gallery, queries = gallery.labelled(), queries.labelled()
-        truth = queries.classes()
-        if not gallery.unit.shape[0] or not truth.size:
-            return ClassificationScores(None, None, 0, 0)
-        nearest = _nearest(gallery.unit, queries.unit, block_size)
-        return _exclusive_scores(truth, gallery.classes()[nearest])
-    scores = _ScoresOverLabels(queries.unit.shape[0])
-    labels = gallery.teachable(queries)
-    for rows, group in labels_by_gallery(gallery.known, labels):
-        nearest = rows[_nearest(gallery.unit[rows], queries.unit, block_size)]
-        for label in group:
-            tested = queries.known[:, label]
-            guess = gallery.carries[nearest[tested], label]
-            scores.add(tested, queries.carries[tested, label], guess)
-    return scores.result()
+    sides = (train_vectors, train, test_vectors, test)
+    return score_predictions(predict_by_neighbour(*sides, block_size=block_size))
 
 
 def probe_scores(
@@ -101,34 +103,114 @@ def probe_scores(
     RETURNS (ClassificationScores): The scores.
     RAISES (ValueError): If the shapes do not fit or a vector is not finite.
     """
+    return score_predictions(predict_by_probe(train_vectors, train, test_vectors, test))
+
+
+def predict_by_neighbour(
+    train_vectors: Array,
+    train: Targets,
+    test_vectors: Array,
+    test: Targets,
+    *,
+    block_size: int | None = None,
+) -> Predictions:
+    """RETURNS (Predictions): What `knn_scores`, which takes the same, scores."""
+    gallery, queries = _sides(train_vectors, train, test_vectors, test)
+    predictions = _no_predictions(test)
+    if train.exclusive:
+        gallery, queries = gallery.labelled(), queries.labelled()
+        if gallery.rows.size and queries.rows.size:
+            nearest = _nearest(gallery.unit, queries.unit, block_size)
+            _fill_classes(predictions, queries, gallery.classes()[nearest])
+        return predictions
+    for rows, group in labels_by_gallery(gallery.known, gallery.teachable(queries)):
+        nearest = rows[_nearest(gallery.unit[rows], queries.unit, block_size)]
+        for label in group:
+            tested = queries.known[:, label]
+            guess = gallery.carries[nearest[tested], label]
+            _fill_label(predictions, queries, label, guess)
+    return predictions
+
+
+def predict_by_probe(
+    train_vectors: Array, train: Targets, test_vectors: Array, test: Targets
+) -> Predictions:
+    """RETURNS (Predictions): What `probe_scores`, which takes the same, scores."""
     teaching, tested = _sides(train_vectors, train, test_vectors, test)
+    decision = np.zeros(np.shape(test.values))
+    predictions = _no_predictions(test)._replace(decision=decision)
     if train.exclusive:
         teaching, tested = teaching.labelled(), tested.labelled()
-        truth = tested.classes()
-        if not teaching.unit.shape[0] or not truth.size:
-            return ClassificationScores(None, None, 0, 0)
-        guess = _probe(teaching.unit, teaching.classes(), tested.unit)
-        return _exclusive_scores(truth, guess)
-    scores = _ScoresOverLabels(tested.unit.shape[0])
+        if teaching.rows.size and tested.rows.size:
+            classes, scores = _probe(teaching.unit, teaching.classes(), tested.unit)
+            # A class that no training document has is less likely than any that one has.
+            decision[tested.rows] = scores.min(axis=1, keepdims=True) - 1.0
+            decision[np.ix_(tested.rows, classes)] = scores
+            _fill_classes(predictions, tested, classes[scores.argmax(axis=1)])
+        return predictions
     for label in teaching.teachable(tested):
         taught, rows = teaching.known[:, label], tested.known[:, label]
         y = teaching.carries[taught, label].astype(np.intp)
-        guess = _probe(teaching.unit[taught], y, tested.unit[rows])
-        scores.add(rows, tested.carries[rows, label], guess > 0)
-    return scores.result()
+        _, scores = _probe(teaching.unit[taught], y, tested.unit[rows])
+        decision[tested.rows[rows], label] = scores[:, 1] - scores[:, 0]
+        _fill_label(predictions, tested, label, scores[:, 1] > scores[:, 0])
+    return predictions
+
+
+def score_predictions(predictions: Predictions) -> ClassificationScores:
+    """RETURNS (ClassificationScores): How many of the predictions are right."""
+    tested, carries, guess, _, exclusive = predictions
+    rows, labels = tested.any(axis=1), carries.any(axis=0)
+    tested_labels = tested.any(axis=0)
+    if not rows.any():
+        return ClassificationScores(None, None, 0, 0)
+    right = tested & (carries == guess)
+    if exclusive:
+        accuracy = float(right[rows].all(axis=1).mean())
+    else:
+        sums = right.sum(axis=0)[tested_labels], tested.sum(axis=0)[tested_labels]
+        accuracy = float((sums[0] / sums[1]).mean())
+    both = 2 * (carries & guess).sum(axis=0)[labels]
+    f1s = both / (carries.sum(axis=0) + guess.sum(axis=0))[labels]
+    return ClassificationScores(
+        accuracy=accuracy,
+        macro_f1=float(f1s.mean()) if f1s.size else None,
+        n_labels=int((labels if exclusive else tested_labels).sum()),
+        n_documents=int(rows.sum()),
+    )
+
+
+def auc_score(predictions: Predictions) -> float | None:
+    """The area under the ROC curve of the decisions: how often a document that carries the label
+    gets a higher value than one that does not, whatever the threshold.
+
+    predictions (Predictions): With decisions, as `predict_by_probe` gives them.
+    RETURNS (float | None): Mean over the labels that are known as present and as absent among the
+        tested documents; None if there is no such label, or there are no decisions.
+    """
+    from sklearn.metrics import roc_auc_score  # slow to import
+
+    tested, carries, _, decision, _ = predictions
+    areas = []
+    for label in np.flatnonzero(carries.any(axis=0) & (tested & ~carries).any(axis=0)):
+        if decision is not None:
+            rows = tested[:, label]
+            areas.append(roc_auc_score(carries[rows, label], decision[rows, label]))
+    return float(np.mean(areas)) if areas else None
 
 
 class _Side(NamedTuple):
-    """The documents of one corpus that have a vector: unit vectors (n, d), labels (n, L)."""
+    """The documents of one corpus that have a vector: unit vectors (n, d), labels (n, L), rows."""
 
     unit: Floats
     carries: Bools
     known: Bools
+    rows: Ints
 
     def labelled(self) -> "_Side":
         """RETURNS (_Side): The documents that carry a label."""
-        rows = self.carries.any(axis=1)
-        return _Side(self.unit[rows], self.carries[rows], self.known[rows])
+        at = self.carries.any(axis=1)
+        return _Side(self.unit[at], self.carries[at], self.known[at], self.rows[at])
 
     def classes(self) -> Ints:
         """RETURNS (Ints): The first label that each document carries, shape (n,)."""
@@ -139,29 +221,6 @@ class _Side(NamedTuple):
         absent = self.known & ~self.carries
         return np.flatnonzero(
             self.carries.any(axis=0) & absent.any(axis=0) & test.known.any(axis=0)
-        )
-
-
-class _ScoresOverLabels:
-    """Collects the scores of one label after the other."""
-
-    def __init__(self, n_docs: int) -> None:
-        self.accuracies: list[float] = []
-        self.f1s: list[float] = []
-        self.tested = np.zeros(n_docs, dtype=bool)
-
-    def add(self, tested: Bools, truth: Bools, guess: Bools) -> None:
-        self.tested |= tested
-        self.accuracies.append(float((truth == guess).mean()))
-        if truth.any():
-            self.f1s.append(_f1(truth, guess))
-
-    def result(self) -> ClassificationScores:
-        return ClassificationScores(
-            accuracy=float(np.mean(self.accuracies)) if self.accuracies else None,
-            macro_f1=float(np.mean(self.f1s)) if self.f1s else None,
-            n_labels=len(self.accuracies),
-            n_documents=int(self.tested.sum()),
         )
 
 
@@ -179,8 +238,27 @@ def _sides(
     for vectors, targets in ((train_vectors, train), (test_vectors, test)):
         unit, rows = unit_rows(vectors)
         carries, known = carried_labels(targets.values, targets.known, n_docs=np.shape(vectors)[0])
-        sides.append(_Side(unit, carries[rows], known[rows]))
+        sides.append(_Side(unit, carries[rows], known[rows], rows))
     return sides[0], sides[1]
+
+
+def _no_predictions(test: Targets) -> Predictions:
+    tested, carries, guess = (np.zeros(np.shape(test.values), dtype=bool) for _ in range(3))
+    return Predictions(tested, carries, guess, None, test.exclusive)
+
+
+def _fill_classes(predictions: Predictions, test: _Side, guess: Ints) -> None:
+    predictions.tested[test.rows] = True
+    predictions.carries[test.rows, test.classes()] = True
+    predictions.guess[test.rows, guess] = True
+
+
+def _fill_label(predictions: Predictions, test: _Side, label: int, guess: Bools) -> None:
+    tested = test.known[:, label]
+    rows = test.rows[tested]
+    predictions.tested[rows, label] = True
+    predictions.carries[rows, label] = test.carries[tested, label]
+    predictions.guess[rows, label] = guess
 
 
 def _nearest(gallery: Floats, queries: Floats, block_size: int | None) -> Ints:
@@ -191,25 +269,12 @@ def _nearest(gallery: Floats, queries: Floats, block_size: int | None) -> Ints:
     return nearest
 
 
-def _exclusive_scores(truth: Ints, guess: Ints) -> ClassificationScores:
-    labels = np.unique(truth)
-    f1s = [_f1(truth == label, guess == label) for label in labels]
-    return ClassificationScores(
-        accuracy=float((truth == guess).mean()),
-        macro_f1=float(np.mean(f1s)),
-        n_labels=labels.size,
-        n_documents=truth.size,
-    )
-
-
-def _f1(truth: Bools, guess: Bools) -> float:
-    return float(2 * (truth & guess).sum() / (truth.sum() + guess.sum()))
-
-
-def _probe(train_x: Floats, train_y: Ints, test_x: Floats) -> Ints:
-    """RETURNS (Ints): The class predicted for each row of test_x, shape (m,)."""
-    if np.unique(train_y).size == 1:
-        return np.full(test_x.shape[0], train_y[0])
+def _probe(train_x: Floats, train_y: Ints, test_x: Floats) -> tuple[Ints, Floats]:
+    """RETURNS (tuple): The k classes of train_y, and how much each row of test_x looks like each of
+    them, shape (m, k)."""
+    classes = np.unique(train_y)
+    if classes.size == 1:
+        return classes, np.zeros((test_x.shape[0], 1))
     mean = train_x.mean(axis=0)
     centred = train_x - mean
     # Root of the total variance; equal vectors leave nothing to scale.
@@ -220,8 +285,10 @@ def _probe(train_x: Floats, train_y: Ints, test_x: Floats) -> Ints:
         warnings.simplefilter("ignore")
         c = _choose_c(centred / scale, train_y)
         model = _logistic_regression(c).fit(centred / scale, train_y)
-        guess: Ints = model.predict((test_x - mean) / scale)
-    return guess
+        scores: Floats = model.decision_function((test_x - mean) / scale)
+    if classes.size == 2:
+        scores = np.column_stack([-scores, scores])
+    return classes, scores
 
 
 def _logistic_regression(c: float) -> Any:

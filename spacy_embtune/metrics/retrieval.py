@@ -1,9 +1,9 @@
 """How well nearest neighbours within a corpus share labels."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .vectors import (
     Array,
@@ -12,13 +12,11 @@ from .vectors import (
     Ints,
     blocks,
     carried_labels,
-    distances,
     labels_by_gallery,
+    nearest_first,
+    ranking_keys,
     unit_rows,
 )
-
-_INDEX_BITS = np.uint64(32)
-_INDEX_MASK = np.uint64(2**32 - 1)
 
 
 class LabelScores(NamedTuple):
@@ -53,6 +51,27 @@ class RetrievalScores(NamedTuple):
     n_queries: int
 
 
+class QueryScores(NamedTuple):
+    """Retrieval query by query: arrays of shape (n, L), a query being a document and a label.
+
+    The effect of a document is what its presence as a candidate adds to the scores of the others,
+    summed over these: what they had together, less what they would have without it. It is 0 where
+    the only other document with the label would be missing: the others would not ask any more.
+
+    asks (Bools): Whether the document asks for the label: it carries it, and so does another one.
+    p_at_1 (Floats): 1.0 if the nearest neighbour carries the label; 0.0 where nobody asks.
+    map_at_r (Floats): Average precision at R; 0.0 where nobody asks.
+    p_at_1_effect (Floats): The document's effect on p@1.
+    map_at_r_effect (Floats): Its effect on average precision.
+    """
+
+    asks: Bools
+    p_at_1: Floats
+    map_at_r: Floats
+    p_at_1_effect: Floats
+    map_at_r_effect: Floats
+
+
 def retrieval_scores(
     vectors: Array,
     values: Array,
@@ -79,27 +98,12 @@ def retrieval_scores(
     RETURNS (RetrievalScores): The scores.
     RAISES (ValueError): If the shapes do not fit or a vector is not finite.
     """
-    unit, rows = unit_rows(vectors)
-    carries, is_known = carried_labels(values, known, n_docs=np.shape(vectors)[0])
-    carries, is_known = carries[rows], is_known[rows]
+    unit, carries, is_known, _ = _documents(vectors, values, known)
     counts = carries.sum(axis=0)
     asked = counts >= 2
     sums = np.zeros((3, counts.size))
-    groups = labels_by_gallery(is_known, np.flatnonzero(asked))
-    queries = np.flatnonzero(carries[:, asked].any(axis=1))
-    for block in blocks(queries, unit.shape[0], block_size):
-        keys = _ranking_keys(unit, block)
-        for gallery, labels in groups:
-            asking = carries[np.ix_(block, labels)]
-            asks = asking.any(axis=1)
-            if not asks.any():
-                continue
-            depth = int(counts[labels][asking.any(axis=0)].max()) - 1
-            ranked = _first(keys[np.ix_(asks, gallery)], depth)
-            for label, who in zip(labels, asking[asks].T, strict=True):
-                if who.any():
-                    hits = carries[ranked[who, : counts[label] - 1], label]
-                    sums[:, label] += _sum_over_queries(hits)
+    for label, _, ranked, _ in _rankings(unit, carries, is_known, block_size):
+        sums[:, label] += _of_queries(carries[ranked, label]).sum(axis=1)
     means = np.full_like(sums, np.nan)
     np.divide(sums, counts, out=means, where=asked)
     n_queries = np.where(asked, counts, 0)
@@ -110,36 +114,121 @@ def retrieval_scores(
     return RetrievalScores(p_at_1, map_at_r, r_precision, per_label, int(n_queries.sum()))
 
 
-def _ranking_keys(unit: Floats, queries: Ints) -> NDArray[np.uint64]:
-    """Make one number of distance and index, so that no two neighbours tie: selecting the smallest
-    keys without sorting the rest then gives the very same neighbours as a stable sort.
+def query_scores(
+    vectors: Array,
+    values: Array,
+    known: Array | None = None,
+    *,
+    block_size: int | None = None,
+) -> QueryScores:
+    """The same query by query, for whoever resamples documents: the mean over the queries of a
+    label, and then over the labels, is `retrieval_scores`.
 
-    RETURNS (NDArray[np.uint64]): shape (queries, n); a query's own key is the largest.
+    vectors, values, known, block_size: As in `retrieval_scores`.
+    RETURNS (QueryScores): The scores of n documents, those without a vector included.
+    RAISES (ValueError): If the shapes do not fit or a vector is not finite.
     """
-    keys = distances(unit[queries], unit).astype(np.uint64)
-    keys <<= _INDEX_BITS
-    keys |= np.arange(unit.shape[0], dtype=np.uint64)
-    keys[np.arange(queries.size), queries] = np.iinfo(np.uint64).max
-    return keys
+    unit, carries, is_known, rows = _documents(vectors, values, known)
+    scores = QueryScores(*(np.zeros(np.shape(values), d) for d in (bool, *4 * (float,))))
+    for label, queries, ranked, r in _rankings(unit, carries, is_known, block_size, beyond=1):
+        hits = carries[ranked, label]
+        at = rows[queries]
+        scores.asks[at, label] = True
+        scores.p_at_1[at, label], scores.map_at_r[at, label], _ = _of_queries(hits[:, :r])
+        effects = _effects(hits, r, ranked, queries, np.flatnonzero(carries[:, label]), rows.size)
+        scores.p_at_1_effect[rows, label] += effects[0]
+        scores.map_at_r_effect[rows, label] += effects[1]
+    return scores
 
 
-def _first(keys: NDArray[np.uint64], depth: int) -> Ints:
-    """RETURNS (Ints): Indices of the `depth` smallest keys of each row, in order."""
-    if depth < keys.shape[1]:
-        keys.partition(depth - 1, axis=1)
-    keys = keys[:, :depth]
-    keys.sort(axis=1)
-    return (keys & _INDEX_MASK).astype(np.intp)
+def _documents(
+    vectors: Array, values: Array, known: Array | None
+) -> tuple[Floats, Bools, Bools, Ints]:
+    """RETURNS (tuple): Of the documents with a vector: unit vectors, which labels they carry, which
+    are known, and their rows."""
+    unit, rows = unit_rows(vectors)
+    carries, is_known = carried_labels(values, known, n_docs=np.shape(vectors)[0])
+    return unit, carries[rows], is_known[rows], rows
 
 
-def _sum_over_queries(hits: Bools) -> Floats:
-    """Sum P@1, AP@R and R-precision of queries that share their R.
+def _rankings(
+    unit: Floats, carries: Bools, known: Bools, block_size: int | None, *, beyond: int = 0
+) -> Iterator[tuple[int, Ints, Ints, int]]:
+    """YIELDS (tuple): A label, some of the queries for it, the R nearest of each, and as many as
+    asked beyond, shape (queries, R + beyond) or less where there are no more documents, and R."""
+    counts = carries.sum(axis=0)
+    asked = counts >= 2
+    groups = labels_by_gallery(known, np.flatnonzero(asked))
+    queries = np.flatnonzero(carries[:, asked].any(axis=1))
+    for block in blocks(queries, unit.shape[0], block_size):
+        keys = ranking_keys(unit, block)
+        for gallery, labels in groups:
+            asking = carries[np.ix_(block, labels)]
+            asks = asking.any(axis=1)
+            if not asks.any():
+                continue
+            depth = int(counts[labels][asking.any(axis=0)].max()) - 1 + beyond
+            # The last of the gallery is the query itself.
+            ranked = nearest_first(keys[np.ix_(asks, gallery)], min(depth, gallery.size - 1))
+            for label, who in zip(labels, asking[asks].T, strict=True):
+                if who.any():
+                    r = int(counts[label]) - 1
+                    yield int(label), block[asks][who], ranked[who, : r + beyond], r
+
+
+def _of_queries(hits: Bools) -> Floats:
+    """Make P@1, AP@R and R-precision of queries that share their R.
 
     hits (Bools): Whether each of the R nearest is relevant, shape (queries, R).
-    RETURNS (Floats): The three sums, shape (3,).
+    RETURNS (Floats): The three scores of each query, shape (3, queries).
     """
     r = hits.shape[1]
     precision = np.cumsum(hits, axis=1, dtype=np.float64)
     precision /= np.arange(1, r + 1)
     precision *= hits
-    return np.array([hits[:, 0].sum(), precision.sum() / r, hits.sum() / r])
+    return np.array([hits[:, 0], precision.sum(axis=1) / r, hits.sum(axis=1) / r])
+
+
+def _effects(
+    hits: Bools, r: int, ranked: Ints, queries: Ints, carriers: Ints, n_docs: int
+) -> Floats:
+    """Sum up what each candidate adds to the scores of queries that share their R.
+
+    hits (Bools): Whether each of the R nearest, and the next one if there is one, is relevant.
+    ranked (Ints): Which documents they are, of the same shape.
+    queries (Ints): The queries.
+    carriers (Ints): All documents that carry the label.
+    RETURNS (Floats): The effect on p@1 and on average precision, shape (2, n_docs).
+    """
+    rank = np.arange(1, hits.shape[1] + 1)
+    found = np.cumsum(hits, axis=1, dtype=np.float64)
+    as_is = found / rank * hits
+    before = np.cumsum(as_is, axis=1) - as_is
+    ap = as_is[:, :r].sum(axis=1, keepdims=True) / r
+    # Behind a candidate that is missing all move up by one, and the first beyond R comes in.
+    moved_up = found / np.maximum(rank - 1, 1) * hits
+    without = (before + _sum_behind(moved_up))[:, :r] / r
+    far = np.zeros(queries.size)
+    if r == 1:
+        without = np.where(hits[:, :1], ap, without)
+    else:
+        # Without a relevant one there is one hit less before them, and R is one less: the window
+        # ends where it did. It is one less as well without one that is not among the R nearest.
+        one_less = ((found - 1) / np.maximum(rank - 1, 1) * hits)[:, :r]
+        of_relevant = (before[:, :r] + _sum_behind(one_less)) / (r - 1)
+        without = np.where(hits[:, :r], of_relevant, without)
+        far = ap[:, 0] - as_is[:, : r - 1].sum(axis=1) / (r - 1)
+    effects = np.zeros((2, n_docs))
+    if hits.shape[1] > 1:
+        change = hits[:, 0].astype(float) - hits[:, 1]
+        effects[0] = np.bincount(ranked[:, 0], np.where(hits[:, 0] & (r == 1), 0.0, change), n_docs)
+    within = ap - without - np.where(hits[:, :r], far[:, None], 0.0)
+    effects[1] = np.bincount(ranked[:, :r].ravel(), within.ravel(), n_docs)
+    effects[1, carriers] += far.sum()
+    effects[1, queries] -= far
+    return effects
+
+
+def _sum_behind(x: Floats) -> Floats:
+    """RETURNS (Floats): The sum of what stands behind each entry in its row."""
+    return x.sum(axis=1, keepdims=True) - np.cumsum(x, axis=1)

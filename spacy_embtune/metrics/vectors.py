@@ -14,6 +14,9 @@ STEPS = 2.0**30
 # Similarities held at a time. All that is made of one takes below 64 bytes, so 64 MB at most.
 BLOCK_ENTRIES = 2**20
 
+_INDEX_BITS = np.uint64(32)
+_INDEX_MASK = np.uint64(2**32 - 1)
+
 # thinc's arrays are numpy's here, which only mypy does not know.
 Array: TypeAlias = ArrayLike | Floats2d
 Bools = NDArray[np.bool_]
@@ -78,3 +81,28 @@ def distances(queries: Floats, gallery: Floats) -> Floats:
     np.rint(steps, out=steps)
     steps += STEPS
     return steps
+
+
+def ranking_keys(unit: Floats, queries: Ints) -> NDArray[np.uint64]:
+    """Make one number of distance and index, so that no two neighbours tie: selecting the smallest
+    keys without sorting the rest then gives the very same neighbours as a stable sort.
+
+    unit (Floats): Unit vectors, shape (n, d).
+    queries (Ints): Rows of them.
+    RETURNS (NDArray[np.uint64]): shape (queries, n); a query's own key is the largest.
+    """
+    keys = distances(unit[queries], unit).astype(np.uint64)
+    keys <<= _INDEX_BITS
+    keys |= np.arange(unit.shape[0], dtype=np.uint64)
+    keys[np.arange(queries.size), queries] = np.iinfo(np.uint64).max
+    return keys
+
+
+def nearest_first(keys: NDArray[np.uint64], depth: int) -> Ints:
+    """RETURNS (Ints): Indices of the `depth` smallest keys of each row, in order; the keys are left
+    in disorder."""
+    if depth < keys.shape[1]:
+        keys.partition(depth - 1, axis=1)
+    keys = keys[:, :depth]
+    keys.sort(axis=1)
+    return (keys & _INDEX_MASK).astype(np.intp)

@@ -3,8 +3,17 @@ import warnings
 import numpy as np
 import pytest
 from hypothesis import given
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
-from spacy_embtune.metrics import classification, knn_scores, probe_scores
+from spacy_embtune.metrics import (
+    auc_score,
+    classification,
+    knn_scores,
+    predict_by_neighbour,
+    predict_by_probe,
+    probe_scores,
+    score_predictions,
+)
 from spacy_embtune.types import Targets
 
 from .made_up import corpora, cosine_steps
@@ -201,3 +210,66 @@ def test_probe_of_equal_vectors_predicts_the_commoner_class():
     x = np.ones((10, 2))
     targets = one_hot([0] * 7 + [1] * 3, 2)
     assert probe_scores(x, targets, x, targets).accuracy == 0.7
+
+
+@pytest.mark.parametrize("predict", [predict_by_neighbour, predict_by_probe])
+def test_predictions_of_exclusive_labels_are_scored_as_by_sklearn(predict):
+    x, classes = blobs(60, 3, spread=0.8)
+    x2, classes2 = blobs(45, 3, seed=1, spread=0.8)
+    # A class that training never shows, and one that the test does not have.
+    classes2[:4] = 4
+    found = predict(x, one_hot(classes, 5), x2, one_hot(classes2, 5))
+    assert found.tested.all()
+    np.testing.assert_array_equal(found.carries.argmax(axis=1), classes2)
+    guess = found.guess.argmax(axis=1)
+    scores = score_predictions(found)
+    assert 0.3 < scores.accuracy < 1.0
+    assert scores.accuracy == pytest.approx(accuracy_score(classes2, guess))
+    labels = np.unique(classes2)
+    f1 = f1_score(classes2, guess, labels=labels, average="macro", zero_division=0)
+    assert scores.macro_f1 == pytest.approx(f1)
+    if predict is predict_by_probe:
+        np.testing.assert_array_equal(found.decision.argmax(axis=1), guess)
+        assert (found.decision[:, [3, 4]] < found.decision[:, :3].min(axis=1, keepdims=True)).all()
+
+
+@pytest.mark.parametrize("predict", [predict_by_neighbour, predict_by_probe])
+def test_predictions_of_other_labels_are_scored_as_by_sklearn_where_they_are_known(predict):
+    rng = np.random.default_rng(2)
+    x, x2 = rng.normal(size=(80, 4)), rng.normal(size=(50, 4))
+    values, values2 = (v[:, :3] + 0.5 * rng.normal(size=(len(v), 3)) > 0.3 for v in (x, x2))
+    known, known2 = rng.random((80, 3)) < 0.8, rng.random((50, 3)) < 0.7
+    x2[:3] = 0
+    found = predict(x, make_targets(values, known), x2, make_targets(values2, known2))
+    has_vector = x2.any(axis=1, keepdims=True)
+    np.testing.assert_array_equal(found.tested, known2 & has_vector)
+    accuracies, f1s, areas = [], [], []
+    for label in range(3):
+        rows = found.tested[:, label]
+        truth, guess = values2[rows, label], found.guess[rows, label]
+        accuracies.append(accuracy_score(truth, guess))
+        f1s.append(f1_score(truth, guess))
+        if found.decision is not None:
+            areas.append(roc_auc_score(truth, found.decision[rows, label]))
+            np.testing.assert_array_equal(found.decision[rows, label] > 0, guess)
+    scores = score_predictions(found)
+    assert scores.accuracy == pytest.approx(np.mean(accuracies))
+    assert scores.macro_f1 == pytest.approx(np.mean(f1s))
+    assert auc_score(found) == (pytest.approx(np.mean(areas)) if areas else None)
+
+
+def test_auc_of_two_exclusive_labels_is_that_of_one_of_them():
+    x, classes = blobs(60, 2, spread=1.0)
+    x2, classes2 = blobs(50, 2, seed=1, spread=1.0)
+    found = predict_by_probe(x, one_hot(classes, 2), x2, one_hot(classes2, 2))
+    area = roc_auc_score(classes2, found.decision[:, 1])
+    assert 0.6 < area < 1.0
+    assert auc_score(found) == pytest.approx(area)
+
+
+def test_auc_needs_documents_that_carry_the_label_and_some_that_do_not():
+    x, classes = blobs(40, 2)
+    values = np.eye(2)[classes]
+    for test_values in (np.ones((40, 2)), np.zeros((40, 2))):
+        found = predict_by_probe(x, make_targets(values), x, make_targets(test_values))
+        assert auc_score(found) is None

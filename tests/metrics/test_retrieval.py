@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_embtune.metrics import retrieval, retrieval_scores
+from spacy_embtune.metrics import query_scores, retrieval, retrieval_scores
 from spacy_embtune.metrics import vectors as vectors_module
 
 from .made_up import corpora, cosine_steps
@@ -176,12 +176,61 @@ def test_memory_stays_bounded_and_far_below_the_full_similarity_matrix(monkeypat
 def test_documents_known_alike_are_ranked_once_for_all_labels(monkeypatch):
     rng = np.random.default_rng(0)
     calls = []
-    first = retrieval._first
+    first = retrieval.nearest_first
 
     def counted(keys, depth):
         calls.append(keys.shape)
         return first(keys, depth)
 
-    monkeypatch.setattr(retrieval, "_first", counted)
+    monkeypatch.setattr(retrieval, "nearest_first", counted)
     retrieval_scores(rng.normal(size=(30, 4)), np.ones((30, 5)), block_size=10)
     assert calls == [(10, 30)] * 3
+
+
+def naive_queries(vectors, values, known, label):
+    """p@1 and AP@R of each query for a label, by full sorts."""
+    gallery = [i for i in range(len(vectors)) if known[i, label] > 0 and any(vectors[i])]
+    carrying = {i for i in gallery if values[i, label] >= 0.5}
+    r = len(carrying) - 1
+    scores = {}
+    for query in carrying if r else ():
+        others = [i for i in gallery if i != query]
+        others.sort(key=lambda i: (-cosine_steps(vectors[query], vectors[i]), i))
+        hits = [i in carrying for i in others[:r]]
+        precisions = [sum(hits[: i + 1]) / (i + 1) for i in range(r) if hits[i]]
+        scores[query] = (float(hits[0]), sum(precisions) / r)
+    return scores
+
+
+@given(corpora(), st.sampled_from([None, 1, 3]))
+def test_scores_and_effects_of_queries_equal_the_naive_computation(corpus, block_size):
+    vectors, values, known = corpus
+    got = query_scores(vectors, values, known, block_size=block_size)
+    for label in range(values.shape[1]):
+        queries = naive_queries(vectors, values, known, label)
+        for i in range(len(vectors)):
+            assert got.asks[i, label] == (i in queries)
+            expected = queries.get(i, (0.0, 0.0))
+            assert (got.p_at_1[i, label], got.map_at_r[i, label]) == pytest.approx(expected)
+            # The effect of a document: what the others have with it, less what without.
+            without = known.copy()
+            without[i, label] = 0
+            left = naive_queries(vectors, values, without, label)
+            effects = [
+                sum(queries[j][k] - left[j][k] for j in queries if j != i) if left else 0.0
+                for k in (0, 1)
+            ]
+            assert got.p_at_1_effect[i, label] == pytest.approx(effects[0])
+            assert got.map_at_r_effect[i, label] == pytest.approx(effects[1], abs=1e-9)
+
+
+@given(corpora())
+def test_the_mean_over_queries_is_the_score_of_the_label(corpus):
+    vectors, values, known = corpus
+    queries, scores = query_scores(vectors, values, known), retrieval_scores(vectors, values, known)
+    counts = queries.asks.sum(axis=0)
+    np.testing.assert_array_equal(counts, scores.per_label.n_queries)
+    for name in ("p_at_1", "map_at_r"):
+        sums = getattr(queries, name).sum(axis=0)
+        of_labels = getattr(scores.per_label, name)
+        np.testing.assert_allclose(sums[counts > 0], (of_labels * counts)[counts > 0], atol=1e-9)

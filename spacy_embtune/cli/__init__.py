@@ -1,0 +1,21 @@
+"""The commands of `python -m spacy embtune`, found by spaCy through the entry point `spacy_cli`."""
+
+import typer
+from spacy.cli._util import app as spacy_app
+
+from .bulk import bulk
+from .embed import embed
+from .evaluate import evaluate
+from .neighbors import neighbors
+from .plot import plot
+
+HELP = "Embed texts with a tuned pipeline, and see what the tuning did."
+
+app = typer.Typer(name="embtune", help=HELP, no_args_is_help=True, rich_markup_mode=None)
+app.command("embed")(embed)
+app.command("evaluate")(evaluate)
+app.command("plot")(plot)
+app.command("bulk")(bulk)
+app.command("neighbors")(neighbors)
+
+spacy_app.add_typer(app)

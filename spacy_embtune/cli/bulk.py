@@ -1,0 +1,136 @@
+"""`embtune bulk`: a table to label in bulk with."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options
+from .common import (
+    SkippedRecords,
+    atomic_path,
+    check_output,
+    good,
+    load_pipeline,
+    reporting_errors,
+    warn,
+)
+from .embed import OnError
+from .plot import Method
+
+if TYPE_CHECKING:
+    from ..component import EmbTune
+    from ..report import Documents
+
+SOURCES = {
+    "probe": "Its losses look at pairs only. Predicted labels come from a classifier that learned "
+    "from the tuned vectors of the labelled documents of DATA.",
+    "nobody": "Its losses look at pairs only, and too few documents of DATA are labelled to learn "
+    "from: there are no predicted labels.",
+}
+
+
+class Color(StrEnum):
+    """What points are coloured by."""
+
+    label = "label"
+    predicted = "predicted"
+
+
+class Space(StrEnum):
+    """Which vectors suspects are found by."""
+
+    base = "base"
+    tuned = "tuned"
+
+
+def bulk(
+    model: options.Model,
+    data: options.Data,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help=".csv or .jsonl")],
+    fit: options.Fit = None,
+    method: Annotated[
+        Method, typer.Option(help="How to bring vectors onto a plane; UMAP needs umap-learn")
+    ] = Method.pca,
+    color: Annotated[
+        Color | None,
+        typer.Option(help="What to colour by", show_default="label, if any is known"),
+    ] = None,
+    neighbors: Annotated[
+        int, typer.Option(min=0, help="List the ids of so many nearest documents (tuned)")
+    ] = 0,
+    suspects_from: Annotated[
+        Space | None,
+        typer.Option(
+            help="Vectors to find wrong labels by",
+            show_default="tuned if the labelled texts of DATA were not trained on, else base",
+        ),
+    ] = None,
+    name: options.Name = None,
+    text_field: options.TextField = "text",
+    label_field: options.LabelField = None,
+    id_field: options.IdField = "id",
+    kind: options.Kind = None,
+    on_error: options.OnErrorOption = OnError.fail,
+    force: options.Force = False,
+    code: options.Code = None,
+    gpu_id: options.GpuId = -1,
+) -> None:
+    """Write a table to label in bulk with.
+
+    koaning/bulk opens it (python -m bulk text OUT). Beside text, x, y and color it has the label as
+    given, the predicted one with its probability and its margin to the second, and whether the
+    given label is suspect, as a classifier that never saw the document contradicts it. Sort by
+    margin to find what to label next.
+
+    CSV holds texts as they are. A spreadsheet takes those that begin with = + - or @ for formulas:
+    import all columns as text.
+    """
+    from ..report.bulk import SUFFIXES, bulk_table, write_bulk
+    from ..report.projection import project, require_umap
+
+    check_output(out, force=force, suffixes=SUFFIXES)
+    skipped = SkippedRecords()
+    with reporting_errors(f"{out} was not written"):
+        if method is Method.umap:
+            require_umap()
+        fields = {"text_field": text_field, "id_field": id_field}
+        records = options.read_all(
+            data, **fields, label_field=label_field, kind=kind, on_error=on_error, report=skipped
+        )
+        learned = (
+            None
+            if fit is None
+            else options.read_all(
+                fit, **fields, label_field="", kind=None, on_error=on_error, report=skipped
+            )
+        )
+        nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+        documents = options.make_documents(nlp, pipe, records)
+        fitted = None if learned is None else options.fit_documents(nlp, pipe, learned)
+        if suspects_from is None:
+            suspects_from = _choose_space(pipe, documents)
+        table = bulk_table(
+            documents,
+            project(documents, fitted, method=method.value),
+            color=None if color is None else color.value,
+            n_neighbors=neighbors,
+            suspects_from=suspects_from.value,
+        )
+        with atomic_path(out) as unfinished:
+            write_bulk(table, unfinished)
+    skipped.conclude()
+    if table.source != "component":
+        warn("The component does not predict labels", SOURCES[table.source])
+    n = len(table.rows)
+    suspects = f", {table.n_suspects:,} of them with a suspect label" if documents.labels else ""
+    good(f"Wrote {n:,} documents{suspects}: {out}")
+
+
+def _choose_space(pipe: "EmbTune", documents: "Documents") -> Space:
+    labelled: Any = (documents.targets.known > 0).any(axis=1)
+    if pipe.seen is None or not labelled.any():
+        return Space.base
+    n_seen = options.find_seen(pipe, documents)[labelled].sum()
+    return Space.base if n_seen > options.FEW * labelled.sum() else Space.tuned

@@ -1,0 +1,218 @@
+"""What the commands share: the pipeline, where to write, and messages instead of tracebacks."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+from wasabi.printer import Printer
+from wasabi.util import wrap
+
+from ..atomic import atomic_path
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ..component import EmbTune
+
+__all__ = [
+    "OnError",
+    "SkippedRecords",
+    "atomic_path",
+    "check_output",
+    "fail",
+    "good",
+    "load_pipeline",
+    "reporting_errors",
+    "warn",
+]
+
+# Enough to see what is wrong with a file.
+MOST_MESSAGES = 5
+
+# What a shell shows of a process that Ctrl-C ended.
+INTERRUPTED = 130
+
+
+class OnError(StrEnum):
+    """What becomes of a record that cannot be read."""
+
+    fail = "fail"
+    skip = "skip"
+
+
+def fail(title: str, text: str = "", *, code: int = 1) -> NoReturn:
+    """End the command with a message on standard error.
+
+    title (str): What happened.
+    text (str): The cause and the cure; line breaks stay.
+    code (int): The exit code.
+    RAISES (typer.Exit): Always.
+    """
+    _say("fail", title, text)
+    raise typer.Exit(code)
+
+
+def warn(title: str, text: str = "") -> None:
+    """Print a warning on standard error.
+
+    title (str): What happened.
+    text (str): The cause and the cure; line breaks stay.
+    """
+    _say("warn", title, text)
+
+
+def good(title: str, text: str = "") -> None:
+    """Print on standard output that something is done.
+
+    title (str): What was done.
+    text (str): More of it; line breaks stay.
+    """
+    _say("good", title, text, err=False)
+
+
+def _say(style: str, title: str, text: str, *, err: bool = True) -> None:
+    heading = getattr(Printer(no_print=True), style)(title)
+    lines = [wrap(line, indent=0) for line in text.splitlines()]
+    # Unlike wasabi, it leaves the colours out where there is no terminal to show them.
+    typer.echo("\n".join([heading, *lines]), err=err)
+
+
+def load_pipeline(
+    model: str, name: str | None, *, code: Path | None = None, gpu_id: int = -1
+) -> "tuple[Language, EmbTune]":
+    """Load a pipeline and find its component, or end the command with the reason.
+
+    model (str): The directory of a pipeline, or the name of an installed one.
+    name (str | None): The name of the component; None: the only one there is.
+    code (Path | None): A Python file to import before, with functions that the config names.
+    gpu_id (int): The GPU to work on, -1 for the processor.
+    RETURNS (tuple[Language, EmbTune]): The pipeline and its component.
+    RAISES (typer.Exit): If there is no such pipeline, or not exactly one such component.
+    """
+    import spacy
+    from spacy.cli._util import import_code, setup_gpu
+
+    from ..lookup import find_component
+
+    try:
+        import_code(code)
+        if gpu_id >= 0:
+            setup_gpu(gpu_id, silent=True)
+        nlp = spacy.load(model)
+        return nlp, find_component(nlp, name, where=model)
+    except (OSError, ValueError, ImportError) as error:
+        fail("The pipeline cannot be used", str(error))
+
+
+def check_output(path: Path, *, force: bool, suffixes: Sequence[str]) -> None:
+    """Make sure that a file can be written, before any work is done for it.
+
+    path (Path): The file.
+    force (bool): Whether it may replace one that exists.
+    suffixes (Sequence[str]): What its name may end in, such as ".png".
+    RAISES (typer.Exit): If it exists already, its suffix is another, or there is no such directory.
+    """
+    if not path.name.lower().endswith(tuple(suffixes)):
+        fail(
+            f"{path} cannot be written",
+            f"The name does not say what to write: give one that ends in {_either(suffixes)}.",
+        )
+    if path.is_dir():
+        fail(f"{path} cannot be written", "It is a directory. Give the name of a file.")
+    if path.exists() and not force:
+        fail(f"{path} exists already", "Give another name, or replace it: --force.")
+    if not path.parent.is_dir():
+        fail(
+            f"{path} cannot be written",
+            f"There is no directory {path.parent}. Make it, or give another name.",
+        )
+    if not os.access(path.parent, os.W_OK):
+        fail(
+            f"{path} cannot be written",
+            f"You may not write to the directory {path.parent}. Give another name.",
+        )
+
+
+def _either(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+@contextmanager
+def reporting_errors(title: str = "Nothing was written") -> Iterator[None]:
+    """End the command with a message, not with a traceback, if something goes wrong that the user
+    can mend. Exit code 1, or 130 after Ctrl-C. Meanwhile what this package logs is printed on lines
+    of its own, above a progress bar.
+
+    title (str): What did not happen.
+    RAISES (typer.Exit): After a ValueError, OSError, ImportError or KeyboardInterrupt.
+    """
+    logger, handler = logging.getLogger("spacy_embtune"), _LineHandler()
+    logger.addHandler(handler)
+    try:
+        yield
+    except BrokenPipeError:
+        # Whoever read our output has left, as `head` does: there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except (ValueError, OSError, ImportError) as error:
+        fail(title, "\n".join([_describe(error), *_notes(error)]))
+    except KeyboardInterrupt as error:
+        fail("Interrupted", "\n".join(_notes(error) or [f"{title}."]), code=INTERRUPTED)
+    finally:
+        logger.removeHandler(handler)
+
+
+class _LineHandler(logging.Handler):
+    """Prints on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _write_line(self.format(record))
+
+
+def _write_line(text: str) -> None:
+    """Print on standard error: above a progress bar, if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(wrap(text, indent=0), file=sys.stderr)
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}."
+    return str(error)
+
+
+def _notes(error: BaseException) -> list[str]:
+    return list(getattr(error, "__notes__", []))
+
+
+class SkippedRecords:
+    """Shows what is wrong with records that are left out: the first few, then only how many. Give
+    it to `read_records` as `report`, and call `conclude` at the end.
+
+    n (int): How many were left out so far.
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    def __call__(self, message: str) -> None:
+        """message (str): Where the record stands, and what is wrong with it."""
+        self.n += 1
+        if self.n <= MOST_MESSAGES:
+            _write_line(f"Skipped {message}")
+        elif self.n == MOST_MESSAGES + 1:
+            _write_line("More are skipped; how many is said at the end.")
+
+    def conclude(self) -> None:
+        """Say how many were left out, if any were."""
+        if self.n:
+            are = "s that are" if self.n > 1 else " that is"
+            warn(f"Left out {self.n} record{are} invalid")

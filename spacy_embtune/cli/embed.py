@@ -1,0 +1,101 @@
+"""`embtune embed`: the vectors of a corpus of any size."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import OnError as OnError
+from .common import SkippedRecords, check_output, good, load_pipeline, reporting_errors, warn
+
+
+def embed(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="Directory or name of the trained pipeline"),
+    ],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help=".jsonl, .csv, .tsv, .txt (also .gz), .spacy, .parquet, or - for stdin",
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help=".parquet, .npz, .spacy or .jsonl")],
+    what: Annotated[
+        str, typer.Option(help="base, tuned (vectors), scores (of labels), with commas")
+    ] = "tuned",
+    name: Annotated[
+        str | None, typer.Option(help="The component, if the pipeline has several")
+    ] = None,
+    text_field: Annotated[str, typer.Option(help="Field or column of the text")] = "text",
+    id_field: Annotated[
+        str, typer.Option(help="Field or column of the id, if there is one")
+    ] = "id",
+    label_field: Annotated[
+        str | None, typer.Option(help="Field of the labels, kept by .spacy and .jsonl")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--format", help="What DATA is: jsonl, csv, tsv, text, spacy, parquet"),
+    ] = None,
+    on_error: Annotated[
+        OnError, typer.Option(help="What to do at an invalid record")
+    ] = OnError.fail,
+    chunk_size: Annotated[int, typer.Option(min=1, help="Records in memory at a time")] = 4096,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Texts per pass of the encoder", show_default=False)
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", "-F", help="Replace OUT; redo chunks of other data or settings"),
+    ] = False,
+    code: Annotated[
+        Path | None, typer.Option("--code", "-c", help="Python file with functions of the config")
+    ] = None,
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")] = -1,
+) -> None:
+    """Write the vectors of all texts of DATA to OUT, in constant memory.
+
+    Finished chunks are kept in the directory OUT.parts until OUT is whole: after Ctrl-C, a kill or
+    a full disk the same command goes on where it was, and OUT is the same byte for byte.
+    """
+    from ..embed_corpus import SUFFIXES, embed_corpus
+    from ..records import Position, read_records
+
+    check_output(out, force=force, suffixes=SUFFIXES)
+    skipped, position = SkippedRecords(), Position()
+    with reporting_errors(f"{out} was not written"):
+        # .npz and .parquet do not keep labels, which then may be anything.
+        keeps_labels = out.suffix.lower() in (".spacy", ".jsonl")
+        records = read_records(
+            data,
+            text_field=text_field,
+            label_field=label_field if keeps_labels else "",
+            id_field=id_field,
+            kind=kind,
+            on_error=on_error.value,
+            report=skipped,
+            position=position,
+        )
+        nlp, _ = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+        summary = embed_corpus(
+            nlp,
+            records,
+            out,
+            name=name,
+            what=[part.strip() for part in what.split(",")],
+            chunk_size=chunk_size,
+            batch_size=batch_size,
+            force=force,
+            progress=lambda: position.fraction,
+        )
+    skipped.conclude()
+    if summary.n_empty:
+        warn(f"{_count(summary.n_empty, 'empty text')} got vectors of zeros")
+    earlier = f", {summary.n_kept:,} of them finished earlier" if summary.n_kept else ""
+    good(f"Embedded {_count(summary.n, 'text')} in {summary.seconds:.0f} s{earlier}: {out}")
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n:,} {thing}{'s' * (n != 1)}"

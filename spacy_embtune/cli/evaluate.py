@@ -1,0 +1,81 @@
+"""`embtune evaluate`: base against tuned vectors on held-out documents."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+from .common import (
+    SkippedRecords,
+    atomic_path,
+    check_output,
+    good,
+    load_pipeline,
+    reporting_errors,
+)
+from .embed import OnError
+
+
+def evaluate(
+    model: options.Model,
+    data: options.Data,
+    train: Annotated[
+        Path | None,
+        typer.Option(help="Documents that the model was trained on, for classifiers to learn from"),
+    ] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the numbers here")] = None,
+    markdown_path: Annotated[
+        Path | None, typer.Option("--markdown", help="Write the table here, as .md")
+    ] = None,
+    name: options.Name = None,
+    text_field: options.TextField = "text",
+    label_field: options.LabelField = None,
+    kind: options.Kind = None,
+    on_error: options.OnErrorOption = OnError.fail,
+    force: Annotated[bool, typer.Option("--force", "-F", help="Replace files that exist")] = False,
+    code: options.Code = None,
+    gpu_id: options.GpuId = -1,
+) -> None:
+    """Compare the tuned vectors of DATA with the encoder's, by what is known of its labels.
+
+    p@1 and MAP@R say how often the nearest neighbours within DATA share labels. With --train, a
+    nearest neighbour and a linear probe learn from TRAIN and are scored on DATA. Differences come
+    with 95 % intervals over the documents of DATA, and all of it with a verdict.
+    """
+    from wasabi.util import supports_ansi
+
+    from ..report.comparison import report
+
+    for path, suffix in ((json_path, ".json"), (markdown_path, ".md")):
+        if path is not None:
+            check_output(path, force=force, suffixes=[suffix])
+    skipped = SkippedRecords()
+    read = partial(
+        options.read_all,
+        text_field=text_field,
+        label_field=label_field,
+        id_field="id",
+        on_error=on_error,
+        report=skipped,
+    )
+    with reporting_errors("Nothing was evaluated"):
+        records = read(data, kind=kind)
+        known = None if train is None else read(train, kind=None)
+        nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+        found = report(nlp, records, train=known, name=pipe.name)
+        skipped.conclude()
+        typer.echo(found.to_text(colors=supports_ansi()))
+    if json_path is not None:
+        _write(json_path, json.dumps(found.to_dict(), indent=2) + "\n")
+    if markdown_path is not None:
+        _write(markdown_path, found.to_markdown())
+
+
+def _write(path: Path, content: str) -> None:
+    with reporting_errors(f"{path} was not written"):
+        with atomic_path(path) as unfinished:
+            unfinished.write_text(content, encoding="utf8")
+        good(f"Wrote {path}")

@@ -1,0 +1,62 @@
+"""`embtune neighbors`: the documents nearest to a text, before and after."""
+
+from typing import Annotated
+
+import typer
+
+from . import options
+from .common import SkippedRecords, fail, load_pipeline, reporting_errors, warn
+from .embed import OnError
+
+
+def neighbors(
+    model: options.Model,
+    data: options.Data,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="A text, in quotes")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many to show")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table")] = False,
+    name: options.Name = None,
+    text_field: options.TextField = "text",
+    label_field: options.LabelField = None,
+    id_field: options.IdField = "id",
+    kind: options.Kind = None,
+    on_error: options.OnErrorOption = OnError.fail,
+    code: options.Code = None,
+    gpu_id: options.GpuId = -1,
+) -> None:
+    """Show the documents nearest to a text.
+
+    By base and by tuned vectors, with their cosine and the labels that they carry: "?" if none is
+    known, "-" if they carry none of those known.
+    """
+    import srsly
+    from rich.console import Console
+
+    from ..records import Record
+    from ..report import documents
+    from ..report.neighbor_lists import compare_neighbors
+
+    if not query.strip():
+        fail("No neighbours were found", "The query is empty: give a text.")
+    skipped = SkippedRecords()
+    with reporting_errors("No neighbours were found"):
+        records = options.read_all(
+            data,
+            text_field=text_field,
+            label_field=label_field,
+            id_field=id_field,
+            kind=kind,
+            on_error=on_error,
+            report=skipped,
+        )
+        nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+        corpus = options.make_documents(nlp, pipe, records)
+        asked = documents(nlp, pipe.name, [Record(query, {}, "query", {}, 1)])
+        found = compare_neighbors(corpus, asked, k)
+        skipped.conclude()
+        if len(found.base) < k:
+            warn(f"There are only {len(found.base)} documents with a vector, not {k}")
+        if as_json:
+            typer.echo(srsly.json_dumps(found.to_dict(), indent=2))
+        else:
+            Console(highlight=False).print(found.to_table())

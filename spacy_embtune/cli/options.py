@@ -1,0 +1,118 @@
+"""Arguments and options that several commands have, and what they read with them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .common import fail, warn
+from .embed import OnError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from spacy.language import Language
+
+    from ..component import EmbTune
+    from ..records import Record
+    from ..report import Documents
+
+# With a smaller share of documents that were trained on, others are what one sees.
+FEW = 0.05
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Directory or name of the trained pipeline")
+]
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help=".jsonl, .csv, .tsv, .txt (also .gz), .spacy, .parquet, or - for stdin",
+    ),
+]
+Fit = Annotated[
+    Path | None,
+    typer.Option(
+        "--fit",
+        metavar="TRAIN",
+        help="Documents to fit the axes on, labelled or not. Without it: DATA itself",
+    ),
+]
+Name = Annotated[str | None, typer.Option(help="The component, if the pipeline has several")]
+TextField = Annotated[str, typer.Option(help="Field or column of the text")]
+LabelField = Annotated[
+    str | None, typer.Option(help="Field of the labels, instead of cats and label")
+]
+IdField = Annotated[str, typer.Option(help="Field or column of the id, if there is one")]
+Kind = Annotated[
+    str | None,
+    typer.Option("--format", help="What DATA is: jsonl, csv, tsv, text, spacy, parquet"),
+]
+OnErrorOption = Annotated[OnError, typer.Option(help="What to do at an invalid record")]
+Force = Annotated[bool, typer.Option("--force", "-F", help="Replace OUT if it exists")]
+Code = Annotated[
+    Path | None, typer.Option("--code", "-c", help="Python file with functions of the config")
+]
+GpuId = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")]
+
+
+def read_all(
+    source: str | Path,
+    *,
+    text_field: str,
+    label_field: str | None,
+    id_field: str,
+    kind: str | None,
+    on_error: OnError,
+    report: Callable[[str], None],
+) -> "list[Record]":
+    """Read a whole file, or end the command if there is nothing in it.
+
+    report (Callable): Takes a sentence on each record that is skipped.
+    RETURNS (list[Record]): Its records; see `spacy_embtune.records.read_records`.
+    """
+    from ..records import read_records
+
+    records = list(
+        read_records(
+            source,
+            text_field=text_field,
+            label_field=label_field,
+            id_field=id_field,
+            kind=kind,
+            on_error=on_error.value,
+            report=report,
+        )
+    )
+    if not records:
+        fail(f"{source} holds no documents", "Give a file with at least one text.")
+    return records
+
+
+def make_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") -> "Documents":
+    """RETURNS (Documents): The records as the pipeline sees them. Prints what was found out about
+    their labels, if that is not what the component says."""
+    from ..report import choose_labels, documents
+
+    labels = choose_labels(pipe, [record.cats for record in records])
+    if labels.note:
+        warn("Labels", labels.note)
+    return documents(nlp, pipe.name, records, labels=labels)
+
+
+def fit_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") -> "Documents":
+    """RETURNS (Documents): The records that axes are fitted on, without labels."""
+    from ..report import documents
+
+    unlabelled = [record._replace(cats={}) for record in records]
+    return documents(nlp, pipe.name, unlabelled, progress="Encoding TRAIN")
+
+
+def find_seen(pipe: "EmbTune", shown: "Documents") -> "NDArray[Any]":
+    """RETURNS (ndarray): Which of the documents the component was trained on, as far as it knows,
+    shape (n,)."""
+    import numpy as np
+
+    if pipe.seen is None:
+        return np.zeros(len(shown.texts), dtype=bool)
+    return pipe.seen.recognize(shown.texts)

@@ -1,0 +1,124 @@
+"""`embtune plot`: documents before and after, as a picture or a page."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options
+from .common import (
+    SkippedRecords,
+    atomic_path,
+    check_output,
+    fail,
+    good,
+    load_pipeline,
+    reporting_errors,
+    warn,
+)
+from .embed import OnError
+
+if TYPE_CHECKING:
+    from ..report import Documents
+    from ..report.projection import Projection
+
+
+class Method(StrEnum):
+    """How many dimensions become two."""
+
+    pca = "pca"
+    umap = "umap"
+
+
+def plot(
+    model: options.Model,
+    data: options.Data,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help=".png, .svg, .pdf or .html")],
+    fit: options.Fit = None,
+    method: Annotated[
+        Method, typer.Option(help="How to bring vectors onto a plane; UMAP needs umap-learn")
+    ] = Method.pca,
+    parts: Annotated[
+        str, typer.Option(help="projection, similarity, neighbors, with commas; not of .html")
+    ] = "projection,similarity,neighbors",
+    title: Annotated[
+        str | None, typer.Option(help="The heading", show_default="name of DATA")
+    ] = None,
+    name: options.Name = None,
+    text_field: options.TextField = "text",
+    label_field: options.LabelField = None,
+    id_field: options.IdField = "id",
+    kind: options.Kind = None,
+    on_error: options.OnErrorOption = OnError.fail,
+    force: options.Force = False,
+    code: options.Code = None,
+    gpu_id: options.GpuId = -1,
+) -> None:
+    """Draw documents before and after tuning.
+
+    A picture has three parts: the documents of DATA in two dimensions, how similar pairs are that
+    share a label and pairs that do not, and the labels of nearest neighbours.
+
+    OUT.html is a page to look at in a browser, without a connection: hover, search, select with a
+    lasso, and download what you selected, ready to be labelled.
+    """
+    from ..report.drawing import require_matplotlib
+    from ..report.figures import DATES, PARTS, describe_seen, save
+    from ..report.figures import plot as draw
+    from ..report.projection import project, require_umap
+
+    check_output(out, force=force, suffixes=[*DATES, ".html"])
+    chosen = [part for part in PARTS if part in (named.strip() for named in parts.split(","))]
+    skipped = SkippedRecords()
+    with reporting_errors(f"{out} was not written"):
+        if len(chosen) != len(parts.split(",")):
+            fail("Unknown parts", f"--parts is {parts!r}: name some of {', '.join(PARTS)}.")
+        if method is Method.umap:
+            require_umap()
+        if out.suffix.lower() != ".html":
+            require_matplotlib()
+        fields = {"text_field": text_field, "id_field": id_field}
+        records = options.read_all(
+            data, **fields, label_field=label_field, kind=kind, on_error=on_error, report=skipped
+        )
+        learned = (
+            None
+            if fit is None
+            else options.read_all(
+                fit, **fields, label_field="", kind=None, on_error=on_error, report=skipped
+            )
+        )
+        nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+        documents = options.make_documents(nlp, pipe, records)
+        fitted = None if learned is None else options.fit_documents(nlp, pipe, learned)
+        projection = project(documents, fitted, method=method.value)
+        heading = ("Standard input" if data == "-" else Path(data).name) if title is None else title
+        n, n_seen = len(documents.texts), int(options.find_seen(pipe, documents).sum())
+        with atomic_path(out) as unfinished:
+            if out.suffix.lower() == ".html":
+                _write_page(unfinished, documents, projection, heading)
+            else:
+                note = describe_seen(n_seen, n) if n_seen > options.FEW * n else None
+                figure = draw(documents, projection, title=heading, note=note, parts=chosen)
+                save(figure, unfinished)
+    skipped.conclude()
+    if n_seen:
+        warn("Not all is held out", describe_seen(n_seen, n))
+    good(f"Wrote {out}", f"{projection.note}.")
+
+
+def _write_page(path: Path, documents: "Documents", places: "Projection", title: str) -> None:
+    from ..report.page import page
+
+    base, tuned = places.base, places.tuned
+    content = page(
+        documents,
+        base.xy,
+        tuned.xy,
+        title=title,
+        # What they were fitted on has to stand somewhere on the page.
+        base_axes=(f"{base.axes[0]} · {places.note}", base.axes[1]),
+        tuned_axes=(f"{tuned.axes[0]} · {places.note}", tuned.axes[1]),
+    )
+    path.write_text(content, encoding="utf8")

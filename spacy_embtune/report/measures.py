@@ -1,0 +1,254 @@
+"""The metrics of a report: base and tuned vectors of the same documents, row by row."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import numpy
+from numpy.typing import NDArray
+from thinc.types import Floats2d
+
+from ..metrics import (
+    CARRIES,
+    Difference,
+    Ratios,
+    accuracy_ratios,
+    auc_score,
+    cluster_scores,
+    compare_ratios,
+    macro_f1_ratios,
+    map_at_r_ratios,
+    neighbour_overlap,
+    p_at_1_ratios,
+    predict_by_neighbour,
+    predict_by_probe,
+    query_scores,
+    space_scores,
+)
+from ..types import Targets
+from .types import Documents
+from .verdict import warn_of_collapse
+
+N_NEIGHBOURS = 10
+TITLES = {
+    "p_at_1": "p@1",
+    "map_at_r": "MAP@R",
+    "knn_accuracy": "nearest neighbour accuracy",
+    "knn_macro_f1": "nearest neighbour macro-F1",
+    "probe_accuracy": "linear probe accuracy",
+    "probe_macro_f1": "linear probe macro-F1",
+    "probe_auc": "linear probe AUC",
+    "silhouette": "silhouette",
+    "cluster_agreement": "agreement with k-means, AMI",
+    "spread": "mean cosine distance",
+    "within_between": "within / between labels",
+    "effective_rank": "effective rank",
+    "neighbour_overlap": f"{N_NEIGHBOURS} nearest neighbours kept",
+}
+
+
+class Row(NamedTuple):
+    """One metric of both kinds of vectors.
+
+    key (str): Its name in JSON.
+    base, tuned (float | None): The values; None where it is not defined.
+    interval (Difference | None): The difference with its 95 % interval, of primary metrics.
+    beyond_chance (str | None): "better" or "worse", if it is that beyond chance.
+    """
+
+    key: str
+    base: float | None
+    tuned: float | None
+    interval: Difference | None = None
+    beyond_chance: str | None = None
+
+    @property
+    def title(self) -> str:
+        """RETURNS (str): What to call it."""
+        return TITLES[self.key]
+
+    @property
+    def difference(self) -> float | None:
+        """RETURNS (float | None): Tuned minus base."""
+        return None if self.base is None or self.tuned is None else self.tuned - self.base
+
+
+class Measures(NamedTuple):
+    """The rows of a report.
+
+    primary (list[Row]): Retrieval within the documents; with TRAIN also what a nearest neighbour
+        and a linear probe learn there. With intervals. Accuracy is among them only if labels
+        exclude each other: otherwise it is best for whoever never predicts a rare label.
+    secondary (list[Row]): Accuracy if it is not primary, clusters, and with TRAIN, for labels that
+        are yes or no, the AUC of the probe.
+    on_train (list[Row]): Retrieval within TRAIN, with intervals.
+    space (list[Row]): The shape of the space. Of the neighbours kept, only the tuned value.
+    warnings (list[str]): What looks like a collapse.
+    n_scored (int): The documents that the primary metrics rest on.
+    """
+
+    primary: list[Row]
+    secondary: list[Row]
+    on_train: list[Row]
+    space: list[Row]
+    warnings: list[str]
+    n_scored: int
+
+
+def measure(data: Documents, train: Documents | None) -> Measures:
+    """Measure base and tuned vectors of documents.
+
+    Labels that fewer than two of the documents carry, or none is known to lack, are left out, for
+    they say nothing; if labels exclude each other, of retrieval only.
+
+    data (Documents): The documents that are scored.
+    train (Documents | None): Those to learn from, of the same labels; None: there are none.
+    RETURNS (Measures): The rows.
+    RAISES (ValueError): If a vector is not finite.
+    """
+    columns = count_labels(data).can_be_retrieved
+    primary, secondary = _retrieval(data, columns), []
+    if train is not None and can_teach(train):
+        is_yes_or_no = not data.targets.exclusive or len(data.labels) == 2
+        if not data.targets.exclusive:
+            data, train = (_select(docs, columns) for docs in (data, train))
+        scores, auc = _classification(data, train)
+        others = [] if data.targets.exclusive else [p for p in scores if p.key.endswith("accuracy")]
+        primary += [p for p in scores if p.key not in {other.key for other in others}]
+        secondary += [row._replace(beyond_chance=None) for row in _compare(others)]
+        if is_yes_or_no:
+            secondary.append(auc)
+    on_train = []
+    if train is not None:
+        on_train = _compare(_retrieval(train, count_labels(train).can_be_retrieved))
+    scored = [pair.base.denominator.any(axis=1) for pair in primary]
+    space, warnings = _space(data)
+    return Measures(
+        primary=_compare(primary),
+        secondary=[*secondary, *_clusters(data)],
+        on_train=on_train,
+        space=space,
+        warnings=warnings,
+        n_scored=int(numpy.any(scored, axis=0).sum()),
+    )
+
+
+class Occurrence(NamedTuple):
+    """How many documents with a vector are known to carry, and to lack, each label, shape (L,)."""
+
+    carry: NDArray[numpy.intp]
+    lack: NDArray[numpy.intp]
+
+    @property
+    def can_be_retrieved(self) -> NDArray[numpy.bool_]:
+        """RETURNS (ndarray): Whether a label has two documents to find each other, and another one
+        that could be found instead, shape (L,)."""
+        return (self.carry >= 2) & (self.lack >= 1)
+
+
+def count_labels(docs: Documents) -> Occurrence:
+    """RETURNS (Occurrence): How often labels occur in documents that have a vector."""
+    has_vector = docs.base.any(axis=1)
+    values, known = numpy.asarray(docs.targets.values), numpy.asarray(docs.targets.known) > 0
+    carries = known & (values >= CARRIES)
+    return Occurrence(carries[has_vector].sum(axis=0), (known & ~carries)[has_vector].sum(axis=0))
+
+
+def can_teach(train: Documents) -> bool:
+    """RETURNS (bool): Whether there are two classes to learn: two labels that exclude each other,
+    or a label that some documents carry and others lack."""
+    counts = count_labels(train)
+    if train.targets.exclusive:
+        return int((counts.carry > 0).sum()) > 1
+    return bool(((counts.carry > 0) & (counts.lack > 0)).any())
+
+
+class _Pair(NamedTuple):
+    """One metric of both kinds of vectors, ready to be compared."""
+
+    key: str
+    base: Ratios
+    tuned: Ratios
+
+
+def _select(docs: Documents, columns: NDArray[numpy.bool_]) -> Documents:
+    """RETURNS (Documents): The documents with some of their labels only."""
+    values, known = (numpy.asarray(part)[:, columns] for part in docs.targets[:2])
+    labels = [label for label, taken in zip(docs.labels, columns, strict=True) if taken]
+    targets = Targets(cast(Floats2d, values), cast(Floats2d, known), docs.targets.exclusive)
+    return docs._replace(labels=labels, targets=targets)
+
+
+def _retrieval(docs: Documents, columns: NDArray[numpy.bool_]) -> list[_Pair]:
+    targets = _select(docs, columns).targets
+    base, tuned = (
+        query_scores(vectors, targets.values, targets.known) for vectors in (docs.base, docs.tuned)
+    )
+    return [
+        _Pair("p_at_1", p_at_1_ratios(base), p_at_1_ratios(tuned)),
+        _Pair("map_at_r", map_at_r_ratios(base), map_at_r_ratios(tuned)),
+    ]
+
+
+def _classification(data: Documents, train: Documents) -> tuple[list[_Pair], Row]:
+    """RETURNS (tuple): Accuracy and macro-F1 of both classifiers, and the AUC of the probe."""
+    sides = [
+        (train.base, train.targets, data.base, data.targets),
+        (train.tuned, train.targets, data.tuned, data.targets),
+    ]
+    knn = [predict_by_neighbour(*side) for side in sides]
+    probe = [predict_by_probe(*side) for side in sides]
+    pairs = []
+    for name, (base, tuned) in (("knn", knn), ("probe", probe)):
+        pairs.append(_Pair(f"{name}_accuracy", accuracy_ratios(base), accuracy_ratios(tuned)))
+        pairs.append(_Pair(f"{name}_macro_f1", macro_f1_ratios(base), macro_f1_ratios(tuned)))
+    return pairs, Row("probe_auc", auc_score(probe[0]), auc_score(probe[1]))
+
+
+def _compare(pairs: Sequence[_Pair]) -> list[Row]:
+    found = compare_ratios([pair.base for pair in pairs], [pair.tuned for pair in pairs])
+    rows = []
+    for i, (key, base, tuned) in enumerate(pairs):
+        beyond = "better" if found.better[i] else "worse" if found.worse[i] else None
+        rows.append(Row(key, base.value, tuned.value, found.each[i], beyond))
+    return rows
+
+
+def _clusters(docs: Documents) -> list[Row]:
+    base, tuned = (cluster_scores(vectors, docs.targets) for vectors in (docs.base, docs.tuned))
+    return [
+        Row("silhouette", base.silhouette, tuned.silhouette),
+        Row("cluster_agreement", base.agreement, tuned.agreement),
+    ]
+
+
+def _space(docs: Documents) -> tuple[list[Row], list[str]]:
+    base, tuned = (space_scores(vectors, docs.targets) for vectors in (docs.base, docs.tuned))
+    overlap = neighbour_overlap(docs.base, docs.tuned, N_NEIGHBOURS)
+    rows = [
+        Row("spread", base.spread, tuned.spread),
+        Row("within_between", base.within, tuned.within),
+        Row("effective_rank", base.effective_rank, tuned.effective_rank),
+        Row("neighbour_overlap", None, overlap),
+    ]
+    has_base, has_tuned = docs.base.any(axis=1), docs.tuned.any(axis=1)
+    warnings = warn_of_collapse(
+        base,
+        tuned,
+        overlap,
+        n_documents=int((has_base & has_tuned).sum()),
+        n_neighbours=N_NEIGHBOURS,
+    )
+    n_lost = int((has_base & ~has_tuned).sum())
+    if n_lost:
+        warnings.insert(
+            0,
+            f"The tuned vectors of {n_lost} documents are all zeros, though their base vectors are "
+            "not: they take no part in the tuned numbers.",
+        )
+    return rows, warnings
+
+
+def name_some(labels: Sequence[str], most: int = 5) -> str:
+    """RETURNS (str): Labels in quotes, the first few of many."""
+    names = ", ".join(map(repr, labels[:most]))
+    return names if len(labels) <= most else f"{names} and {len(labels) - most} more"

@@ -1,0 +1,150 @@
+"""A report as text for terminals, and as Markdown."""
+
+import re
+import textwrap
+from typing import TYPE_CHECKING
+
+from .measures import Row
+
+if TYPE_CHECKING:
+    from .comparison import Report
+
+WIDTH = 80
+HEADER = ("metric", "base", "tuned", "difference", "95 % interval", "beyond chance")
+# Titles, numbers, and what the last column says, in the 80 columns of a terminal.
+_LINE = "{:<27} {:>6} {:>6} {:>10}  {:<16}  {}"
+_COLORS = {
+    "better": "green",
+    "worse": "red",
+    "helps": "green",
+    "harms": "red",
+    "overfitted": "red",
+    "mixed": "yellow",
+    "not held out": "yellow",
+}
+
+
+def sections(report: "Report") -> list[tuple[str, list[Row]]]:
+    """RETURNS (list[tuple[str, list[Row]]]): The rows of a report under their titles."""
+    retrieval = [row for row in report.primary if row.key in ("p_at_1", "map_at_r")]
+    learned = [row for row in report.primary if row not in retrieval]
+    parts = [
+        ("Nearest neighbours among the documents", retrieval),
+        ("What learns from TRAIN, on the documents", learned),
+        ("Secondary", report.secondary),
+        ("Nearest neighbours within TRAIN", report.on_train),
+        ("Shape of the space", report.space),
+    ]
+    return [(title, rows) for title, rows in parts if rows]
+
+
+def summarize(report: "Report") -> str:
+    """RETURNS (str): What the numbers rest on, in one line."""
+    n_labels = len(report.labels)
+    parts = [f"{report.n_documents} document{_s(report.n_documents)}"]
+    if report.n_labelled < report.n_documents:
+        parts[0] += f", {report.n_labelled} of them labelled"
+    if report.n_train:
+        parts.append(f"{report.n_train} in TRAIN")
+    kind = ", exclusive" if report.exclusive else ""
+    parts.append(f"{n_labels} label{_s(n_labels)}{kind}")
+    return "; ".join(parts)
+
+
+def cells(row: Row) -> tuple[str, str, str, str, str]:
+    """RETURNS (tuple): Base, tuned, difference, interval and what is beyond chance, as text; empty
+    where there is nothing to say."""
+    if row.key == "effective_rank":
+        form, signed = ".1f", "+.1f"
+    elif row.key == "neighbour_overlap":
+        form, signed = ".0%", ""
+    else:
+        form, signed = ".3f", "+.3f"
+    base, tuned = ("-" if value is None else f"{value:{form}}" for value in (row.base, row.tuned))
+    if row.key == "neighbour_overlap":
+        return "", tuned, "", "", ""
+    difference = "-" if row.difference is None else f"{_zero(row.difference, 3):{signed}}"
+    interval = ""
+    if row.interval is not None:
+        low, high = (_zero(x, 3) for x in (row.interval.low, row.interval.high))
+        interval = f"{low:+.3f} to {high:+.3f}"
+    return base, tuned, difference, interval, row.beyond_chance or ""
+
+
+def to_text(report: "Report", *, colors: bool = False) -> str:
+    """Write a report for a terminal of 80 columns.
+
+    report (Report): The report.
+    colors (bool): Whether to colour it.
+    RETURNS (str): The lines.
+    """
+    lines = [summarize(report), ""]
+    lines += [_LINE.format(*HEADER[:-1], "").rstrip(), "-" * WIDTH]
+    for i, (title, rows) in enumerate(sections(report)):
+        lines += [*([""] if i else []), _paint(title, bold=colors)]
+        for row in rows:
+            line = _LINE.format(row.title, *cells(row)).rstrip()
+            lines.append(_paint(line, _COLORS.get(row.beyond_chance or "") if colors else None))
+    kind = report.verdict.kind
+    verdict = _wrap(str(report.verdict))
+    head = kind[0].upper() + kind[1:]
+    painted = _paint(head, _COLORS.get(kind) if colors else None, bold=colors)
+    lines += ["", verdict.replace(head, painted, 1)]
+    for sign, texts in (("!", report.warnings), ("-", report.notes)):
+        if texts:
+            lines.append("")
+        for text in texts:
+            color = "yellow" if colors and sign == "!" else None
+            lines.append(_paint(_wrap(f"{sign} {text}", indent=2), color))
+    return "\n".join(lines)
+
+
+def to_markdown(report: "Report") -> str:
+    """Write a report in Markdown: the verdict, one table, then warnings and notes.
+
+    report (Report): The report.
+    RETURNS (str): The text, with a line break at the end.
+    """
+    kind, text = report.verdict
+    lines = [
+        f"**{kind[0].upper()}{kind[1:]}**: {_escape(text)}",
+        "",
+        f"{summarize(report)}.",
+        "",
+        f"| {' | '.join(HEADER)} |",
+        "| --- | ---: | ---: | ---: | :---: | --- |",
+    ]
+    for title, rows in sections(report):
+        lines.append(f"| **{title}** | | | | | |")
+        for row in rows:
+            lines.append(f"| {' | '.join([row.title, *cells(row)])} |")
+    for title, texts in (("Warnings", report.warnings), ("Notes", report.notes)):
+        if texts:
+            lines += ["", f"{title}:", ""]
+            lines += [f"- {_escape(text)}" for text in texts]
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    """RETURNS (str): The text with nothing in it that Markdown, or HTML within it, would read:
+    names of labels are anybody's."""
+    return re.sub(r"([\\`*_{}\[\]<>|#~&$])", r"\\\1", " ".join(text.split()))
+
+
+def _wrap(text: str, indent: int = 0) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
+
+
+def _paint(text: str, color: str | None = None, *, bold: bool = False) -> str:
+    from wasabi.util import color as paint
+
+    return paint(text, fg=color, bold=bold) if color or bold else text
+
+
+def _zero(value: float, digits: int) -> float:
+    """RETURNS (float): The value, but no minus zero once it is rounded."""
+    return 0.0 if round(value, digits) == 0 else value
+
+
+def _s(n: int) -> str:
+    return "s" * (n != 1)

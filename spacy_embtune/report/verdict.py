@@ -1,0 +1,172 @@
+"""What the numbers of a comparison amount to, in words; and what looks like a collapsed space."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..metrics import SpaceScores
+
+# With fewer documents to score, intervals are too narrow to go by.
+FEWEST_DOCUMENTS = 20
+# How much more MAP@R on the training documents counts as much better there.
+MUCH_BETTER = 0.10
+# With at least this share of the documents seen in training, nothing is held out.
+MOSTLY_SEEN = 0.5
+# What is left of the base space where it counts as collapsed.
+_LEFT_OVER = 0.1
+_NARROW = 0.1
+_UNRELATED = 0.05
+
+RULE = (
+    "Beyond chance: the simultaneous 95 % intervals of all primary differences (max-T over the "
+    "bootstrap) leave out zero. helps: at least one metric is better beyond chance, and none is "
+    "worse. overfitted: it does not help so, and MAP@R is better among the TRAIN documents "
+    f"themselves, by at least {MUCH_BETTER:.2f}, but not among those held out. mixed: some metrics "
+    "are better, some worse. harms: some are worse, none better. no evidence of a gain: none of "
+    f"these, or fewer than {FEWEST_DOCUMENTS} documents to score. not held out: at least half of "
+    "the documents were trained on. nothing to compare: no metric is defined."
+)
+
+
+class Finding(NamedTuple):
+    """A primary metric, as far as the verdict is concerned.
+
+    key, title (str): Its name, and what to call it.
+    difference (float): Tuned minus base.
+    better, worse (bool): Whether it is that beyond chance.
+    """
+
+    key: str
+    title: str
+    difference: float
+    better: bool
+    worse: bool
+
+
+class Verdict(NamedTuple):
+    """What a comparison amounts to.
+
+    kind (str): "helps", "harms", "mixed", "overfitted", "no evidence of a gain", "not held out" or
+        "nothing to compare"; `RULE` says when.
+    text (str): A sentence or two that give the reason.
+    """
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind[0].upper()}{self.kind[1:]}: {self.text}"
+
+
+def judge(
+    findings: Sequence[Finding],
+    *,
+    n_scored: int,
+    on_train: Finding | None = None,
+    n_documents: int = 0,
+    n_seen: int = 0,
+) -> Verdict:
+    """Give the verdict, by `RULE`.
+
+    findings (Sequence[Finding]): The primary metrics that are defined.
+    n_scored (int): How many documents they rest on.
+    on_train (Finding | None): MAP@R within the documents that the model was trained on.
+    n_documents, n_seen (int): How many documents there are, and how many were trained on.
+    RETURNS (Verdict): The verdict.
+    """
+    if not findings:
+        return Verdict("nothing to compare", "too few documents carry a label to tell apart.")
+    better = [f for f in findings if f.better]
+    worse = [f for f in findings if f.worse]
+    if n_seen and n_seen >= MOSTLY_SEEN * n_documents:
+        text = (
+            f"{n_seen} of {n_documents} documents were trained on, so the numbers do not say what "
+            "new texts will give. Take documents that training never saw."
+        )
+        return Verdict("not held out", text)
+    if n_scored < FEWEST_DOCUMENTS:
+        text = (
+            f"only {n_scored} document{_s(n_scored)} can be scored, which is too few to tell. "
+            f"Take at least {FEWEST_DOCUMENTS}, better hundreds."
+        )
+        return Verdict("no evidence of a gain", text)
+    praise, blame = f"better at {_name(better)}", f"worse at {_name(worse)}"
+    if better and not worse:
+        return Verdict("helps", f"{praise}, and worse at none of the primary metrics.")
+    if on_train is not None and _is_overfitted(on_train, better):
+        text = (
+            f"{on_train.title} is better by {on_train.difference:.3f} among the training "
+            f"documents, but not among those held out{f', {blame}' if worse else ''}. Train for "
+            "fewer steps, with more dropout, or on more documents."
+        )
+        return Verdict("overfitted", text)
+    if better:
+        return Verdict("mixed", f"{praise}, but {blame}.")
+    if worse:
+        return Verdict("harms", f"{blame}, and better at none of the primary metrics.")
+    return Verdict(
+        "no evidence of a gain",
+        "no difference is beyond chance. More documents would show smaller ones.",
+    )
+
+
+def warn_of_collapse(
+    base: SpaceScores,
+    tuned: SpaceScores,
+    overlap: float | None,
+    *,
+    n_documents: int,
+    n_neighbours: int,
+) -> list[str]:
+    """Say what looks like a space that has collapsed. The bounds are far from what training gives
+    on any of the sets in benchmarks/, also when it goes on for too long.
+
+    base, tuned (SpaceScores): The measures of both spaces.
+    overlap (float | None): The share of the nearest neighbours that both have in common.
+    n_documents (int): The documents that have a vector.
+    n_neighbours (int): How many neighbours were looked at.
+    RETURNS (list[str]): The warnings.
+    """
+    warnings = []
+    if _is_left_over(base.spread, tuned.spread):
+        warnings.append(
+            f"The tuned vectors all point the same way: the mean cosine distance of two documents "
+            f"is {tuned.spread:.3f}, and {base.spread:.3f} with base vectors."
+        )
+    if tuned.within is not None and tuned.within < _NARROW:
+        warnings.append(
+            f"Each label has shrunk to nearly a point: documents of one label are only "
+            f"{tuned.within:.3f} times as far apart as documents of different ones."
+        )
+    if _is_left_over(base.effective_rank, tuned.effective_rank):
+        warnings.append(
+            f"The tuned vectors use only {tuned.effective_rank:.1f} directions (effective rank; "
+            f"base vectors {base.effective_rank:.1f}): most of what the encoder knew is gone."
+        )
+    if overlap is not None and n_documents > 1:
+        chance = n_neighbours / (n_documents - 1)
+        if overlap - chance < _UNRELATED * (1 - chance):
+            warnings.append(
+                f"Of the {n_neighbours} nearest neighbours of a document only {overlap:.0%} are "
+                f"left, where chance alone gives {chance:.0%}: the tuned vectors have nothing to "
+                "do with the base vectors."
+            )
+    return warnings
+
+
+def _is_overfitted(on_train: Finding, better: Sequence[Finding]) -> bool:
+    is_much_better = on_train.better and on_train.difference >= MUCH_BETTER
+    return is_much_better and on_train.key not in [f.key for f in better]
+
+
+def _is_left_over(base: float | None, tuned: float | None) -> bool:
+    return base is not None and tuned is not None and tuned < _LEFT_OVER * base
+
+
+def _name(findings: Sequence[Finding]) -> str:
+    """RETURNS (str): The metrics with their differences, for a sentence."""
+    names = [f"{f.title} ({f.difference:+.3f})" for f in findings]
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _s(n: int) -> str:
+    return "s" * (n != 1)

@@ -1,0 +1,142 @@
+// What the page shows, decoded once. Nothing here touches the document.
+
+// Colours of documents that carry no label: nobody looked, or somebody did and found none.
+const UNKNOWN = -1;
+const NONE = -2;
+
+class Corpus {
+  constructor(raw) {
+    this.title = raw.title;
+    this.subtitle = raw.subtitle;
+    this.axes = raw.axes;
+    this.exclusive = raw.exclusive;
+    this.names = raw.names; // the given labels, the commonest first, then the model's others
+    this.nGiven = raw.n_given;
+    this.predictable = raw.predictable; // which of the names the model predicts
+    this.ids = raw.ids;
+    this.texts = raw.texts;
+    this.n = raw.ids.length;
+    this.positions = { base: Float32Array.from(raw.base), tuned: Float32Array.from(raw.tuned) };
+    this.patterns = raw.patterns; // distinct sets of labels that are known
+    this.known = raw.known; // for each document, which of them
+    this.values = raw.values; // for each document, label and value in turn, zeros left out
+    this.given = raw.given; // for each document, the labels it carries, the rarest first
+    this.probabilities = raw.probabilities; // as values
+    this.predicted = raw.predicted; // as given, the most probable first
+    this.folded = null;
+  }
+
+  // What a document is coloured by if labels are: an index into names, NONE or UNKNOWN.
+  category(i, predicted) {
+    if (predicted) {
+      return this.predicted[i].length ? this.predicted[i][0] : NONE;
+    }
+    if (this.given[i].length) {
+      return this.given[i][0];
+    }
+    const nKnown = this.patterns[this.known[i]].length;
+    return nKnown && nKnown === this.nGiven ? NONE : UNKNOWN;
+  }
+
+  categoryName(category, predicted) {
+    if (category >= 0) {
+      return this.names[category];
+    }
+    const labels = predicted ? this.predictable : [...this.names.keys()].slice(0, this.nGiven);
+    const none = labels.length === 1 ? `not ${this.names[labels[0]]}` : "no label";
+    return category === NONE ? none : "unknown";
+  }
+
+  // The value of one label, 0..1; NaN where it is not known.
+  value(i, label, predicted) {
+    if (!predicted && !this.patterns[this.known[i]].includes(label)) {
+      return NaN;
+    }
+    const pairs = (predicted ? this.probabilities : this.values)[i];
+    for (let at = 0; at < pairs.length; at += 2) {
+      if (pairs[at] === label) {
+        return pairs[at + 1];
+      }
+    }
+    return 0;
+  }
+
+  givenText(i) {
+    if (this.given[i].length) {
+      return this.given[i].map((label) => this.names[label]).join(", ");
+    }
+    return this.categoryName(this.category(i, false), false);
+  }
+
+  predictedText(i) {
+    if (!this.predicted[i].length) {
+      return this.categoryName(NONE, true);
+    }
+    return this.predicted[i]
+      .map((label) => `${this.names[label]} ${Math.round(100 * this.value(i, label, true))} %`)
+      .join(", ");
+  }
+
+  // The documents whose text contains the query, whatever the case.
+  search(query) {
+    const fold = (text) => text.normalize("NFC").toLowerCase();
+    this.folded ??= this.texts.map(fold);
+    const wanted = fold(query);
+    return this.folded.map((text) => text.includes(wanted));
+  }
+
+  // One document as a record to train on. A label, if one is given, goes before what is known.
+  record(i, label) {
+    // Without a prototype "__proto__" is a label like any other.
+    const cats = Object.create(null);
+    for (const j of this.patterns[this.known[i]]) {
+      cats[this.names[j]] = 0;
+    }
+    fill(cats, this.names, this.values[i]);
+    if (label && this.exclusive) {
+      for (let j = 0; j < this.nGiven; j += 1) {
+        cats[this.names[j]] = 0;
+      }
+    }
+    if (label) {
+      cats[label] = 1;
+    }
+    const record = { id: this.ids[i], text: this.texts[i], cats };
+    if (this.predictable.length) {
+      record.predicted = Object.create(null);
+      for (const j of this.predictable) {
+        record.predicted[this.names[j]] = 0;
+      }
+      fill(record.predicted, this.names, this.probabilities[i]);
+    }
+    return record;
+  }
+
+  jsonl(documents, label) {
+    // Some readers break lines at these too.
+    const escape = (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`;
+    return documents
+      .map((i) => JSON.stringify(this.record(i, label)).replace(/[\u0085\u2028\u2029]/g, escape))
+      .map((line) => `${line}\n`)
+      .join("");
+  }
+}
+
+function fill(target, names, pairs) {
+  for (let at = 0; at < pairs.length; at += 2) {
+    target[names[pairs[at]]] = pairs[at + 1];
+  }
+}
+
+// What the start of a text is, without cutting a character in two.
+function startOf(text, length) {
+  if (text.length <= length) {
+    return text;
+  }
+  const last = text.charCodeAt(length - 1);
+  return `${text.slice(0, last >= 0xd800 && last < 0xdc00 ? length - 1 : length)}…`;
+}
+
+function counted(n, noun) {
+  return `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,121 @@
+// The list of the documents selected, and their download.
+
+const PAGE = 100; // how many are listed at a time: thousands of elements would be slow
+
+class Selection {
+  constructor(corpus, parts, on) {
+    this.corpus = corpus;
+    this.parts = parts;
+    this.on = on; // changed(), point(i), mark(i): what marks a document's colour
+    this.chosen = new Set();
+    this.nListed = 0;
+    parts.clear.addEventListener("click", () => this.set([]));
+    parts.more.addEventListener("click", () => this.list(PAGE));
+    parts.actions.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.download();
+    });
+    for (const name of corpus.names.slice(0, corpus.nGiven)) {
+      const option = document.createElement("option");
+      option.value = name;
+      parts.labels.append(option);
+    }
+  }
+
+  // how: "replace", "add", "remove" or "toggle".
+  change(documents, how) {
+    const chosen = how === "replace" ? new Set() : new Set(this.chosen);
+    for (const i of documents) {
+      if (how === "remove" || (how === "toggle" && chosen.has(i))) {
+        chosen.delete(i);
+      } else {
+        chosen.add(i);
+      }
+    }
+    this.set(chosen);
+  }
+
+  set(documents) {
+    this.chosen = new Set(documents);
+    this.build();
+    this.on.changed();
+  }
+
+  build() {
+    const { parts } = this;
+    const none = this.chosen.size === 0;
+    parts.count.textContent = none ? "Nothing selected" : `${counted(this.chosen.size, "text")} selected`;
+    parts.hint.hidden = !none;
+    parts.clear.hidden = none;
+    parts.actions.hidden = none;
+    parts.list.replaceChildren();
+    this.nListed = 0;
+    this.list(PAGE);
+  }
+
+  list(n) {
+    const { list, more } = this.parts;
+    const documents = [...this.chosen];
+    const next = documents.slice(this.nListed, this.nListed + n);
+    list.append(...next.map((i) => this.item(i)));
+    this.nListed += next.length;
+    const nLeft = documents.length - this.nListed;
+    more.hidden = nLeft === 0;
+    more.textContent = `List ${Math.min(PAGE, nLeft)} more of ${nLeft.toLocaleString("en")}`;
+  }
+
+  item(i) {
+    const item = document.createElement("li");
+    const text = named("button", "text", startOf(this.corpus.texts[i], 5000));
+    text.type = "button";
+    text.title = "Read it all";
+    text.setAttribute("aria-expanded", "false");
+    text.addEventListener("click", () => {
+      text.setAttribute("aria-expanded", String(item.classList.toggle("open")));
+    });
+    const facts = document.createElement("p");
+    facts.className = "facts";
+    facts.append(
+      swatch(this.on.mark(i)),
+      named("span", "label", this.corpus.givenText(i)),
+      named("span", "id", this.corpus.ids[i]),
+    );
+    const remove = named("button", "remove", "×");
+    remove.type = "button";
+    remove.setAttribute("aria-label", "Take out of the selection");
+    remove.addEventListener("click", () => this.remove(i, item));
+    item.addEventListener("pointerenter", () => this.on.point(i));
+    item.addEventListener("pointerleave", () => this.on.point(-1));
+    item.addEventListener("focusin", () => this.on.point(i));
+    item.addEventListener("focusout", () => this.on.point(-1));
+    item.append(text, facts, remove);
+    return item;
+  }
+
+  // The rest of the list stays as it is, and the keyboard where it was.
+  remove(i, item) {
+    const neighbour = item.nextElementSibling ?? item.previousElementSibling;
+    this.chosen.delete(i);
+    if (!neighbour) {
+      this.set([]);
+      this.on.point(-1);
+      return;
+    }
+    neighbour.querySelector(".remove").focus();
+    item.remove();
+    this.nListed -= 1;
+    this.parts.count.textContent = `${counted(this.chosen.size, "text")} selected`;
+    this.on.changed();
+  }
+
+  download() {
+    const documents = [...this.chosen].sort((a, b) => a - b);
+    const lines = this.corpus.jsonl(documents, this.parts.label.value.trim());
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([lines], { type: "application/jsonl" }));
+    link.download = "selected.jsonl";
+    link.click();
+    // A browser reads it after the click.
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+}

@@ -1,0 +1,56 @@
+import json
+
+import spacy
+
+from spacy_embtune.records import Record, read_records
+from spacy_embtune.report import documents
+from spacy_embtune.report.neighbor_lists import compare_neighbors
+
+
+def test_json_is_what_the_functions_find(trained, embtune):
+    query = "guitar drum melody a with of"
+    code, output, error = embtune(
+        "neighbors", trained.model, trained.data, query, "-k", "7", "--json"
+    )
+    assert (code, error) == (0, "")
+    nlp = spacy.load(trained.model)
+    corpus = documents(nlp, None, read_records(trained.data), progress=None)
+    asked = documents(nlp, None, [Record(query, {}, "", {}, 1)])
+    found = json.loads(output)
+    assert found == compare_neighbors(corpus, asked, 7).to_dict()
+    assert len(found["base"]) == len(found["tuned"]) == 7
+    # Tuned vectors know what it is about.
+    assert sum(neighbor["labels"] == ["MUSIC"] for neighbor in found["tuned"]) >= 5
+
+
+def test_the_table_fits_in_80_columns(trained, embtune):
+    code, output, error = embtune("neighbors", trained.model, trained.data, "guitar drum")
+    assert (code, error) == (0, "")
+    lines = output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == ["base", "tuned"]
+    assert sum(line.count(" MUSIC ") for line in lines) >= 5
+    assert lines[-1].rstrip().endswith("of 5 are in both lists")
+
+
+def test_more_neighbours_than_documents_are_all_of_them(trained, embtune, tmp_path):
+    data = tmp_path / "data.txt"
+    data.write_text("ball goal\n\nbread soup\n")
+    code, output, error = embtune("neighbors", trained.model, data, "ball", "-k", "9")
+    assert code == 0
+    assert "only 2 documents with a vector, not 9" in error
+    assert output.count("?") == 4
+
+
+def test_what_cannot_be_asked_is_said_in_words(trained, embtune, tmp_path):
+    empty = tmp_path / "empty.txt"
+    empty.write_text("")
+    for data, query, expected in (
+        (trained.data, "  ", "The query is empty"),
+        (empty, "ball", "holds no documents"),
+        (tmp_path / "missing.csv", "ball", "missing.csv"),
+    ):
+        code, output, error = embtune("neighbors", trained.model, data, query)
+        assert (code, output) == (1, "")
+        assert expected in error
+    assert embtune("neighbors", trained.model, trained.data, "ball", "-k", "0")[0] == 2
