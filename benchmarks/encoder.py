@@ -100,6 +100,7 @@ def run_setfit(train: list[Row], test: list[Row], seed: int) -> Row:
     """SetFit, with the setting of its paper."""
     from datasets import Dataset
     from setfit import SetFitModel, Trainer, TrainingArguments
+
     from spacy_embtune.encoders import EncoderSettings, SentenceEncoder
 
     model = SentenceEncoder.load(EncoderSettings(precision="float32")).model

@@ -2,7 +2,9 @@
 first trainable layer is computed once for all steps."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy
@@ -17,9 +19,13 @@ if TYPE_CHECKING:
 
 # Bytes that the backward pass needs of a token, for each layer and dimension of its state.
 _BYTES_PER_UNIT = 64
+# Plain attention needs as much again for so many tokens that each looks at.
+_ATTENTION_UNIT = 512
 # Tokens that go through the layers at once on a processor: more only leave its caches, and bring
 # texts of other lengths together, which are padded.
 TOKENS_AT_ONCE = 1024
+# Up to so many tokens attention may be faster without the fused kernel, see `_is_plain`.
+PLAIN_ATTENTION = 256
 
 
 class _Prepared(NamedTuple):
@@ -81,6 +87,7 @@ class EncoderTrainer:
         self.parameters = self.split.trainable
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
+            parameter.grad = None
         # What comes after the layers has no dropout of its own in any model known.
         layers = self.split.layers
         self._upper = list(layers[self.split.first :]) if layers is not None else [encoder.model]
@@ -109,11 +116,11 @@ class EncoderTrainer:
         vectors = numpy.zeros((len(distinct) + 1, self.encoder.width), dtype="float32")
         graphs: list[Any] = []
         for rows in parts:
-            state = [] if keeps_graph else self._random_state()
+            states = [] if keeps_graph else self._random_states()
             with torch.set_grad_enabled(keeps_graph):
                 output = self._run([ready[i] for i in rows])
             vectors[rows] = output.detach().cpu().numpy()
-            graphs.append(output if keeps_graph else state)
+            graphs.append(output if keeps_graph else states)
         # The last row is for texts that are empty.
         where = numpy.asarray([place.get(text, len(distinct)) for text in texts], dtype=int)
 
@@ -175,16 +182,22 @@ class EncoderTrainer:
         """
         hidden = ready[0].hidden if ready else None
         width = self.encoder.width if hidden is None else hidden.shape[1]
-        budget = max(self.memory // (_BYTES_PER_UNIT * width * self.split.n_upper), 1)
-        at_once = budget if self._devices() else min(budget, TOKENS_AT_ONCE)
+        per_token = _BYTES_PER_UNIT * width * self.split.n_upper
+
+        def cost(n_texts: int, length: int) -> float:
+            attention = length / _ATTENTION_UNIT if self._is_plain(length) else 0.0
+            return n_texts * length * per_token * (1.0 + attention)
+
+        at_once = TOKENS_AT_ONCE if self._is_on_processor else math.inf
         parts: list[list[int]] = []
         for i in sorted(range(len(ready)), key=lambda i: ready[i].length):
             # Sorted: the newest is the longest, and all are padded to it.
-            if not parts or (len(parts[-1]) + 1) * ready[i].length > at_once:
+            length, size = ready[i].length, len(parts[-1]) + 1 if parts else 0
+            if not parts or size * length > at_once or cost(size, length) > self.memory:
                 parts.append([])
             parts[-1].append(i)
-        total = sum(len(part) * ready[part[-1]].length for part in parts)
-        return parts, total <= budget
+        total = sum(cost(len(part), ready[part[-1]].length) for part in parts)
+        return parts, total <= self.memory
 
     def _run(self, ready: list[_Prepared]) -> "torch.Tensor":
         """RETURNS (Tensor): The vectors of texts, float32, shape (n, d)."""
@@ -201,7 +214,7 @@ class EncoderTrainer:
         for part in self._upper if self._drops else []:
             part.train()
         try:
-            with self.encoder.autocast(), _attention(model.device.type):
+            with self.encoder.autocast(), self._attention(max(text.length for text in ready)):
                 vectors = self.split.upper(features, hidden)
         finally:
             model.eval()
@@ -222,31 +235,52 @@ class EncoderTrainer:
                 if "dropout" in name and isinstance(value, float):
                     setattr(module, name, rate)
 
-    def _run_again(self, ready: list[_Prepared], state: list["torch.Tensor"]) -> "torch.Tensor":
+    def _run_again(self, ready: list[_Prepared], states: list["torch.Tensor"]) -> "torch.Tensor":
         """RETURNS (Tensor): The same as in the forward pass, dropout included, with a graph."""
         import torch
 
-        with torch.random.fork_rng(devices=self._devices()), torch.enable_grad():
-            torch.set_rng_state(state[0])
-            for device, of_device in zip(self._devices(), state[1:], strict=True):
-                torch.cuda.set_rng_state(of_device, device)
-            return self._run(ready)
+        before = self._random_states()
+        self._set_random_states(states)
+        try:
+            with torch.enable_grad():
+                return self._run(ready)
+        finally:
+            self._set_random_states(before)
 
-    def _random_state(self) -> list["torch.Tensor"]:
+    def _random_states(self) -> list["torch.Tensor"]:
         """RETURNS (list[Tensor]): Where the generators are that dropout draws from."""
+        return [get() for get, _ in self._generators()]
+
+    def _set_random_states(self, states: list["torch.Tensor"]) -> None:
+        for (_, set_state), state in zip(self._generators(), states, strict=True):
+            set_state(state)
+
+    def _generators(self) -> list[tuple[Callable[[], Any], Callable[[Any], None]]]:
+        """RETURNS (list[tuple]): How to get and set the state of each generator of torch."""
         import torch
 
-        return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self._devices())]
-
-    def _devices(self) -> list[Any]:
-        """RETURNS (list[device]): The GPU that the model is on, if it is."""
         device = self.encoder.model.device
-        return [device] if device.type == "cuda" else []
+        generators: list[Any] = [(torch.get_rng_state, torch.set_rng_state)]
+        if device.type == "cuda":
+            get = partial(torch.cuda.get_rng_state, device)
+            generators.append((get, partial(torch.cuda.set_rng_state, device=device)))
+        elif device.type == "mps":
+            generators.append((torch.mps.get_rng_state, torch.mps.set_rng_state))
+        return generators
 
+    @property
+    def _is_on_processor(self) -> bool:
+        return self.encoder.model.device.type == "cpu"
 
-def _attention(device_type: str) -> Any:
-    """RETURNS (ContextManager): On a processor, plain matrix products: there the backward pass of
-    the fused kernel takes twice as long."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
+    def _attention(self, n_tokens: int) -> Any:
+        """RETURNS (ContextManager): The kernel for the attention over so many tokens."""
+        from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    return sdpa_kernel(SDPBackend.MATH) if device_type == "cpu" else contextlib.nullcontext()
+        is_plain = self._is_plain(n_tokens)
+        return sdpa_kernel(SDPBackend.MATH) if is_plain else contextlib.nullcontext()
+
+    def _is_plain(self, n_tokens: int) -> bool:
+        """RETURNS (bool): Whether attention is computed as matrix products. Over short texts, in
+        bfloat16 on a processor, the backward pass of the fused kernel takes longer."""
+        is_bfloat16 = self.encoder.precision_used == "bfloat16"
+        return is_bfloat16 and n_tokens <= PLAIN_ATTENTION and self._is_on_processor

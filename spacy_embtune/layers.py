@@ -185,12 +185,13 @@ class SplitModel:
 
     def _touched(self, output: "torch.Tensor") -> set[str]:
         """RETURNS (set[str]): The parameters that an output depends on."""
+        import torch
+
         if output.grad_fn is None:
             return set()
-        output.float().sum().backward()  # type: ignore[no-untyped-call]
-        names = {name for name, p in self.model.named_parameters() if p.grad is not None}
-        self.model.zero_grad(set_to_none=True)
-        return names
+        names, parameters = zip(*self.model.named_parameters(), strict=True)
+        gradients = torch.autograd.grad(output.float().sum(), parameters, allow_unused=True)
+        return {name for name, g in zip(names, gradients, strict=True) if g is not None}
 
 
 def find_layers(model: "SentenceTransformer") -> Any:

@@ -85,7 +85,7 @@ def read_raw(
             elif kind == "spacy":
                 yield from _read_spacy(file, name, str(needed["text_field"]), position)
             else:
-                yield from _read_table(file, name, kind, needed)
+                yield from read_table(file, name, kind, needed)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{name}: is not a whole gzip file ({error}). Make it anew.") from error
 
@@ -150,7 +150,7 @@ def _read_jsonl(lines: Iterable[bytes]) -> Iterator[Raw]:
 
 def _parse_json(line: bytes) -> Mapping[str, Any] | InvalidRecordError:
     try:
-        text = files._decode(line)
+        text = files.decode(line)
         fields = json.loads(text)
     except InvalidRecordError as error:
         return error
@@ -175,7 +175,7 @@ def _read_lines(lines: Iterable[bytes], text_field: str) -> Iterator[Raw]:
             continue
         fields: Mapping[str, Any] | InvalidRecordError
         try:
-            fields = {text_field: files._decode(line).rstrip("\r\n")}
+            fields = {text_field: files.decode(line).rstrip("\r\n")}
             if b"\0" in line:
                 raise InvalidRecordError(
                     "the line is not text",
@@ -186,11 +186,11 @@ def _read_lines(lines: Iterable[bytes], text_field: str) -> Iterator[Raw]:
         yield Raw(number, number + 1, "line", fields)
 
 
-def _read_table(
+def read_table(
     lines: Iterable[bytes], name: str, kind: str, needed: Mapping[str, str | None]
 ) -> Iterator[Raw]:
     is_checked = False
-    for number, (where, fields) in enumerate(files._read_table(lines, Path(name), f".{kind}")):
+    for number, (where, fields) in enumerate(files.read_table(lines, Path(name), f".{kind}")):
         if not is_checked and not isinstance(fields, InvalidRecordError):
             _check_columns(fields, needed, name)
             is_checked = True

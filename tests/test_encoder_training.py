@@ -155,6 +155,15 @@ def test_no_text_and_no_content(texts: list[str], tmp_path: Path) -> None:
     assert not gradients(trainer)
 
 
+def test_a_second_training_begins_without_gradients(tmp_path: Path) -> None:
+    encoder = load(make_model(tmp_path, "bert"))
+    for trainable_layers in (-1, 2, 1):
+        trainer = EncoderTrainer(encoder, trainable_layers=trainable_layers)
+        assert not gradients(trainer)
+        _, backprop = trainer.forward(TEXTS)
+        backprop(random_rows(len(TEXTS)))
+
+
 # The gradient cache
 
 
@@ -235,7 +244,8 @@ def test_parts_hold_all_texts_in_order_of_length_and_fit(
     trainer = EncoderTrainer.__new__(EncoderTrainer)
     trainer.memory = budget * 64 * 4 * 2
     model = type("Model", (), {"device": torch.device("cpu")})()
-    trainer.encoder = type("Encoder", (), {"width": 4, "model": model})()
+    values = {"width": 4, "model": model, "precision_used": "float32"}
+    trainer.encoder = type("Encoder", (), values)()
     trainer.split = type("Split", (), {"n_upper": 2})()
     ready = [_Prepared("", {"input_ids": torch.zeros(length)}) for length in lengths]
     with pytest.MonkeyPatch.context() as patch:
@@ -270,6 +280,22 @@ def test_parts_that_fit_together_are_computed_once(
         results.append((vectors, gradients(trainer)))
     assert_allclose(results[0][0], results[1][0], atol=1e-5)
     assert_same_gradients(results[1][1], results[0][1])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_plain_attention_counts_as_memory(precision: str, tmp_path: Path) -> None:
+    trainer = EncoderTrainer(load(make_model(tmp_path, "bert"), precision), trainable_layers=2)
+    texts = [_Prepared("", {"input_ids": torch.zeros(256)}) for _ in range(4)]
+    needed = 4 * 256 * 64 * WIDTH * 2
+    for memory, fit in ((needed, precision == "float32"), (needed * 1.5, True)):
+        trainer.memory = int(memory)
+        parts, together = trainer._parts(texts)
+        assert together == fit
+        assert len(parts) == (1 if fit else 2)
+    # Longer ones go through the fused kernel.
+    longer = [_Prepared("", {"input_ids": torch.zeros(257)}) for _ in range(4)]
+    trainer.memory = 4 * 257 * 64 * WIDTH * 2
+    assert trainer._parts(longer)[1]
 
 
 # Kept activations

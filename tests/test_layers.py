@@ -183,3 +183,13 @@ def test_an_error_within_a_part_leaves_the_model_whole(tmp_path: Path) -> None:
         hook.remove()
         assert all(a is b for a, b in zip(split.layers, layers, strict=True))
         assert not any(layer._forward_pre_hooks for layer in layers)
+
+
+def test_gradients_of_an_earlier_training_are_no_part_of_it(tmp_path: Path) -> None:
+    model = load(make_model(tmp_path, "bert"))
+    expected = SplitModel(model, 2).trainable
+    model.requires_grad_(True)
+    model(prepare(model, TEXTS))["sentence_embedding"].sum().backward()
+    kept = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert set(SplitModel(model, 2).trainable) == set(expected)
+    assert all(p.grad is kept.get(name) for name, p in model.named_parameters())

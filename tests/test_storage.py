@@ -185,7 +185,9 @@ def test_a_newer_format_says_to_upgrade(train: MakeNlp, tmp_path: Path) -> None:
         spacy.load(tmp_path)
 
 
-@pytest.mark.parametrize("fails_at", ["cfg", "model", "seen", "encoder/model.safetensors", "manifest.json"])
+@pytest.mark.parametrize(
+    "fails_at", ["cfg", "model", "seen", "encoder/model.safetensors", "manifest.json"]
+)
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_failed_save_leaves_nothing_that_loads(
     train: MakeNlp,

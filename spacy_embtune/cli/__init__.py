@@ -6,8 +6,10 @@ from spacy.cli._util import app as spacy_app
 from .bulk import bulk
 from .embed import embed
 from .evaluate import evaluate
+from .export_encoder import export_encoder
 from .neighbors import neighbors
 from .plot import plot
+from .sweep import sweep
 
 HELP = "Embed texts with a tuned pipeline, and see what the tuning did."
 
@@ -17,5 +19,7 @@ app.command("evaluate")(evaluate)
 app.command("plot")(plot)
 app.command("bulk")(bulk)
 app.command("neighbors")(neighbors)
+app.command("sweep")(sweep)
+app.command("export-encoder")(export_encoder)
 
 spacy_app.add_typer(app)

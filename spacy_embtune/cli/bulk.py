@@ -8,6 +8,7 @@ import typer
 
 from . import options
 from .common import (
+    OnError,
     SkippedRecords,
     atomic_path,
     check_output,
@@ -16,7 +17,6 @@ from .common import (
     reporting_errors,
     warn,
 )
-from .embed import OnError
 from .plot import Method
 
 if TYPE_CHECKING:

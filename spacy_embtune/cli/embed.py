@@ -5,8 +5,15 @@ from typing import Annotated
 
 import typer
 
-from .common import OnError as OnError
-from .common import SkippedRecords, check_output, good, load_pipeline, reporting_errors, warn
+from .common import (
+    OnError,
+    SkippedRecords,
+    check_output,
+    good,
+    load_pipeline,
+    reporting_errors,
+    warn,
+)
 
 
 def embed(

@@ -9,6 +9,7 @@ import typer
 
 from . import options
 from .common import (
+    OnError,
     SkippedRecords,
     atomic_path,
     check_output,
@@ -16,7 +17,6 @@ from .common import (
     load_pipeline,
     reporting_errors,
 )
-from .embed import OnError
 
 
 def evaluate(

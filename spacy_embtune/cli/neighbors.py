@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .common import SkippedRecords, fail, load_pipeline, reporting_errors, warn
-from .embed import OnError
+from .common import OnError, SkippedRecords, fail, load_pipeline, reporting_errors, warn
 
 
 def neighbors(

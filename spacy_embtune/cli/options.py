@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import fail, warn
-from .embed import OnError
+from .common import OnError, fail, warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,6 +8,7 @@ import typer
 
 from . import options
 from .common import (
+    OnError,
     SkippedRecords,
     atomic_path,
     check_output,
@@ -17,7 +18,6 @@ from .common import (
     reporting_errors,
     warn,
 )
-from .embed import OnError
 
 if TYPE_CHECKING:
     from ..report import Documents

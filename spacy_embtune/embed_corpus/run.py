@@ -12,7 +12,7 @@ from spacy.language import Language
 
 from ..atomic import atomic_path, naming_full_disks
 from ..component import EmbTune
-from ..encoders import _progress_interval
+from ..encoders import progress_interval
 from ..lookup import find_component
 from ..records import Record
 from .docbin import SpacyDocs
@@ -208,7 +208,7 @@ class _Bar:
             desc="Embedding",
             unit=" texts",
             disable=progress is False,
-            mininterval=_progress_interval(),
+            mininterval=progress_interval(),
             dynamic_ncols=True,
             delay=DELAY,
         )

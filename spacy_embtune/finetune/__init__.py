@@ -12,8 +12,8 @@ parameters of embetter's finetuners.
     batched                a stream in batches, for partial_fit
 """
 
-from .distances import batched, calc_distances
 from .cached import CachedEncoder, cached
+from .distances import batched, calc_distances
 from .encoder import SentenceEncoder
 from .pairs import ContrastiveLearner, DifferenceClassifier
 from .sbert import SbertLearner
@@ -29,6 +29,6 @@ __all__ = [
     "SbertLearner",
     "SentenceEncoder",
     "batched",
-    "calc_distances",
     "cached",
+    "calc_distances",
 ]

@@ -16,7 +16,7 @@ from ..models.standardize import has_vector
 from ..targets import count_labels
 from ..types import Loss, Targets
 from . import storage
-from .checks import check_parameters
+from .checks import check_parameters, require_vectors
 from .labels import Kind, Labels, add_classes, read_labels, require_contrast
 from .rows import merge_equal_rows
 from .training import (
@@ -216,6 +216,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     ) -> tuple[NDArray[Any], Labels]:
         """RETURNS (tuple): X and y, checked. reset: nothing was learned before; whole: nothing else
         will be learned."""
+        require_vectors(X)
         X = validate_data(self, X, dtype="float32", reset=reset, order="C")
         weights = None
         if sample_weight is not None:
@@ -320,6 +321,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """RETURNS (tuple): Tuned vectors (n, k), raw scores (n, L), and which rows hold a vector,
         shape (n, 1)."""
         check_is_fitted(self, "head_")
+        require_vectors(X)
         X = validate_data(self, X, dtype="float32", reset=False, order="C")
         tuned, scores = apply_head(self.head_, X)
         return tuned, scores, has_vector(X)

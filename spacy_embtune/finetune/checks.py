@@ -1,6 +1,7 @@
 """Checks of parameters, made when an estimator is fitted, as scikit-learn wants it."""
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -29,3 +30,23 @@ def check_parameters(estimator: Any) -> None:
     decay = parameters.get("weight_decay", 0.0)
     if not isinstance(decay, Real) or not 0.0 <= float(decay) < math.inf:
         raise ValueError(f"{name}: weight_decay is {decay!r}: give a number of 0 or more.")
+
+
+def require_vectors(X: Any, *, name: str = "X") -> None:
+    """Say it where texts are given in place of vectors, which is easily done.
+
+    X (Any): What was given.
+    name (str): What to call it.
+    RAISES (ValueError): If it is a text, or begins with one.
+    """
+    if isinstance(X, str):
+        first: Any = X
+    else:
+        is_row = isinstance(X, Sequence) or getattr(X, "ndim", 0) == 1
+        first = next(iter(X), None) if is_row else None
+    if isinstance(first, str):
+        raise ValueError(
+            f"{name} holds texts: {str(first)!r:.40}. Give their vectors, such as "
+            "SentenceEncoder().transform(texts), or put an encoder before the tuner: "
+            "make_pipeline(SentenceEncoder(), tuner)."
+        )

@@ -13,7 +13,7 @@ from thinc.api import Adam, get_current_ops
 
 from ..losses import make_cosine_pairs
 from . import storage
-from .checks import check_parameters
+from .checks import check_parameters, require_vectors
 from .rows import distinct_pairs
 from .training import (
     apply_head,
@@ -72,6 +72,8 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         RAISES (ValueError): If shapes do not fit, or a score is outside 0..1.
         """
         check_parameters(self)
+        require_vectors(X1, name="X1")
+        require_vectors(X2, name="X2")
         X1 = validate_data(self, X1, dtype="float32", reset=True, order="C")
         X2 = validate_data(self, X2, dtype="float32", reset=False, order="C")
         scores = check_scores(y)
@@ -122,6 +124,7 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         RAISES (NotFittedError): Before `fit`.
         """
         check_is_fitted(self, "head_")
+        require_vectors(X)
         X = validate_data(self, X, dtype="float32", reset=False, order="C")
         return apply_head(self.head_, X)[0]
 

@@ -151,6 +151,13 @@ class EncoderShim(Shim):
         """RETURNS (dict[str, bytes]): The encoder's files, see `SentenceEncoder.to_files`."""
         return self.encoder.to_files()
 
+    def to_directory(self, path: Path) -> None:
+        """Write the encoder as a directory that sentence-transformers opens.
+
+        path (Path): The directory; created if need be.
+        """
+        self.encoder.to_directory(path)
+
     def from_files(self, files: Mapping[str, bytes]) -> None:
         """Take the encoder from its files; see `SentenceEncoder.from_files`.
 

@@ -4,6 +4,7 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -268,6 +269,11 @@ class TrainableShim(EncoderShim):
         """RETURNS (dict[str, bytes]): The encoder's files, see `SentenceEncoder.to_files`."""
         self._use_blended()
         return super().to_files()
+
+    def to_directory(self, path: Path) -> None:
+        """Write the encoder as a directory, see `EncoderShim.to_directory`."""
+        self._use_blended()
+        super().to_directory(path)
 
     def identify(self) -> str:
         """RETURNS (str): The encoder's fingerprint, from now on required on loading."""

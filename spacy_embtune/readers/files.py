@@ -58,7 +58,7 @@ def read_records(path: Path) -> Iterator[Record]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             kind = suffixes[0].lower()
-            yield from _read_jsonl(file) if kind == ".jsonl" else _read_table(file, path, kind)
+            yield from _read_jsonl(file) if kind == ".jsonl" else read_table(file, path, kind)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path}: is not a whole gzip file ({error}). Make it anew.") from error
 
@@ -68,7 +68,7 @@ def _read_jsonl(lines: Iterable[bytes]) -> Iterator[Record]:
         if not line.strip():
             continue
         try:
-            fields = json.loads(_decode(line))
+            fields = json.loads(decode(line))
             if not isinstance(fields, dict):
                 fields = InvalidRecordError(
                     "the line is not an object",
@@ -85,7 +85,7 @@ def _read_jsonl(lines: Iterable[bytes]) -> Iterator[Record]:
         yield Record(f"line {number}", fields)
 
 
-def _read_table(file: Iterable[bytes], path: Path, kind: str) -> Iterator[Record]:
+def read_table(file: Iterable[bytes], path: Path, kind: str) -> Iterator[Record]:
     lines = _Lines(file)
     # TSV has no quotes: a quotation mark is part of the text, and opens nothing.
     if kind == ".tsv":
@@ -142,10 +142,10 @@ class _Lines:
     def __next__(self) -> str:
         line = next(self.file)
         self.number += 1
-        return _decode(line)
+        return decode(line)
 
 
-def _decode(line: bytes) -> str:
+def decode(line: bytes) -> str:
     try:
         # A byte order mark stands at the start of many files from Windows.
         return line.decode("utf-8-sig")

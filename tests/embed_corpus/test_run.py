@@ -230,7 +230,7 @@ def test_a_pipeline_works_on_after_an_interrupted_run(nlp, tmp_path, monkeypatch
 
 
 def test_progress_estimates_the_time_left_by_what_was_read(nlp, out, capsys, monkeypatch):
-    monkeypatch.setattr(run, "_progress_interval", lambda: 0.0)
+    monkeypatch.setattr(run, "progress_interval", lambda: 0.0)
     monkeypatch.setattr(run, "DELAY", 0)
     read = []
 

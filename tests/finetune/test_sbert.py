@@ -10,6 +10,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sentence_transformers import SentenceTransformer
 
+from spacy_embtune.encoder_training import EncoderTrainer
 from spacy_embtune.finetune import SbertLearner
 from spacy_embtune.finetune.pairs import paired_cosines
 
@@ -175,3 +176,75 @@ def test_ctrl_c_keeps_what_was_learned(model, monkeypatch):
     assert (weights(fitted.sent_tfm_) != weights(model)).any()
     assert not fitted.sent_tfm_.training
     assert fitted.transform(X1).shape == (64, 64)
+
+
+def changed(model, fitted):
+    before = dict(model.named_parameters())
+    after = fitted.sent_tfm_.named_parameters()
+    return {name for name, parameter in after if not torch.equal(parameter, before[name])}
+
+
+def test_the_last_layers_may_learn_alone(model):
+    X1, X2, y = make_pairs(100)
+    names = {name for name, _ in model.named_parameters()}
+    upper = {name for name in names if "layer.1." in name}
+    assert changed(model, learner(model, trainable_layers=1).fit(X1, X2, y)) == upper
+    whole = changed(model, learner(model).fit(X1, X2, y))
+    assert whole == {name for name in names if "pooler" not in name}
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    few = learner(model, trainable_layers=1, epochs=6).fit(X1, X2, y)
+    X1, X2, y = (numpy.asarray(side) for side in make_pairs(100, seed=1))
+    untuned = paired_cosines(model.encode(X1.tolist()), model.encode(X2.tolist()))
+    gaps = [c[y == 1].mean() - c[y == 0].mean() for c in (untuned, few.predict(X1, X2))]
+    assert gaps[1] > gaps[0] + 0.1
+
+
+def test_frozen_layers_above_what_learns(model):
+    X1, X2, y = make_pairs(32)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("layer.0.attention" in name)
+    expected = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert changed(model, learner(model).fit(X1, X2, y)) == expected
+    with pytest.raises(ValueError, match="No parameter of sent_tfm can learn"):
+        learner(model, trainable_layers=1).fit(X1, X2, y)
+
+
+def test_less_memory_gives_the_same(tiny_encoder):
+    model = SentenceTransformer(str(tiny_encoder), device="cpu")
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    # 600 texts of 8 tokens are more than a megabyte.
+    X1, X2, y = make_pairs(300)
+    rows = [
+        learner(model, memory_mb=memory, batch_size=300).fit(X1, X2, y).transform(X1)
+        for memory in (1024, 1)
+    ]
+    assert_allclose(*rows, atol=2e-3)
+    assert abs(rows[0] - learner(model).fit(X1, X2, y).transform(X1)).max() > 0.02
+
+
+def test_a_text_of_many_pairs_is_encoded_once_a_step(model, monkeypatch):
+    lengths, forward = [], EncoderTrainer.forward
+
+    def counted(self, texts):
+        lengths.append(len(texts))
+        return forward(self, texts)
+
+    monkeypatch.setattr(EncoderTrainer, "forward", counted)
+    learner(model).fit(["bread"] * 3, ["soup", "guitar", "ball"], [1.0, 0.0, 0.0])
+    assert lengths == [4]
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"trainable_layers": 0}, "trainable_layers is 0: give the number"),
+        ({"trainable_layers": 3}, "trainable_layers is 3, but the encoder has 2"),
+        ({"memory_mb": 0}, "memory_mb is 0: give 1 or more"),
+    ],
+)
+def test_what_the_training_cannot_be_set_to(settings, match, model):
+    with pytest.raises(ValueError, match=match):
+        learner(model, **settings).fit(*make_pairs(32))
+    assert all(parameter.requires_grad for parameter in model.parameters())

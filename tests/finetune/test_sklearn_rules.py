@@ -224,6 +224,26 @@ def test_vectors_of_another_width_are_an_error(Tuner):
             use(X[:, :5])
 
 
+@pytest.mark.parametrize(
+    "texts", [["a text"] * 6, ("a text",) * 6, numpy.array(["a text"] * 6), "a text"]
+)
+def test_texts_in_place_of_vectors_are_an_error_that_says_what_to_do(texts):
+    X, y = make_vectors(6)
+    match = r"holds texts: 'a text'.*SentenceEncoder\(\)\.transform"
+    series = pandas.Series(texts)
+    for given in (texts, series, series.astype(object)):
+        for Tuner in TUNERS:
+            with pytest.raises(ValueError, match=match):
+                Tuner().fit(given, y)
+            with pytest.raises(ValueError, match=match):
+                Tuner(batch_size=6).partial_fit(X, y).transform(given)
+        learner = ContrastiveLearner(epochs=1)
+        with pytest.raises(ValueError, match=f"X2 {match}"):
+            learner.fit(X, given, y > 0)
+        with pytest.raises(ValueError, match=match):
+            learner.fit(X, X[::-1], y > 0).predict(X, given)
+
+
 @each_tuner
 def test_vectors_may_have_names(Tuner):
     X, y = make_vectors(20)

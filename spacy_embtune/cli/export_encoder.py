@@ -1,0 +1,48 @@
+"""`embtune export-encoder`: the encoder of a pipeline as a sentence-transformers model."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+from .common import fail, good, load_pipeline, reporting_errors
+
+
+def export_encoder(
+    model: options.Model,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The directory to write")],
+    name: options.Name = None,
+    force: Annotated[bool, typer.Option("--force", "-F", help="Replace OUT if it exists")] = False,
+    code: options.Code = None,
+) -> None:
+    """Write the encoder of a pipeline, finetuned or not, as a sentence-transformers directory.
+
+    SentenceTransformer("OUT") opens it, and so does the encoder setting `name`. A head on top of
+    it is not part of it.
+    """
+    if out.exists() and not force:
+        fail(f"{out} exists already", "Give another name, or replace it: --force.")
+    if out.is_file():
+        fail(f"{out} cannot be written", "It is a file. Give the name of a directory.")
+    if not out.parent.is_dir():
+        fail(f"{out} cannot be written", f"There is no directory {out.parent}. Make it.")
+    with reporting_errors(f"{out} was not written"):
+        _, pipe = load_pipeline(model, name, code=code)
+        if pipe.encoder is None:
+            fail(
+                f"{out} was not written",
+                f"[{pipe.name}] its encoder is no sentence-transformers model: it pools vectors "
+                "of the pipeline.",
+            )
+        unfinished = out.with_name(f".{out.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        try:
+            pipe.encoder.to_directory(unfinished)
+            if out.exists():
+                shutil.rmtree(out)
+            unfinished.rename(out)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        good(f"Wrote {out}", f'SentenceTransformer("{out}") opens it.')

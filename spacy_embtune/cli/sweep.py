@@ -1,0 +1,118 @@
+"""`embtune sweep`: hyperparameters of a head by cross-validation."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options
+from .common import OnError, SkippedRecords, atomic_path, check_output, fail, good, reporting_errors
+
+if TYPE_CHECKING:
+    from ..report.sweep import Sweep
+
+
+def sweep(
+    config_path: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A config for spacy train, to begin with")
+    ],
+    train: Annotated[
+        str, typer.Argument(metavar="TRAIN", help="Labelled documents: .spacy, .jsonl, .csv ...")
+    ],
+    out: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="Where to write the best, as a config")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="When to stop")] = 60.0,
+    folds: Annotated[int, typer.Option(min=2, help="Parts that the documents are split in")] = 4,
+    seed: Annotated[int, typer.Option(help="For parts, order and weights")] = 0,
+    name: Annotated[str | None, typer.Option(help="The component, if there are several")] = None,
+    text_field: options.TextField = "text",
+    label_field: options.LabelField = None,
+    kind: options.Kind = None,
+    on_error: options.OnErrorOption = OnError.fail,
+    force: options.Force = False,
+    code: options.Code = None,
+) -> None:
+    """Search for the head, loss and optimizer settings that suit the labels of TRAIN.
+
+    Texts are encoded once. Each setting learns from all parts of TRAIN but one, and is scored by
+    the mean of p@1 and MAP@R on that one. What CONFIG says is tried first and marked "*". The best
+    is written to OUT as a complete config.
+    """
+    from spacy.cli._util import import_code
+    from spacy.util import load_config
+
+    from ..report.sweep import sweep_config, write_candidate
+
+    if out is not None:
+        check_output(out, force=force, suffixes=[".cfg"])
+    skipped = SkippedRecords()
+    with reporting_errors("Nothing was found"):
+        if not config_path.is_file():
+            fail("Nothing was found", f"There is no config {config_path}.")
+        import_code(code)
+        # Variables stay, so that the config that is written has them too.
+        config = load_config(config_path, interpolate=False)
+        records = options.read_all(
+            train,
+            text_field=text_field,
+            label_field=label_field,
+            id_field="id",
+            kind=kind,
+            on_error=on_error,
+            report=skipped,
+        )
+        skipped.conclude()
+        component, found = _with_progress(
+            sweep_config, config, records, name=name, seconds=seconds, n_folds=folds, seed=seed
+        )
+        _show(found)
+        best = write_candidate(config, component, found.best)
+    if out is not None:
+        with reporting_errors(f"{out} was not written"):
+            with atomic_path(out) as unfinished:
+                best.to_disk(unfinished)
+            good(f"Wrote {out}", f"python -m spacy train {out} --output training ...")
+
+
+def _with_progress(function: Any, *args: Any, **settings: Any) -> Any:
+    from tqdm import tqdm
+
+    with tqdm(desc="Trying settings", unit="setting", leave=False) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return function(*args, **settings, progress=progress)
+
+
+def _show(found: "Sweep") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..report.sweep import rows
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    for title in ("", "head", "loss", "width", "drop", "rate", "steps", "score"):
+        numeric = title in ("width", "drop", "rate", "steps")
+        fold = title == "loss"
+        table.add_column(
+            title, justify="right" if numeric else "left", no_wrap=not fold, overflow="fold"
+        )
+    for row in rows(found):
+        table.add_row(*row)
+    console = Console(highlight=False)
+    console.print(table)
+    base = sum(found.base) / len(found.base)
+    gain, error = found.gain()
+    n_tried = len({id(trial.candidate) for trial in found.trials})
+    sentence = f"{n_tried} settings tried; base vectors {base:.3f}; * is what CONFIG says. "
+    if found.best.is_own:
+        sentence += "Nothing was better."
+    else:
+        sentence += f"The best is better by {gain:.3f} ± {error:.3f} (standard error over parts)"
+        sentence += "." if gain > 2 * error else ": no evidence that it really is."
+    if found.n_left:
+        sentence += f" {found.n_left} more settings would take more --seconds."
+    console.print(f"\n{sentence}")

@@ -1,0 +1,28 @@
+import numpy
+import spacy
+from sentence_transformers import SentenceTransformer
+
+
+def test_what_is_exported_gives_the_vectors_of_the_pipeline(trained, embtune, tmp_path):
+    out = tmp_path / "encoder"
+    code, output, error = embtune("export-encoder", trained.model, out)
+    assert (code, error) == (0, "")
+    assert "SentenceTransformer(" in output
+    doc = spacy.load(trained.model)("a new guitar")
+    vector = SentenceTransformer(str(out), device="cpu").encode("a new guitar")
+    numpy.testing.assert_allclose(vector, doc._.embedding, rtol=1e-2, atol=1e-2)
+
+
+def test_a_directory_that_exists_is_replaced_only_if_asked(trained, embtune, tmp_path):
+    out = tmp_path / "encoder"
+    out.mkdir()
+    (out / "mine").write_text("")
+    code, _, error = embtune("export-encoder", trained.model, out)
+    assert code == 1
+    assert "exists already" in error
+    assert (out / "mine").exists()
+    assert embtune("export-encoder", trained.model, out, "--force")[0] == 0
+    assert not (out / "mine").exists()
+    assert (out / "modules.json").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder"]
+    assert embtune("export-encoder", trained.model, tmp_path / "no" / "where")[0] == 1

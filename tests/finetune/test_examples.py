@@ -1,0 +1,129 @@
+"""The examples run on data of the same form, and what they print is what they measured."""
+
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..conftest import make_texts
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tiny_encoder):
+    """Runs an example as `python examples/NAME ARGUMENTS` does, and returns what it prints."""
+
+    def run_example(name, *arguments):
+        monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
+        command = [name, *map(str, arguments), "--encoder", str(tiny_encoder)]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as stopped:
+            runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, re.sub(r"\x1b\[[0-9;]*m", "", printed.out)
+
+    yield run_example
+    sys.modules.pop("comparison", None)
+
+
+def write(folder, to_cats, *, n_train=90, n_test=60):
+    folder.mkdir(exist_ok=True)
+    for part, n, seed in (("train", n_train, 0), ("test", n_test, 1)):
+        rows = [
+            json.dumps({"text": text, "cats": to_cats(i, topic)})
+            for i, (text, topic) in enumerate(make_texts(n, seed=seed))
+        ]
+        (folder / f"{part}.jsonl").write_text("\n".join(rows) + "\n", encoding="utf8")
+    return folder
+
+
+def table(printed):
+    """RETURNS (dict): Base and tuned score, and their difference, by metric."""
+    rows = re.findall(r"^(\S.*?) {2,}(-?[\d.]+) +(-?[\d.]+) +([+-][\d.]+)$", printed, re.MULTILINE)
+    return {name: tuple(map(float, numbers)) for name, *numbers in rows}
+
+
+def test_review_sentiment(run, tmp_path):
+    data = write(
+        tmp_path / "reviews", lambda i, topic: {"pos": topic == "FOOD", "neg": topic != "FOOD"}
+    )
+    code, printed = run("review_sentiment.py", data, "--texts", 60, "--test", 50)
+    assert code == 0
+    assert "60 texts to learn from, 50 held out" in printed
+    scores = table(printed)
+    assert len(scores) == 4
+    for base, tuned, difference in scores.values():
+        assert difference == pytest.approx(tuned - base, abs=0.0011)
+    assert scores["p@1"][1] > scores["p@1"][0]
+    assert scores["MAP@R"][1] > scores["MAP@R"][0]
+    accuracy = float(printed.split("own predictions: ")[1])
+    assert accuracy > 0.8
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_review_sentiment_on_other_labels_and_with_a_cache(run, tmp_path):
+    data = write(
+        tmp_path / "topics",
+        lambda i, topic: {name: name == topic for name in ("FOOD", "MUSIC", "SPORT")},
+    )
+    cache = tmp_path / "vectors"
+    code, printed = run("review_sentiment.py", data, "--cache", cache)
+    assert code == 0
+    assert "90 texts to learn from, 60 held out" in printed
+    assert any(cache.iterdir())
+    again = run("review_sentiment.py", data, "--cache", cache)[1]
+    assert table(again) == table(printed)
+
+
+def test_new_dataset(run, tmp_path):
+    def to_cats(i, topic):
+        # Of some texts only another label is known.
+        return {"other": 1} if i % 7 == 0 else {"new-dataset": int(topic == "FOOD")}
+
+    data = write(tmp_path / "abstracts", to_cats)
+    code, printed = run("new_dataset.py", data, "--found", 5)
+    assert code == 0
+    assert "77 sentences to learn from" in printed
+    scores = table(printed)
+    assert len(scores) == 4
+    assert scores["MAP@R"][1] > scores["MAP@R"][0]
+    hits = {name: int(n) for name, n in re.findall(r"labelled ones, (\w+): (\d+)", printed)}
+    assert hits["tuned"] > hits["base"]
+    found = printed.split("Nearest, tuned")[1].splitlines()[1:]
+    assert [line[0] for line in found if line] == ["+"] * 5
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_another_label_can_be_asked_for(run, tmp_path):
+    data = write(tmp_path / "abstracts", lambda i, topic: {"LOUD": int(topic != "FOOD")})
+    code, printed = run("new_dataset.py", data, "--label", "LOUD")
+    assert code == 0
+    assert "60 of them LOUD" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "break_it", "match"),
+    [
+        (
+            "review_sentiment.py",
+            lambda data: (data / "test.jsonl").unlink(),
+            "There is no .*test.jsonl",
+        ),
+        (
+            "new_dataset.py",
+            lambda data: (data / "train.jsonl").unlink(),
+            "There is no .*train.jsonl",
+        ),
+        ("new_dataset.py", lambda data: None, "needs texts with and without the label"),
+    ],
+)
+def test_data_that_is_not_there_is_an_error(name, break_it, match, run, tmp_path):
+    data = write(tmp_path / "data", lambda i, topic: {"A": 1, "B": 0})
+    break_it(data)
+    code, printed = run(name, data)
+    assert code == 1
+    assert re.search(match, printed.replace("\n", " "))
