@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 
 help:
 	@echo "make demo     make a corpus, train on it, compare tuned with base vectors"
-	@echo "make test     lint, check the types and run the tests"
+	@echo "make test     lint, check the types and run the tests (they need Chromium)"
 	@echo "make lint     lint and check the types only"
 	@echo "make install  make .venv with the package and the versions of constraints.txt"
 	@echo "make clean    remove what the other targets made, but for .venv"

@@ -231,7 +231,9 @@ def test_the_wheel_is_typed_and_brings_its_entry_points(tmp_path: Path) -> None:
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
         registered = files.read(entry_points).decode()
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "spacy_embtune").rglob("*.py")}
-    assert modules | {"spacy_embtune/py.typed"} <= names
+    page = ROOT / "spacy_embtune" / "report" / "web"
+    data = {path.relative_to(ROOT).as_posix() for path in page.iterdir()}
+    assert modules | data | {"spacy_embtune/py.typed"} <= names
     assert not [name for name in names if name.startswith("tests/")]
     for name in ("embtune = ", "spacy-embtune.Contrastive.v1", "spacy-embtune.pairs.v1"):
         assert name in registered
