@@ -26,7 +26,7 @@ def SentenceTransformer(
     cache_dir: str | None = None,
     cache_dir_bytes: int = DEFAULT_MAX_BYTES,
     trainable_layers: int = 0,
-    learn_rate_scale: float = 0.2,
+    learn_rate_scale: float = 0.1,
     dropout: float | None = None,
     frozen_steps: int = 0,
     blend: float = 0.0,

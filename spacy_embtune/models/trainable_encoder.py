@@ -170,8 +170,8 @@ class TrainableShim(EncoderShim):
 
     def finish_update(self, optimizer: Any) -> None:
         """Apply the gradients gathered so far, with the encoder's own learning rate."""
-        learns, self._n_updates = self.learns, self._n_updates + 1
-        if not learns or self._trainer is None:
+        self._n_updates += 1
+        if self._trainer is None:
             return
         self._use_learned()
         gradients = {
