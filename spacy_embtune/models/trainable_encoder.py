@@ -35,7 +35,7 @@ class EncoderTraining:
     """
 
     trainable_layers: int
-    learn_rate_scale: float = 0.2
+    learn_rate_scale: float = 0.1
     dropout: float | None = None
     frozen_steps: int = 0
     blend: float = 0.0

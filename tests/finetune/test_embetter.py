@@ -14,7 +14,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import spacy_embtune.finetune as ours
-from spacy_embtune.finetune.cached import cached
 
 from ..conftest import make_texts
 from .made_up import make_vectors, nearest_accuracy
@@ -38,7 +37,7 @@ THEIRS = SimpleNamespace(
     calc_distances=embetter.utils.calc_distances,
     batched=embetter.utils.batched,
 )
-OURS = SimpleNamespace(**{name: getattr(ours, name) for name in ours.__all__}, cached=cached)
+OURS = SimpleNamespace(**{name: getattr(ours, name) for name in ours.__all__})
 
 # embetter makes numpy arrays of torch's in a way that numpy wants changed.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
