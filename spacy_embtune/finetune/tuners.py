@@ -182,8 +182,8 @@ class ContrastiveTuner(HeadTuner):
         10 at least. (embetter: 20.)
     learning_rate (float): Of Adam; `fit` lets it fall linearly to 0.
     batch_size (int): Rows a step.
-    loss (str): "supervised_contrastive", "triplet", "cosine_pairs" (embetter's, over all pairs) or
-        "cosent".
+    loss (str): "cosine_pairs" (embetter's, over all pairs of a batch), "supervised_contrastive"
+        (the component's; give it a `preserve` of 10 or 30), "triplet" or "cosent".
     temperature (float): Of "supervised_contrastive": the lower, the more the nearest of the wrong
         documents matter.
     preserve (float): How much the similarities of the vectors before are kept beside the loss;
@@ -205,9 +205,9 @@ class ContrastiveTuner(HeadTuner):
         batch_size: int = 64,
         loss: Literal[
             "supervised_contrastive", "triplet", "cosine_pairs", "cosent"
-        ] = "supervised_contrastive",
+        ] = "cosine_pairs",
         temperature: float = 0.1,
-        preserve: float = 10.0,
+        preserve: float = 3.0,
         negatives: Literal["ignore", "class"] = "ignore",
         hidden_width: int = 384,
         dropout: float = 0.2,

@@ -15,7 +15,7 @@ def test_the_table_fits_and_the_best_config_trains(trained, embtune, tiny_encode
     assert lines[0].split() == ["head", "loss", "width", "drop", "rate", "steps", "score"]
     assert "settings tried" in output
     nlp = spacy.util.load_model_from_config(
-        load_config(out, overrides={"paths.train": "-", "paths.dev": "-"})
+        load_config(out, overrides={"paths.train": "-", "paths.dev": "-"}), auto_fill=True
     )
     assert nlp.pipe_names == ["embtune"]
     code, _, error = embtune("sweep", config, trained.data, out, "--seconds", "1")
