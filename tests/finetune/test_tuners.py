@@ -237,7 +237,8 @@ def test_preserve_keeps_the_similarities_of_before():
     X, y = make_vectors(60)
 
     def change(preserve):
-        tuned = ContrastiveTuner(preserve=preserve, random_state=0).fit(X, y).transform(X)
+        tuner = ContrastiveTuner(loss="supervised_contrastive", preserve=preserve, random_state=0)
+        tuned = tuner.fit(X, y).transform(X)
         before = X - X.mean(axis=0)
         cosines = [
             rows / numpy.linalg.norm(rows, axis=1, keepdims=True) for rows in (before, tuned)
