@@ -242,6 +242,8 @@ class ContrastiveTuner(HeadTuner):
         names = ("supervised_contrastive", "triplet", "cosine_pairs", "cosent")
         if self.loss not in names:
             raise ValueError(f"loss is {self.loss!r}: give one of {', '.join(names)}.")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature is {self.temperature!r}: give a number above 0.")
         labels: dict[str, Any] = {
             "@losses": f"spacy-embtune.{self.loss}.v1",
             "negatives": self.negatives,
