@@ -13,6 +13,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
+from spacy.tokens.underscore import Underscore
 from spacy.training import Example
 from thinc.api import Adam, Config, fix_random_seed
 
@@ -482,18 +483,27 @@ def test_exclusive_classes_need_two_labels(make_nlp: MakeNlp) -> None:
         nlp.initialize(lambda: make_examples(nlp, cats=lambda topic: {"ONE": 1.0}))
 
 
+@pytest.fixture
+def no_extensions() -> None:
+    """As in a process that made no pipeline yet: fixtures that live longer than a test may have."""
+    Underscore.doc_extensions.clear()
+
+
+@pytest.mark.usefixtures("no_extensions")
 def test_a_name_taken_by_a_getter_is_an_error(make_nlp: MakeNlp) -> None:
     Doc.set_extension("embtune", getter=len)
     with pytest.raises(ValueError, match=r"getter.*Doc\.remove_extension"):
         make_nlp()
 
 
+@pytest.mark.usefixtures("no_extensions")
 def test_a_name_taken_by_a_method_is_an_error(make_nlp: MakeNlp) -> None:
     Doc.set_extension("embedding", method=len)
     with pytest.raises(ValueError, match=r"method.*base_extension"):
         make_nlp()
 
 
+@pytest.mark.usefixtures("no_extensions")
 def test_a_plain_attribute_of_the_user_is_written_to(train: MakeNlp) -> None:
     Doc.set_extension("embtune", default=None)
     assert train()("bread")._.embtune.shape == (200,)

@@ -324,12 +324,12 @@ def test_scores_of_cross_validation_are_repeatable():
 
 
 def test_labels_with_gaps_can_be_searched():
-    X, y = make_vectors(60)
+    X, y = make_vectors(150)
     some = names(y).astype(object)
     some[::7] = None
     cats = [{} if label is None else {str(label): 1.0} for label in some]
     matrix = numpy.asarray(
-        [[label == name if label else None for name in set(names(y))] for label in some],
+        [[label == name if label else None for name in sorted(set(names(y)))] for label in some],
         dtype=float,
     )
     # A matrix with NaN is nothing that scikit-learn knows how to stratify.
