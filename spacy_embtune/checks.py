@@ -56,14 +56,17 @@ def report_idle(pipe: Any) -> None:
 
     pipe (EmbTune): The component.
     """
+    # A bank is nothing for an encoder that learns.
+    learns = pipe.encoder is not None and pipe.encoder.is_trainable
     logger.warning(
         "[%s] %d updates in a row taught nothing: the loss (%s) found nothing in their documents "
         "to learn from. Losses on labels need doc.cats. supervised_contrastive and triplet need "
-        "documents in a batch that are alike and some that are not: larger batches, bank_size, or, "
+        "documents in a batch that are alike and some that are not: larger batches, %s, or, "
         "for pairs that have scores, spacy-embtune.cosent.v1 or spacy-embtune.cosine_pairs.v1.",
         pipe.name,
         pipe._n_idle,
         type(pipe.loss).__name__,
+        "spacy-embtune.batch_by_class.v1" if learns else "bank_size",
     )
 
 
@@ -75,8 +78,13 @@ def _shared_attribute(pipe: Any, other: Any) -> str | None:
             other.base_extension,
         ):
             return str(name)
-    same_encoder = pipe.encoder is not None and (
-        other.encoder is not None and pipe.encoder.settings == other.encoder.settings
+    same_encoder = (
+        pipe.encoder is not None
+        and other.encoder is not None
+        and pipe.encoder.settings == other.encoder.settings
+        # Two that learn become different, even if they began as one.
+        and not pipe.encoder.is_trainable
+        and not other.encoder.is_trainable
     )
     return (
         pipe.base_extension

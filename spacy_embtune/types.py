@@ -22,7 +22,8 @@ class Output(NamedTuple):
     """What the whole model makes of a batch of n documents.
 
     base (Floats2d): The encoder's vectors, shape (n, d). A row of zeros is a document without a
-        vector (an empty text, say): its tuned vector is zero as well.
+        vector (an empty text, say): its tuned vector is zero as well. Where losses compare, those
+        of the untuned encoder, if it learns.
     tuned (Floats2d): The tuned vectors, shape (n, k).
     scores (Floats2d): The output layer's raw scores, shape (n, L).
     """

@@ -17,8 +17,8 @@ from spacy.tokens.underscore import Underscore
 from spacy.training import Example
 from thinc.api import Adam, Config, fix_random_seed
 
-from spacy_embtune.component import DEFAULT_CONFIG
 from spacy_embtune.extensions import MissingVectorError
+from spacy_embtune.factory import DEFAULT_CONFIG
 
 from .conftest import TOPICS, make_examples, make_texts
 

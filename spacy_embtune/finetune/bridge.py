@@ -214,13 +214,18 @@ def _loss_arguments(loss: Any, head: str) -> dict[str, Any]:
         return {"class_weight": loss.class_weight, "label_smoothing": loss.label_smoothing}
     terms: Any = loss.terms if isinstance(loss, Sum) else ((1.0, loss),)
     preserve = sum(weight for weight, term in terms if isinstance(term, Preserve))
-    for weight, term in terms:
-        name = _PAIR_LOSSES.get(type(term))
-        if name is None or weight == 0:
-            continue
-        # A tuner has the loss on labels with a weight of 1.
-        arguments = {"loss": name, "negatives": term.negatives, "preserve": preserve / weight}
-        if isinstance(term, SupervisedContrastive):
-            arguments["temperature"] = term.temperature
-        return arguments
-    return {}
+    labels = {
+        _PAIR_LOSSES[type(term)]: (weight, term)
+        for weight, term in terms
+        if type(term) in _PAIR_LOSSES and weight != 0
+    }
+    if not labels:
+        return {}
+    by_order = labels.get("supervised_contrastive")
+    name = "mixed" if by_order and "cosine_pairs" in labels else next(iter(labels))
+    weight, term = by_order if by_order and name == "mixed" else labels[name]
+    # A tuner has the (first) loss on labels with a weight of 1.
+    arguments = {"loss": name, "negatives": term.negatives, "preserve": preserve / weight}
+    if isinstance(term, SupervisedContrastive):
+        arguments["temperature"] = term.temperature
+    return arguments

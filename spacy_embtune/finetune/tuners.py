@@ -165,6 +165,10 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         return tags
 
 
+# Of "mixed". Its gradients are so much smaller: what orders neighbours well is the one loss, what
+# keeps the classes of far rows apart, which the vote of several neighbours asks for, the other.
+COSINE_PAIRS_WEIGHT = 20.0
+
 # The name that embetter gave it at first.
 ForwardFinetuner = FeedForwardTuner
 
@@ -182,12 +186,12 @@ class ContrastiveTuner(HeadTuner):
         10 at least. (embetter: 20.)
     learning_rate (float): Of Adam; `fit` lets it fall linearly to 0.
     batch_size (int): Rows a step.
-    loss (str): "cosine_pairs" (embetter's, over all pairs of a batch), "supervised_contrastive"
-        (the component's; give it a `preserve` of 10 or 30), "triplet" or "cosent".
+    loss (str): "supervised_contrastive" (the component's), "cosine_pairs" (embetter's, over all
+        pairs of a batch), "mixed" (both, the latter 20 times), "triplet" or "cosent".
     temperature (float): Of "supervised_contrastive": the lower, the more the nearest of the wrong
         documents matter.
-    preserve (float): How much the similarities of the vectors before are kept beside the loss;
-        0: not at all.
+    preserve (float | None): How much the similarities of the vectors before are kept beside the
+        loss; 0: not at all. None: 30 beside "supervised_contrastive" and "mixed", 3 beside others.
     negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike.
     hidden_width (int): The width of the hidden layer.
     dropout (float): The share of the hidden layer dropped in a step.
@@ -204,10 +208,10 @@ class ContrastiveTuner(HeadTuner):
         *,
         batch_size: int = 64,
         loss: Literal[
-            "supervised_contrastive", "triplet", "cosine_pairs", "cosent"
-        ] = "cosine_pairs",
+            "mixed", "supervised_contrastive", "triplet", "cosine_pairs", "cosent"
+        ] = "mixed",
         temperature: float = 0.1,
-        preserve: float = 3.0,
+        preserve: float | None = None,
         negatives: Literal["ignore", "class"] = "ignore",
         hidden_width: int = 384,
         dropout: float = 0.2,
@@ -239,23 +243,24 @@ class ContrastiveTuner(HeadTuner):
         }
 
     def loss_config(self) -> dict[str, Any]:
-        names = ("supervised_contrastive", "triplet", "cosine_pairs", "cosent")
+        names = ("mixed", "supervised_contrastive", "triplet", "cosine_pairs", "cosent")
         if self.loss not in names:
             raise ValueError(f"loss is {self.loss!r}: give one of {', '.join(names)}.")
         if not self.temperature > 0:
             raise ValueError(f"temperature is {self.temperature!r}: give a number above 0.")
-        labels: dict[str, Any] = {
-            "@losses": f"spacy-embtune.{self.loss}.v1",
-            "negatives": self.negatives,
+        by_order = self.loss in ("mixed", "supervised_contrastive")
+        parts: dict[str, float] = {self.loss: 1.0}
+        if self.loss == "mixed":
+            parts = {"supervised_contrastive": 1.0, "cosine_pairs": COSINE_PAIRS_WEIGHT}
+        default = 30.0 if by_order else 3.0
+        parts["preserve"] = default if self.preserve is None else self.preserve
+        losses: dict[str, dict[str, Any]] = {
+            name: {"@losses": f"spacy-embtune.{name}.v1", "negatives": self.negatives}
+            for name in parts
         }
-        if self.loss == "supervised_contrastive":
-            labels["temperature"] = self.temperature
-        preserve = {"@losses": "spacy-embtune.preserve.v1", "negatives": self.negatives}
-        return {
-            "@losses": "spacy-embtune.sum.v1",
-            "losses": {"labels": labels, "preserve": preserve},
-            "weights": {"labels": 1.0, "preserve": self.preserve},
-        }
+        if by_order:
+            losses["supervised_contrastive"]["temperature"] = self.temperature
+        return {"@losses": "spacy-embtune.sum.v1", "losses": losses, "weights": parts}
 
     def _n_epochs(self) -> int | None:
         return self.epochs

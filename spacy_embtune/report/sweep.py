@@ -4,51 +4,25 @@ import copy
 import itertools
 import math
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
 from thinc.api import Adam, Config
 
-from ..finetune.training import build, count_batches, label_lessons, seeded, take, teach
+from ..finetune.training import build, label_lessons, seeded, take, teach
 from ..metrics import retrieval_scores
 from ..targets import count_labels, is_exclusive, labels_in, make_targets
-from ..types import Targets
+from ..types import Loss, Targets
+from .candidates import Candidate, candidates, read_candidate
 
 # A training is looked at after so many steps.
 CHECKPOINTS = (100, 250, 500)
-FEED_FORWARD = "spacy-embtune.FeedForward.v1"
-CONTRASTIVE = "spacy-embtune.Contrastive.v1"
-
-Section = dict[str, Any]
-
-
-class Candidate(NamedTuple):
-    """Settings to try.
-
-    head, loss (dict): Sections of a config.
-    learn_rate, weight_decay (float): Of the optimizer.
-    """
-
-    head: Section
-    loss: Section
-    learn_rate: float
-    weight_decay: float
-
-    def describe(self) -> dict[str, str]:
-        """RETURNS (dict[str, str]): What tells it from others, for a table."""
-        name = self.head["@architectures"].split(".")[1]
-        width = self.head.get("hidden_width", "")
-        dropout = self.head.get("dropout", "")
-        return {
-            "head": name,
-            "loss": _describe_loss(self.loss),
-            "width": f"{width}",
-            "dropout": f"{dropout}",
-            "rate": f"{self.learn_rate:g}",
-        }
+# Then only one of so many goes on, up to the next checkpoint.
+KEEP_ONE_OF = 3
 
 
 class Trial(NamedTuple):
@@ -114,88 +88,118 @@ def sweep(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sweep:
-    """Search for good settings of a head.
+    """Search for good settings of a head, by successive halving (Jamieson and Talwalkar 2016): all
+    are trained up to the first checkpoint, the best third of them up to the second, and so on.
 
     vectors (ndarray): Base vectors of the labelled documents, float32, shape (n, d).
     targets (Targets): What is known of their labels.
-    own (Candidate): The settings to begin with, which are tried first.
+    own (Candidate): The settings to begin with, which are tried first, up to the last checkpoint.
     batch_size (int): Documents a step.
     n_folds (int): Each candidate learns from all folds but one, and is scored on that one.
     seconds (float): When to stop; at least one candidate beside `own` is tried.
     n_candidates (int | None): How many to try; None: as many as there is time for.
     checkpoints (Sequence[int]): After how many steps each training is scored, in rising order.
     seed (int): For folds, order of the candidates and weights.
-    progress (Callable | None): Told how many of how many candidates are done.
+    progress (Callable | None): Told how many of how many stretches between checkpoints are done.
     RETURNS (Sweep): The trials.
     RAISES (ValueError): If there are too few documents for the folds, or nothing can be scored.
     """
     rng = numpy.random.RandomState(seed)
-    folds = list(make_folds(targets, n_folds, rng))
-    base = [_score(vectors[held], take(targets, held)) for _, held in folds]
-    others = [other for other in candidates(targets) if other != own]
+    folds = [
+        _Fold(vectors[known], take(targets, known), vectors[held], take(targets, held), batch_size)
+        for known, held in make_folds(targets, n_folds, rng)
+    ]
+    base = [_score(fold.new, fold.answers) for fold in folds]
+    others = [other for other in candidates() if other != own]
     order = [own, *(others[i] for i in rng.permutation(len(others)))]
     if n_candidates is not None:
         order = order[: max(n_candidates, 1)]
+    # How many are trained up to each checkpoint: at last its own settings and the best beside.
+    sizes = [
+        min(max(math.ceil(len(order) / KEEP_ONE_OF**rung), 2), len(order))
+        for rung in range(len(checkpoints))
+    ]
+    stretches = numpy.diff([0, *checkpoints])
+    # When each rung is to end: its part of the work is its part of the time.
+    ends = seconds * numpy.cumsum(sizes * stretches) / (sizes @ stretches)
     begin = time.monotonic()
+    # Made one after the other, as only the best of a rung are kept.
+    waiting: Iterable[_Run] = (_Run(candidate, folds, seed) for candidate in order)
     trials: list[Trial] = []
-    done = 0
-    for done, candidate in enumerate(order):
-        if done > 1 and time.monotonic() - begin > seconds:
-            break
-        # Seeded alike: what differs is the settings.
-        scores = [
-            _run(candidate, vectors, targets, known, held, batch_size, checkpoints, seed)
-            for known, held in folds
-        ]
-        trials.extend(
-            Trial(candidate, steps, [of_fold[i] for of_fold in scores], candidate is own)
-            for i, steps in enumerate(checkpoints)
-        )
-        if progress is not None:
-            progress(done + 1, len(order))
-    else:
-        done += 1
+    n_tried = 0
+    for rung, steps in enumerate(checkpoints):
+        kept: list[tuple[Trial, _Run]] = []
+        for i, run in enumerate(waiting):
+            scores = run.train_to(steps)
+            trial = Trial(run.candidate, steps, scores, run.candidate is own)
+            trials.append(trial)
+            n_tried += rung == 0
+            kept = sorted(
+                [*kept, (trial, run)], key=lambda pair: (not pair[0].is_own, -pair[0].mean)
+            )
+            kept = kept[: max(sizes[rung + 1], 2)] if rung + 1 < len(sizes) else []
+            if progress is not None:
+                progress(sum(sizes[:rung]) + i + 1, sum(sizes))
+            if i >= 1 and time.monotonic() - begin > ends[rung]:
+                break
+        waiting = [run for _, run in kept]
     trials.sort(key=lambda trial: (-trial.mean, trial.steps))
-    return Sweep(trials, base, len(order) - done)
+    return Sweep(trials, base, len(order) - n_tried)
 
 
-def candidates(targets: Targets) -> list[Candidate]:
-    """RETURNS (list[Candidate]): The settings that are worth trying, in no order."""
-    found = []
-    for width, dropout, rate in itertools.product((100, 200, 384), (0.1, 0.2, 0.4), (3e-4, 1e-3)):
-        head = {
-            "@architectures": FEED_FORWARD,
-            "hidden_width": width,
-            "dropout": dropout,
-            "activation": "gelu",
-        }
-        labels: Section = {"@losses": "spacy-embtune.cross_entropy.v1"}
-        found.append(Candidate(head, labels, rate, 0.01))
-    for preserve, temperature, rate, with_labels in itertools.product(
-        (0.0, 10.0, 30.0), (0.05, 0.1, 0.2), (1e-3,), (False, True)
-    ):
-        head = {
-            "@architectures": CONTRASTIVE,
-            "hidden_width": 384,
-            "output_width": None,
-            "dropout": 0.2,
-            "residual": True,
-        }
-        losses: dict[str, Section] = {
-            "labels": {
-                "@losses": "spacy-embtune.supervised_contrastive.v1",
-                "temperature": temperature,
-                "balanced": True,
-                "negatives": "ignore",
-            },
-            "preserve": {"@losses": "spacy-embtune.preserve.v1"},
-        }
-        weights = {"labels": 1.0, "preserve": preserve}
-        if with_labels:
-            losses["classes"] = {"@losses": "spacy-embtune.cross_entropy.v1"}
-        loss: Section = {"@losses": "spacy-embtune.sum.v1", "weights": weights, "losses": losses}
-        found.append(Candidate(head, loss, rate, 2.0))
-    return found
+class _Fold(NamedTuple):
+    """Documents to learn from, and those held out: vectors, and what is known of them."""
+
+    base: NDArray[Any]
+    targets: Targets
+    new: NDArray[Any]
+    answers: Targets
+    batch_size: int
+
+
+class _Run:
+    """A candidate in training: a head for each fold. All are seeded alike, so that what differs is
+    the settings."""
+
+    def __init__(self, candidate: Candidate, folds: Sequence[_Fold], seed: int) -> None:
+        self.candidate = candidate
+        self.steps = 0
+        self.loss = build(candidate.loss)
+        self.heads = [_Head(candidate, fold, seed) for fold in folds]
+
+    def train_to(self, steps: int) -> list[float]:
+        """RETURNS (list[float]): The score on the held-out documents of each fold, after so many
+        steps in all."""
+        scores = [head.train(self.loss, steps - self.steps) for head in self.heads]
+        self.steps = steps
+        return scores
+
+
+class _Head:
+    def __init__(self, candidate: Candidate, fold: _Fold, seed: int) -> None:
+        self.fold = fold
+        self.rate = candidate.learn_rate
+        self.rng = numpy.random.RandomState(seed)
+        order = numpy.random.RandomState(seed)
+        self.head = build(candidate.head)
+        self.optimizer = Adam(
+            candidate.learn_rate, L2=candidate.weight_decay, grad_clip=1.0, use_averages=False
+        )
+        learned = fold.targets._replace(counts=count_labels(fold.targets))
+        self.lessons = label_lessons(
+            fold.base, learned, batch_size=fold.batch_size, n_epochs=sys.maxsize, rng=order
+        )
+        with seeded(self.rng):
+            self.head.initialize(X=fold.base, Y=learned.values)
+
+    def train(self, loss: Loss, n_steps: int) -> float:
+        """RETURNS (float): The score on the held-out documents after so many more steps."""
+        with seeded(self.rng):
+            part = itertools.islice(self.lessons, n_steps)
+            teach(self.head, loss, self.optimizer, part, learning_rate=self.rate)
+        ops = self.head.ops
+        tuned = ops.to_numpy(self.head.predict(ops.asarray2f(self.fold.new)).tuned)
+        return _score(tuned, self.fold.answers)
 
 
 def make_folds(
@@ -222,23 +226,6 @@ def make_folds(
         yield labelled[known_rows], labelled[held_rows]
 
 
-def read_candidate(config: Config, name: str) -> Candidate:
-    """RETURNS (Candidate): The settings that a config has.
-
-    config (Config): A config for `spacy train`, interpolated.
-    name (str): The component in it.
-    """
-    component = config["components"][name]
-    optimizer = config.get("training", {}).get("optimizer", {})
-    rate = optimizer.get("learn_rate", 0.001)
-    return Candidate(
-        dict(component["model"]["head"]),
-        dict(component["loss"]),
-        float(rate) if isinstance(rate, int | float) else 0.001,
-        float(optimizer.get("L2", 0.01)),
-    )
-
-
 def write_candidate(config: Config, name: str, trial: Trial) -> Config:
     """RETURNS (Config): The config with the settings of a trial.
 
@@ -261,40 +248,6 @@ def write_candidate(config: Config, name: str, trial: Trial) -> Config:
     return changed
 
 
-def _run(
-    candidate: Candidate,
-    vectors: NDArray[Any],
-    targets: Targets,
-    known: NDArray[Any],
-    held: NDArray[Any],
-    batch_size: int,
-    checkpoints: Sequence[int],
-    seed: int,
-) -> list[float]:
-    """RETURNS (list[float]): The score on the held-out documents after each number of steps."""
-    rng = numpy.random.RandomState(seed)
-    head, loss = build(candidate.head), build(candidate.loss)
-    base, learned = vectors[known], take(targets, known)
-    learned = learned._replace(counts=count_labels(learned))
-    optimizer = Adam(
-        candidate.learn_rate, L2=candidate.weight_decay, grad_clip=1.0, use_averages=False
-    )
-    n_epochs = math.ceil(checkpoints[-1] / count_batches(len(base), batch_size))
-    lessons = label_lessons(base, learned, batch_size=batch_size, n_epochs=n_epochs, rng=rng)
-    scores = []
-    with seeded(rng):
-        head.initialize(X=base, Y=learned.values)
-        done = 0
-        for steps in checkpoints:
-            part = itertools.islice(lessons, steps - done)
-            teach(head, loss, optimizer, part, learning_rate=candidate.learn_rate)
-            done = steps
-            ops = head.ops
-            tuned = ops.to_numpy(head.predict(ops.asarray2f(vectors[held])).tuned)
-            scores.append(_score(tuned, take(targets, held)))
-    return scores
-
-
 def _score(vectors: NDArray[Any], targets: Targets) -> float:
     found = retrieval_scores(vectors, targets.values, targets.known)
     if found.p_at_1 is None or found.map_at_r is None:
@@ -303,23 +256,6 @@ def _score(vectors: NDArray[Any], targets: Targets) -> float:
             "label that matters occurs a few times in each fold."
         )
     return (found.p_at_1 + found.map_at_r) / 2
-
-
-def _describe_loss(loss: Section) -> str:
-    name: str = loss["@losses"].split(".")[1]
-    if name != "sum":
-        return name
-    weights = loss.get("weights") or {}
-    parts = []
-    for key, term in loss["losses"].items():
-        weight = weights.get(key, 1.0)
-        if weight == 0:
-            continue
-        kind = term["@losses"].split(".")[1].replace("supervised_contrastive", "supcon")
-        kind = kind.replace("cross_entropy", "ce")
-        details = f" t={term['temperature']:g}" if "temperature" in term else ""
-        parts.append(f"{'' if weight == 1 else f'{weight:g} '}{kind}{details}")
-    return " + ".join(parts)
 
 
 def rows(found: Sweep, most: int = 12) -> list[Sequence[str]]:

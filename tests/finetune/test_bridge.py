@@ -65,10 +65,11 @@ def test_a_tuner_becomes_a_component_with_the_same_vectors(Tuner, width, encoder
     assert back.classes_.tolist() == tuner.classes_.tolist()
     assert_array_equal(back.label_counts_, tuner.label_counts_)
     ours, theirs = back.get_params(), tuner.get_params()
-    for name in ("hidden_dim", "dropout", "activation", "hidden_width", "temperature", "preserve"):
+    for name in ("hidden_dim", "dropout", "activation", "hidden_width", "temperature"):
         if ours.get(name) != theirs.get(name):
             # As wide as the vectors is what None says.
             assert (name, ours[name], theirs[name]) == ("hidden_dim", None, 64)
+    assert back.loss_config() == tuner.loss_config()
     again = EmbTune.from_estimator(back, spacy.blank("en"), encoder=encoder)
     assert_array_equal(
         numpy.stack([d._.embtune for d in map(again, map(nlp.make_doc, NEW))]), found
@@ -217,6 +218,21 @@ def test_a_component_that_spacy_trained_becomes_an_estimator(train, tiny_encoder
             },
             {"loss": "triplet", "negatives": "class", "preserve": 15.0},
         ),
+        (
+            {
+                "@losses": "spacy-embtune.sum.v1",
+                "losses": {
+                    "a": {"@losses": "spacy-embtune.cosine_pairs.v1"},
+                    "b": {
+                        "@losses": "spacy-embtune.supervised_contrastive.v1",
+                        "temperature": 0.3,
+                    },
+                    "c": {"@losses": "spacy-embtune.preserve.v1"},
+                },
+                "weights": {"a": 40.0, "b": 2.0, "c": 20.0},
+            },
+            {"loss": "mixed", "temperature": 0.3, "preserve": 10.0},
+        ),
         ({"@losses": "spacy-embtune.cosent.v1"}, {"loss": "cosent", "preserve": 0.0}),
         ({"@losses": "spacy-embtune.cosine_pairs.v1"}, {"loss": "cosine_pairs", "preserve": 0.0}),
         ({"@losses": "spacy-embtune.preserve.v1"}, {}),
@@ -233,7 +249,8 @@ def test_the_loss_of_a_component_crosses_over(loss, expected, tiny_encoder, nlp)
     nlp.update(examples, sgd=optimizer)
     back = nlp.get_pipe("embtune").to_estimator()
     assert back.get_params().items() >= {"hidden_width": 12, "hidden_dim": None, **expected}.items()
-    assert back.loss_config()["losses"]["labels"]["@losses"].endswith(f".{back.loss}.v1")
+    names = {"mixed": {"supervised_contrastive", "cosine_pairs"}}.get(back.loss, {back.loss})
+    assert set(back.loss_config()["losses"]) == {*names, "preserve"}
 
 
 # what does not work

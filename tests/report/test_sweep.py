@@ -3,11 +3,9 @@ import pytest
 from thinc.api import Config
 
 from spacy_embtune.records import Record
+from spacy_embtune.report.candidates import Candidate, candidates, read_candidate
 from spacy_embtune.report.sweep import (
-    Candidate,
-    candidates,
     make_folds,
-    read_candidate,
     rows,
     sweep,
     sweep_config,
@@ -38,7 +36,9 @@ def test_trials_are_sorted_and_the_own_settings_are_among_them():
     found = sweep(vectors, targets, OWN, n_candidates=3, checkpoints=STEPS)
     means = [trial.mean for trial in found.trials]
     assert means == sorted(means, reverse=True)
-    assert len(found.trials) == 3 * len(STEPS)
+    # All reach the first checkpoint, and a third of them, but for its own settings, the second.
+    assert [trial.steps for trial in found.trials].count(STEPS[0]) == 3
+    assert [trial.steps for trial in found.trials].count(STEPS[1]) == 2
     assert {trial.steps for trial in found.trials if trial.is_own} == set(STEPS)
     assert found.own.candidate is OWN
     # A head that learns is better than vectors full of noise.
@@ -63,8 +63,46 @@ def test_time_ends_a_search():
     found = sweep(
         vectors, targets, OWN, seconds=1e-9, checkpoints=STEPS, progress=lambda *n: told.append(n)
     )
-    assert len(told) == 2  # its own settings, and one more
-    assert found.n_left == told[0][1] - 2
+    # Its own settings, and one more.
+    assert [trial.steps for trial in found.trials if trial.is_own] != []
+    assert len({id(trial.candidate) for trial in found.trials}) == 2
+    assert len(told) == len(found.trials) == 2 * len(STEPS)
+    assert found.n_left == len(candidates()) - 1
+
+
+def test_the_best_third_goes_on():
+    vectors, targets = made_up()
+    told = []
+    found = sweep(
+        vectors,
+        targets,
+        OWN,
+        n_candidates=9,
+        checkpoints=(2, 5, 20),
+        progress=lambda *n: told.append(n),
+    )
+    by_steps = {
+        steps: {id(t.candidate): t.mean for t in found.trials if t.steps == steps}
+        for steps in (2, 5, 20)
+    }
+    assert [len(trials) for trials in by_steps.values()] == [9, 3, 2]
+    own = id(OWN)
+    for steps, later in ((2, 5), (5, 20)):
+        gone_on = set(by_steps[later])
+        assert own in gone_on
+        left = set(by_steps[steps]) - gone_on
+        worst = min(by_steps[steps][one] for one in gone_on - {own})
+        assert all(by_steps[steps][one] <= worst for one in left)
+    assert told[-1] == (14, 14)
+
+
+def test_training_in_stretches_is_training_at_once():
+    vectors, targets = made_up()
+    config = Candidate({**HEAD, "dropout": 0.0}, LOSS, 0.001, 0.01)
+    stretches = sweep(vectors, targets, config, checkpoints=(4, 10), n_candidates=1)
+    at_once = sweep(vectors, targets, config, checkpoints=(10,), n_candidates=1)
+    last = next(trial for trial in stretches.trials if trial.steps == 10)
+    assert last.scores == at_once.best.scores
 
 
 def test_folds_hold_out_each_labelled_document_once():
@@ -95,9 +133,8 @@ def test_multi_label_and_missing_labels():
 
 
 def test_every_candidate_can_be_trained_and_written(tiny_encoder):
-    _, targets = made_up()
     config = make_config(tiny_encoder)
-    for candidate in candidates(targets):
+    for candidate in candidates():
         description = candidate.describe()
         assert all(len(value) < 40 for value in description.values()), description
         found = sweep_once(candidate)

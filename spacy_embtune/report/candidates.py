@@ -1,0 +1,110 @@
+"""Settings of a head that a sweep tries, and how a config holds them."""
+
+import itertools
+from typing import Any, NamedTuple
+
+from thinc.api import Config
+
+FEED_FORWARD = "spacy-embtune.FeedForward.v1"
+CONTRASTIVE = "spacy-embtune.Contrastive.v1"
+
+Section = dict[str, Any]
+
+
+class Candidate(NamedTuple):
+    """Settings to try.
+
+    head, loss (dict): Sections of a config.
+    learn_rate, weight_decay (float): Of the optimizer.
+    """
+
+    head: Section
+    loss: Section
+    learn_rate: float
+    weight_decay: float
+
+    def describe(self) -> dict[str, str]:
+        """RETURNS (dict[str, str]): What tells it from others, for a table."""
+        name = self.head["@architectures"].split(".")[1]
+        width = self.head.get("hidden_width", "")
+        dropout = self.head.get("dropout", "")
+        return {
+            "head": name,
+            "loss": _describe_loss(self.loss),
+            "width": f"{width}",
+            "dropout": f"{dropout}",
+            "rate": f"{self.learn_rate:g}",
+        }
+
+
+def candidates() -> list[Candidate]:
+    """RETURNS (list[Candidate]): The settings that are worth trying, in no order."""
+    found = []
+    for width, dropout, rate in itertools.product((100, 200, 384), (0.1, 0.2, 0.4), (3e-4, 1e-3)):
+        head = {
+            "@architectures": FEED_FORWARD,
+            "hidden_width": width,
+            "dropout": dropout,
+            "activation": "gelu",
+        }
+        labels: Section = {"@losses": "spacy-embtune.cross_entropy.v1"}
+        found.append(Candidate(head, labels, rate, 0.01))
+    for preserve, temperature, rate, with_labels in itertools.product(
+        (0.0, 10.0, 30.0), (0.05, 0.1, 0.2), (1e-3,), (False, True)
+    ):
+        head = {
+            "@architectures": CONTRASTIVE,
+            "hidden_width": 384,
+            "output_width": None,
+            "dropout": 0.2,
+            "residual": True,
+        }
+        losses: dict[str, Section] = {
+            "labels": {
+                "@losses": "spacy-embtune.supervised_contrastive.v1",
+                "temperature": temperature,
+                "balanced": True,
+                "negatives": "ignore",
+            },
+            "preserve": {"@losses": "spacy-embtune.preserve.v1"},
+        }
+        weights = {"labels": 1.0, "preserve": preserve}
+        if with_labels:
+            losses["classes"] = {"@losses": "spacy-embtune.cross_entropy.v1"}
+        loss: Section = {"@losses": "spacy-embtune.sum.v1", "weights": weights, "losses": losses}
+        found.append(Candidate(head, loss, rate, 2.0))
+    return found
+
+
+def read_candidate(config: Config, name: str) -> Candidate:
+    """RETURNS (Candidate): The settings that a config has.
+
+    config (Config): A config for `spacy train`, interpolated.
+    name (str): The component in it.
+    """
+    component = config["components"][name]
+    optimizer = config.get("training", {}).get("optimizer", {})
+    rate = optimizer.get("learn_rate", 0.001)
+    return Candidate(
+        dict(component["model"]["head"]),
+        dict(component["loss"]),
+        float(rate) if isinstance(rate, int | float) else 0.001,
+        float(optimizer.get("L2", 0.01)),
+    )
+
+
+def _describe_loss(loss: Section) -> str:
+    name: str = loss["@losses"].split(".")[1]
+    if name != "sum":
+        return name
+    weights = loss.get("weights") or {}
+    parts = []
+    for key, term in loss["losses"].items():
+        weight = weights.get(key, 1.0)
+        if weight == 0:
+            continue
+        kind = term["@losses"].split(".")[1].replace("supervised_contrastive", "supcon")
+        kind = kind.replace("cross_entropy", "ce")
+        details = f" t={term['temperature']:g}" if "temperature" in term else ""
+        parts.append(f"{'' if weight == 1 else f'{weight:g} '}{kind}{details}")
+    return " + ".join(parts)
