@@ -223,6 +223,7 @@ def test_training_that_teaches_nothing_is_reported_once(
         nlp.update(examples, sgd=optimizer)
     assert caplog.text.count("updates in a row taught nothing") == 1
     assert "spacy-embtune.cosent.v1" in caplog.text
+    assert "larger batches, bank_size" in caplog.text
 
 
 def test_dev_pairs_of_one_score_are_reported(

@@ -49,9 +49,13 @@ def candidates() -> list[Candidate]:
         }
         labels: Section = {"@losses": "spacy-embtune.cross_entropy.v1"}
         found.append(Candidate(head, labels, rate, 0.01))
-    for preserve, temperature, rate, with_labels in itertools.product(
-        (0.0, 10.0, 30.0), (0.05, 0.1, 0.2), (1e-3,), (False, True)
-    ):
+    # What stands beside the contrastive loss, and how much.
+    besides = [("", 0.0), ("cross_entropy", 1.0)]
+    contrasts = [
+        *itertools.product((0.0, 10.0, 30.0), (0.05, 0.1, 0.2), besides),
+        *itertools.product((10.0, 30.0), (0.1,), [("cosine_pairs", 40.0)]),
+    ]
+    for preserve, temperature, (beside, weight) in contrasts:
         head = {
             "@architectures": CONTRASTIVE,
             "hidden_width": 384,
@@ -69,10 +73,11 @@ def candidates() -> list[Candidate]:
             "preserve": {"@losses": "spacy-embtune.preserve.v1"},
         }
         weights = {"labels": 1.0, "preserve": preserve}
-        if with_labels:
-            losses["classes"] = {"@losses": "spacy-embtune.cross_entropy.v1"}
+        if beside:
+            losses["beside"] = {"@losses": f"spacy-embtune.{beside}.v1"}
+            weights["beside"] = weight
         loss: Section = {"@losses": "spacy-embtune.sum.v1", "weights": weights, "losses": losses}
-        found.append(Candidate(head, loss, rate, 2.0))
+        found.append(Candidate(head, loss, 1e-3, 2.0))
     return found
 
 
@@ -104,7 +109,7 @@ def _describe_loss(loss: Section) -> str:
         if weight == 0:
             continue
         kind = term["@losses"].split(".")[1].replace("supervised_contrastive", "supcon")
-        kind = kind.replace("cross_entropy", "ce")
+        kind = kind.replace("cross_entropy", "ce").replace("cosine_pairs", "cosine")
         details = f" t={term['temperature']:g}" if "temperature" in term else ""
         parts.append(f"{'' if weight == 1 else f'{weight:g} '}{kind}{details}")
     return " + ".join(parts)
