@@ -97,7 +97,7 @@ def plot(
         n, n_seen = len(documents.texts), int(options.find_seen(pipe, documents).sum())
         with atomic_path(out) as unfinished:
             if out.suffix.lower() == ".html":
-                _write_page(unfinished, documents, projection, heading)
+                _write_page(unfinished, documents, projection, heading, n_seen)
             else:
                 note = describe_seen(n_seen, n) if n_seen > options.FEW * n else None
                 figure = draw(documents, projection, title=heading, note=note, parts=chosen)
@@ -108,7 +108,9 @@ def plot(
     good(f"Wrote {out}", f"{projection.note}.")
 
 
-def _write_page(path: Path, documents: "Documents", places: "Projection", title: str) -> None:
+def _write_page(
+    path: Path, documents: "Documents", places: "Projection", title: str, n_seen: int
+) -> None:
     from ..report.page import page
 
     base, tuned = places.base, places.tuned
@@ -120,5 +122,6 @@ def _write_page(path: Path, documents: "Documents", places: "Projection", title:
         # What they were fitted on has to stand somewhere on the page.
         base_axes=(f"{base.axes[0]} · {places.note}", base.axes[1]),
         tuned_axes=(f"{tuned.axes[0]} · {places.note}", tuned.axes[1]),
+        n_seen=n_seen,
     )
     path.write_text(content, encoding="utf8")

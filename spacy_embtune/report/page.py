@@ -49,6 +49,7 @@ def page(
     title: str,
     base_axes: tuple[str, str],
     tuned_axes: tuple[str, str],
+    n_seen: int = 0,
 ) -> str:
     """Show documents as points that can be moved between the two spaces, searched and selected.
 
@@ -59,6 +60,7 @@ def page(
     title (str): The heading.
     base_axes (tuple[str, str]): What x and y are in `base_xy`, "PC1 (12 % of variance)", say.
     tuned_axes (tuple[str, str]): The same for `tuned_xy`.
+    n_seen (int): How many of the documents the model was trained on: said below the heading.
     RETURNS (str): The page, to be written as UTF-8.
     RAISES (ValueError): If the shapes do not fit, values or probabilities are not finite, or no
         document is left.
@@ -74,7 +76,7 @@ def page(
         )
     data = {
         "title": title,
-        "subtitle": _subtitle(shown.size, len(documents.labels), n_left_out),
+        "subtitle": _subtitle(shown.size, len(documents.labels), n_left_out, n_seen),
         "axes": {"base": base_axes, "tuned": tuned_axes},
         "base": _whole_steps(base[shown]),
         "tuned": _whole_steps(tuned[shown]),
@@ -110,12 +112,14 @@ def _check(documents: Documents, base: NDArray[Any], tuned: NDArray[Any]) -> Non
         )
 
 
-def _subtitle(n: int, n_labels: int, n_left_out: int) -> str:
+def _subtitle(n: int, n_labels: int, n_left_out: int, n_seen: int) -> str:
     parts = [f"{n:,} document{'s' * (n != 1)}"]
     if n_labels:
         parts.append(f"{n_labels} label{'s' * (n_labels != 1)}")
     if n_left_out:
         parts.append(f"{n_left_out:,} without a vector left out")
+    if n_seen:
+        parts.append(f"not held out: {n_seen:,} of them trained on")
     return " · ".join(parts)
 
 

@@ -75,6 +75,11 @@ def test_documents_that_were_trained_on_are_told_of(trained, embtune, tmp_path):
     save(draw(shown, title="train.jsonl"), tmp_path / "plain.svg")
     # The picture says so as well.
     assert out.read_bytes() != (tmp_path / "plain.svg").read_bytes()
+    page = tmp_path / "out.html"
+    assert embtune("plot", trained.model, trained.train, page)[0] == 0
+    assert "not held out: 60 of them trained on" in page.read_text(encoding="utf8")
+    assert embtune("plot", trained.model, trained.data, page, "-F")[0] == 0
+    assert "not held out" not in page.read_text(encoding="utf8")
 
 
 def test_texts_without_labels_from_standard_input(trained, embtune, tmp_path):
