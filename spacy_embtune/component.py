@@ -274,7 +274,7 @@ class EmbTune(EncoderPipe):
         set_dropout_rate(self.model, drop)
         batch = self._make_batch(examples)
         # What losses compare with, before the encoder learns: afterwards its weights are in use.
-        untuned = self._encode_untuned(batch.docs)
+        untuned = None if self.encoder is None else self.encoder.untuned_vectors(batch.docs)
         if self.seen is not None:
             # Of a corpus that is streamed, initialize reads the beginning only.
             self.seen.add(batch.keys)
@@ -383,17 +383,18 @@ class EmbTune(EncoderPipe):
             "base_extension": self.base_extension,
             "set_cats": self.set_cats,
             "partners": self._embed_partners(examples),
-            "untuned": self._encode_untuned([example.predicted for example in examples]),
+            "untuned": self.encode_untuned([example.predicted for example in examples]),
         }
         return self.scorer(examples, **{**settings, **kwargs})
 
-    def _encode_untuned(self, docs: Sequence[Doc | str]) -> NDArray[Any] | None:
-        """RETURNS (ndarray | None): What an encoder that learns would give without that; None if
-        doc._.embedding is it."""
-        shim = self.encoder
-        if shim is None or not shim.is_trainable:
-            return None
-        return shim.untuned_vectors(docs)
+    def encode_untuned(self, docs: Sequence[Doc | str]) -> NDArray[Any] | None:
+        """Encode documents with the encoder as it was before it learned, to compare with.
+
+        docs (Sequence[Doc | str]): The n documents.
+        RETURNS (ndarray | None): The vectors, float32, shape (n, d). None if doc._.embedding is
+            just that, or the encoder of before is not there any more, which is said in the log.
+        """
+        return None if self.encoder is None else self.encoder.original_vectors(docs)
 
     def _embed_partners(self, examples: Sequence[Example]) -> Partners | None:
         """RETURNS (Partners | None): The vectors of the texts that the examples are paired with, if
@@ -408,7 +409,7 @@ class EmbTune(EncoderPipe):
         texts = list(dict.fromkeys(text for _, text, _ in pairs))
         position = {text: row for row, text in enumerate(texts)}
         prediction = self.predict(cast(Any, texts))
-        untuned = self._encode_untuned(texts)
+        untuned = self.encode_untuned(texts)
         base = prediction.base if untuned is None else untuned
         rows = [position[text] for _, text, _ in pairs]
         return Partners(

@@ -51,7 +51,7 @@ class StoreFullError(StoreError):
 
 class VectorDatabase:
     """Vectors by key in a directory. What was inserted outlasts a kill; when the bound is reached,
-    the oldest quarter goes. Threads may share it. It is opened when it is first needed.
+    the oldest go, a sixteenth at a time. Threads may share it. It is opened when first needed.
 
     path (Path): The directory; made if need be, within one that exists.
     max_bytes (int): How large its files may become together.

@@ -79,7 +79,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         n_epochs = count_epochs(len(base), self.batch_size, self._n_epochs())
         lessons = label_lessons(
             base,
-            targets._replace(counts=cast(Any, self.label_counts_)),
+            _without_even_weights(targets, self.label_counts_),
             batch_size=self.batch_size,
             n_epochs=n_epochs,
             rng=rng,
@@ -94,7 +94,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         are few. The mean of the vectors is learned along the way. Ctrl-C leaves a tuner that can
         be used, and ends the caller's loop as well.
 
-        X, y, sample_weight (Any): As for `fit`; rows of one class, or of none, are fine.
+        X, y, sample_weight (Any): As for `fit`; rows of one class, or of none, are fine. In what a
+            batch teaches, weights count relative to each other; in the mean, as they are.
         classes (Any): Names of classes. The first call learns them from y if they are not given;
             a later call adds those that are new, whatever their order.
         RETURNS (Self): The tuner.
@@ -110,11 +111,17 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             self._begin(base, labels, targets, check_random_state(self.random_state))
         else:
             self._extend(labels, base, targets)
+            # What the parameters say now: a tuner that is loaded knows nothing else.
+            self._loss = build(self.loss_config())
+            self._optimizer.L2 = float(self.weight_decay)
         if len(base) == 0:
             return self
-        targets = targets._replace(counts=cast(Any, self.label_counts_))
         lessons = label_lessons(
-            base, targets, batch_size=self.batch_size, n_epochs=1, rng=self._random
+            base,
+            _without_even_weights(targets, self.label_counts_),
+            batch_size=self.batch_size,
+            n_epochs=1,
+            rng=self._random,
         )
         self._teach(lessons, n_steps=None)
         return self
@@ -333,3 +340,11 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         tags.target_tags.two_d_labels = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _without_even_weights(targets: Targets, counts: NDArray[Any]) -> Targets:
+    """RETURNS (Targets): What a loss is to know: weights that are all the same teach as none."""
+    weights = None if targets.weights is None else numpy.asarray(targets.weights)
+    if weights is not None and len(weights) and (weights == weights[0]).all():
+        weights = None
+    return targets._replace(weights=cast(Any, weights), counts=cast(Any, counts))

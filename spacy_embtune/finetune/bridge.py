@@ -1,6 +1,7 @@
 """Between the worlds: a fitted tuner as a component of a pipeline, and back."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy
@@ -19,6 +20,7 @@ from ..losses import (
 )
 from . import storage
 from .base import HeadTuner
+from .cached import CachedEncoder
 from .encoder import SentenceEncoder
 from .tuners import ContrastiveTuner, FeedForwardTuner
 
@@ -52,10 +54,12 @@ def to_component(
         estimator, or a model's name or directory. None: that of the scikit-learn pipeline, else
         all-MiniLM-L6-v2.
     labels (Sequence[str] | None): Names of the labels. None: the tuner's classes, as strings.
-    config (dict | None): More settings of the component, such as {"set_cats": True}.
+    config (dict | None): More settings of the component, such as {"set_cats": True}, and of its
+        encoder, such as {"model": {"encoder": {"save_weights": False}}}.
     RETURNS (EmbTune): The component, trained.
     RAISES (NotFittedError): If the tuner is not fitted.
-    RAISES (ValueError): If there is no tuner, or the encoder is another than it was fitted with.
+    RAISES (ValueError): If there is no tuner, the encoder makes vectors of another width than it
+        was fitted on, or config says what the tuner says.
     """
     encoder, tuner = _split(tuner, encoder)
     check_is_fitted(tuner, "head_")
@@ -65,12 +69,22 @@ def to_component(
             f"The tuner knows {len(tuner.classes_)} classes, but the labels are {labels!r}. Give "
             "one different label for each, in the order of classes_."
         )
+    given = dict(config or {})
+    model = dict(given.pop("model", {}))
+    for name_of, part in (("", given), ("model.", model)):
+        for key in ("loss", "exclusive_classes", "head"):
+            if key in part:
+                raise ValueError(
+                    f"config sets {name_of}{key}, which the tuner has settled. Set it on the tuner "
+                    "before it is fitted."
+                )
     settings = {
-        **(config or {}),
+        **given,
         "exclusive_classes": tuner.exclusive_classes_,
         "model": {
             "@architectures": "spacy-embtune.EmbTune.v1",
-            "encoder": _encoder_config(encoder),
+            **model,
+            "encoder": {**_encoder_config(encoder), **model.get("encoder", {})},
             "head": tuner._head_config,
         },
         "loss": tuner.loss_config(),
@@ -110,7 +124,8 @@ def _fill(pipe: "EmbTune", tuner: HeadTuner, labels: list[str]) -> None:
 
 def to_estimator(pipe: "EmbTune") -> HeadTuner:
     """Make a fitted tuner of a trained component. Its encoder stays behind: see
-    `SentenceEncoder(name)`, or `nlp.pipe` and `doc._.embedding`.
+    `SentenceEncoder(name)`, or `nlp.pipe` and `doc._.embedding`. So do the optimizer and its
+    settings, and a `class_weight` of a dict; classes that were numbers are strings, as labels are.
 
     pipe (EmbTune): The component; its head is FeedForward or Contrastive.
     RETURNS (FeedForwardTuner | ContrastiveTuner): The tuner; `classes_` are the labels.
@@ -183,9 +198,12 @@ def _split(tuner: Any, encoder: Any) -> tuple[Any, Any]:
 
 def _encoder_config(encoder: Any) -> dict[str, Any]:
     section: dict[str, Any] = {"@architectures": "spacy-embtune.SentenceTransformer.v1"}
-    # What `cached` makes has the encoder inside.
-    if not isinstance(encoder, SentenceEncoder | str):
-        encoder = getattr(encoder, "encoder", encoder)
+    if isinstance(encoder, CachedEncoder):
+        # The same vectors, from the same directory.
+        if encoder.name is None:
+            section["cache_dir"] = str(Path(encoder.path).absolute())
+            section["cache_dir_bytes"] = encoder.max_bytes
+        encoder = encoder.encoder
     if encoder is None:
         return section
     if isinstance(encoder, str):

@@ -16,7 +16,12 @@ logger = logging.getLogger(__name__)
 
 
 def cached(
-    encoder: Any, path: Any, *, max_bytes: int = DEFAULT_MAX_BYTES, name: str | None = None
+    encoder: Any = None,
+    path: Any = None,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    name: str | None = None,
+    pipeline: Any = None,
 ) -> "CachedEncoder":
     """Keep the vectors that an encoder makes in a directory, so that it encodes each distinct text
     once, in this run and in later ones. The encoder itself stays as it is.
@@ -26,10 +31,14 @@ def cached(
         share one. It may also come first, as in embetter.
     max_bytes (int): How large the directory may become; then the oldest vectors are dropped.
     name (str | None): Tells the vectors of this encoder from others', see `CachedEncoder`.
+    pipeline (Any): The encoder, as embetter calls it: `name` is the directory then.
     RETURNS (CachedEncoder): What to use in place of the encoder.
     RAISES (ValueError): If the encoder cannot be told from others, or the bound is too low.
     RAISES (TypeError): If it is no encoder.
     """
+    if pipeline is not None:
+        rest = encoder if path is None else path
+        encoder, path, name = pipeline, name if rest is None else rest, None
     if _is_path(encoder) and not _is_path(path):
         encoder, path = path, encoder
     made = CachedEncoder(encoder, path, max_bytes=max_bytes, name=name)
@@ -82,10 +91,15 @@ class CachedEncoder(TransformerMixin, BaseEstimator):
         self._get_store()
         return self
 
-    def transform(self, X: Any) -> NDArray[Any]:
+    def partial_fit(self, X: Any = None, y: Any = None) -> Self:
+        """RETURNS (Self): The transformer; there is nothing to learn."""
+        return self.fit()
+
+    def transform(self, X: Any, y: Any = None) -> NDArray[Any]:
         """Look texts up, and encode those that are not there, with a progress bar if they are many.
 
         X (Any): Texts: a list, an array, a Series, or a DataFrame of one column.
+        y (Any): Not used.
         RETURNS (ndarray): Their vectors, as the encoder gives them, shape (n, d).
         RAISES (StoreError): If the directory cannot be opened or read.
         RAISES (ValueError): If X holds something else than texts.

@@ -8,6 +8,10 @@ from typing import Any
 # Names of parameters that have to be whole numbers above 0, and that may be None.
 _COUNTS = ("hidden_dim", "hidden_width", "shape_out", "n_epochs", "epochs", "batch_size")
 _MAY_BE_NONE = ("n_epochs", "epochs", "hidden_dim", "shape_out")
+_NUMBERS = (
+    *("dropout", "label_smoothing", "temperature", "preserve", "n_neg", "warmup_steps"),
+    *("memory_mb", "trainable_layers"),
+)
 
 
 def check_parameters(estimator: Any) -> None:
@@ -24,6 +28,10 @@ def check_parameters(estimator: Any) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{name}: {key} is {value!r}: give an integer above 0.")
+    for key in _NUMBERS:
+        value = parameters.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise ValueError(f"{name}: {key} is {value!r}: give a number.")
     rate = parameters.get("learning_rate", 1.0)
     if not isinstance(rate, Real) or not 0.0 < float(rate) < math.inf:
         raise ValueError(f"{name}: learning_rate is {rate!r}: give a number above 0.")
@@ -41,6 +49,9 @@ def require_vectors(X: Any, *, name: str = "X") -> None:
     """
     if isinstance(X, str):
         first: Any = X
+    elif getattr(X, "ndim", 0) == 2 and X.shape[1:] == (1,) and len(X):
+        # A table of one column.
+        first = (X.to_numpy() if hasattr(X, "to_numpy") else X)[0, 0]
     else:
         is_row = isinstance(X, Sequence) or getattr(X, "ndim", 0) == 1
         first = next(iter(X), None) if is_row else None

@@ -16,10 +16,11 @@ def calc_distances(
     pipeline: Any,
     anchor_pipeline: Any = None,
     metric: str = "cosine",
-    aggregate: Callable[..., Any] = numpy.min,
+    aggregate: Callable[..., Any] = numpy.max,
     n_jobs: int | None = None,
 ) -> NDArray[Any]:
-    """Compare inputs with a few anchors: sort by it to find what is like any of them.
+    """Compare inputs with a few anchors: sort by it to find what is like all of them,
+    or, with numpy.min, like any of them.
 
     inputs (Any): n inputs, as the pipeline takes them: texts, for instance.
     anchors (Any): The anchors.
@@ -27,7 +28,7 @@ def calc_distances(
     anchor_pipeline (Any): What makes vectors of anchors. None: the same.
     metric (str): "cosine", "euclidean", or another of `sklearn.metrics.pairwise_distances`.
     aggregate (Callable): What to make of the distances to the anchors, called with axis=1:
-        numpy.min is the distance to the nearest. (embetter: numpy.max, to the farthest.)
+        numpy.max is the distance to the farthest, numpy.min to the nearest.
     n_jobs (int | None): How many processes; -1: one a core.
     RETURNS (ndarray): The distances, shape (n,).
     """

@@ -1,5 +1,6 @@
 """Texts to vectors as a scikit-learn transformer."""
 
+import copy
 import warnings
 from collections.abc import Iterable
 from typing import Any, Self
@@ -113,6 +114,13 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     @property
     def _n_features_out(self) -> int:
         return self.encoder.width
+
+    def __sklearn_clone__(self) -> "SentenceEncoder":
+        # A frozen model is shared: a search would load it for each fit.
+        made = type(self)(**{k: copy.deepcopy(v) for k, v in self.get_params(deep=False).items()})
+        if "_loaded" in vars(self):
+            made._loaded = self._loaded
+        return made
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = dict(super().__getstate__())

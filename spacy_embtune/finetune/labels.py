@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from ..targets import (
     TOLERANCE,
@@ -63,8 +64,8 @@ def read_labels(
         )
     if exclusive not in (None, True, False):
         raise ValueError(f"exclusive_classes is {exclusive!r}: give True, False or None.")
-    kind, rows, columns = recognise(y)
     names = None if classes is None else as_classes(classes)
+    kind, rows, columns = recognise(y, names, exclusive)
     if kind == "cats":
         names, targets = _read_cats(rows, names, allow_new, exclusive)
     elif kind == "matrix":
@@ -74,9 +75,18 @@ def read_labels(
     return Labels(kind, names, targets._replace(weights=cast(Any, weights)))
 
 
-def recognise(y: Any) -> tuple[Kind, Any, NDArray[Any] | None]:
-    """RETURNS (tuple): The kind of y, its rows, and the names of its columns, if it has them."""
+def recognise(
+    y: Any, classes: NDArray[Any] | None = None, exclusive: bool | None = None
+) -> tuple[Kind, Any, NDArray[Any] | None]:
+    """RETURNS (tuple): The kind of y, its rows, and the names of its columns, if it has them. A
+    table of one column holds classes, unless labels are known to be columns: they do not exclude
+    each other, or the column has the name of one of the classes."""
     columns = getattr(y, "columns", None)
+    is_label = exclusive is False or (
+        classes is not None and columns is not None and set(columns) <= set(classes.tolist())
+    )
+    if issparse(y):
+        y = y.toarray()
     if hasattr(y, "to_numpy"):
         y = y.to_numpy()
     elif isinstance(y, Iterator):
@@ -85,7 +95,7 @@ def recognise(y: Any) -> tuple[Kind, Any, NDArray[Any] | None]:
     if cats is not None:
         return "cats", cats, None
     array = _as_array(y)
-    if array.ndim == 2 and array.shape[1] == 1:
+    if array.ndim == 2 and array.shape[1] == 1 and not is_label:
         from sklearn.exceptions import DataConversionWarning
 
         warnings.warn(
@@ -117,6 +127,16 @@ def _as_cats(y: Any) -> list[Mapping[str, float]] | None:
 
 
 def _as_array(y: Any) -> NDArray[Any]:
+    listed = y if isinstance(y, Sequence) and not isinstance(y, str) else ()
+    rows = [row for row in listed if isinstance(row, set | frozenset | list | tuple)]
+    if any(isinstance(row, set | frozenset) or len(row) != 1 for row in rows) and any(
+        isinstance(label, str) for row in rows for label in row
+    ):
+        raise ValueError(
+            f"y has several names of labels for each row, such as {rows[0]!r:.60}. Give a matrix of "
+            "one column a label (sklearn.preprocessing.MultiLabelBinarizer makes one), or cats, "
+            "{'label': 1.0}."
+        )
     try:
         array = numpy.asarray(y)
     except ValueError as error:

@@ -7,7 +7,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 from thinc.api import Adam, get_current_ops
 
@@ -135,7 +135,9 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         RETURNS (ndarray): The cosine of their tuned vectors, float32, shape (n,).
         RAISES (NotFittedError): Before `fit`.
         """
-        return paired_cosines(self.transform(X1), self.transform(X2))
+        first, second = self.transform(X1), self.transform(X2)
+        check_consistent_length(first, second)
+        return paired_cosines(first, second)
 
     def to_disk(self, path: str | Path) -> None:
         """Save the learner, without pickle.
@@ -227,7 +229,7 @@ def check_scores(y: Any) -> NDArray[Any]:
     RETURNS (ndarray): The same, float64, shape (n,).
     RAISES (ValueError): If they are not numbers from 0 to 1.
     """
-    scores = check_array(y, ensure_2d=False, dtype="float64", input_name="y").ravel()
+    scores = check_array(column_or_1d(y), ensure_2d=False, dtype="float64", input_name="y")
     if len(scores) and not (scores.min() >= 0.0 and scores.max() <= 1.0):
         raise ValueError(
             f"y goes from {scores.min():g} to {scores.max():g}: give scores from 0 (different) to "

@@ -41,7 +41,8 @@ def merge_equal_rows(X: NDArray[Any], targets: Targets) -> tuple[NDArray[Any], T
 
     X (ndarray): Vectors, float32, shape (n, d).
     targets (Targets): What is known of them.
-    RETURNS (tuple[ndarray, Targets]): The m distinct ones; those of weight 0 are left out.
+    RETURNS (tuple[ndarray, Targets]): The m distinct ones, whose weights are how often they were
+        there, None if all were once; those of weight 0 are left out.
     """
     values, known = numpy.asarray(targets.values), numpy.asarray(targets.known)
     weights = targets.weights
@@ -52,7 +53,7 @@ def merge_equal_rows(X: NDArray[Any], targets: Targets) -> tuple[NDArray[Any], T
     first, place = distinct_rows(every)
     of_each = None if weights is None else numpy.asarray(weights, dtype="float64")[counted]
     merged: Any = numpy.bincount(place, of_each, minlength=len(first))
-    if len(merged) and (merged == merged[0]).all():
+    if (merged == 1).all():
         merged = None
     return X[first], targets._replace(
         values=cast(Any, values[first]),

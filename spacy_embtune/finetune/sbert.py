@@ -84,6 +84,10 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         check_parameters(self)
         if self.memory_mb < 1:
             raise ValueError(f"SbertLearner: memory_mb is {self.memory_mb!r}: give 1 or more.")
+        if self.epochs is None:
+            raise ValueError("SbertLearner: epochs is None: give an integer above 0.")
+        if self.warmup_steps is not None and self.warmup_steps < 0:
+            raise ValueError(f"SbertLearner: warmup_steps is {self.warmup_steps}: give 0 or more.")
         texts1, texts2 = read_texts(X1, name="X1"), read_texts(X2, name="X2")
         scores = check_scores(y)
         check_consistent_length(texts1, texts2, scores)
@@ -207,9 +211,13 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def to_disk(self, path: str | Path) -> None:
         """Save the finetuned model as a directory that `SentenceTransformer(path)` opens.
 
-        path (str | Path): The directory; created if need be.
+        path (str | Path): The directory; created if need be. It holds the model, not the learner's
+            parameters.
+        RAISES (ValueError): If there is a file in its place.
         """
         check_is_fitted(self, "sent_tfm_")
+        if Path(path).is_file():
+            raise ValueError(f"{path} is a file: give a directory, or a path where nothing is yet.")
         self._encoder().to_directory(Path(path))
 
     @classmethod
@@ -217,12 +225,13 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Load a model that `to_disk` saved, or any directory of a sentence-transformers model.
 
         path (str | Path): The directory.
-        RETURNS (Self): A fitted learner; `fit` would go on from this model.
+        RETURNS (Self): A fitted learner, its parameters the defaults; `fit` would go on from this
+            model.
         RAISES (ValueError): If there is no such model.
         """
         if not Path(path).is_dir():
             raise ValueError(f"{path} is not a directory: give the one that to_disk wrote.")
-        learner = cls(str(path))
+        learner = cls(str(Path(path).absolute()))
         learner._set_model(learner._own_model())
         return learner
 

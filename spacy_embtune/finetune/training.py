@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy
 from numpy.typing import NDArray
 from spacy.util import registry
-from thinc.api import Optimizer
+from thinc.api import Optimizer, get_current_ops
 
 from ..models.embtune import Head
 from ..pairs import combine_pairs
@@ -195,6 +195,10 @@ def seeded(rng: Any) -> Iterator[None]:
     seed = rng.randint(2**31 - 1)
     state = numpy.random.get_state()  # noqa: NPY002
     numpy.random.seed(seed)  # noqa: NPY002
+    xp: Any = get_current_ops().xp
+    if xp is not numpy:
+        # Dropout on a GPU draws from cupy's, whose state cannot be kept.
+        xp.random.seed(seed)
     try:
         yield
     finally:

@@ -167,7 +167,7 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
 
 # Of "mixed". Its gradients are so much smaller: what orders neighbours well is the one loss, what
 # keeps the classes of far rows apart, which the vote of several neighbours asks for, the other.
-COSINE_PAIRS_WEIGHT = 20.0
+COSINE_PAIRS_WEIGHT = 40.0
 
 # The name that embetter gave it at first.
 ForwardFinetuner = FeedForwardTuner
@@ -187,11 +187,12 @@ class ContrastiveTuner(HeadTuner):
     learning_rate (float): Of Adam; `fit` lets it fall linearly to 0.
     batch_size (int): Rows a step.
     loss (str): "supervised_contrastive" (the component's), "cosine_pairs" (embetter's, over all
-        pairs of a batch), "mixed" (both, the latter 20 times), "triplet" or "cosent".
+        pairs of a batch), "mixed" (both, the latter 40 times), "triplet" or "cosent".
     temperature (float): Of "supervised_contrastive": the lower, the more the nearest of the wrong
         documents matter.
     preserve (float | None): How much the similarities of the vectors before are kept beside the
-        loss; 0: not at all. None: 30 beside "supervised_contrastive" and "mixed", 3 beside others.
+        loss; 0: not at all. None: 30 beside "supervised_contrastive", 10 beside "mixed", 3 beside
+        the others.
     negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike.
     hidden_width (int): The width of the hidden layer.
     dropout (float): The share of the hidden layer dropped in a step.
@@ -252,7 +253,7 @@ class ContrastiveTuner(HeadTuner):
         parts: dict[str, float] = {self.loss: 1.0}
         if self.loss == "mixed":
             parts = {"supervised_contrastive": 1.0, "cosine_pairs": COSINE_PAIRS_WEIGHT}
-        default = 30.0 if by_order else 3.0
+        default = {"supervised_contrastive": 30.0, "mixed": 10.0}.get(self.loss, 3.0)
         parts["preserve"] = default if self.preserve is None else self.preserve
         losses: dict[str, dict[str, Any]] = {
             name: {"@losses": f"spacy-embtune.{name}.v1", "negatives": self.negatives}

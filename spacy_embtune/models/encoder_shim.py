@@ -80,6 +80,10 @@ class EncoderShim(Shim):
         """RETURNS (ndarray | None): See `TrainableShim.untuned_vectors`."""
         return None
 
+    def original_vectors(self, X: Sequence[Doc | str]) -> NDArray[Any] | None:
+        """RETURNS (ndarray | None): See `TrainableShim.original_vectors`."""
+        return None
+
     @property
     def encoder(self) -> SentenceEncoder:
         """RETURNS (SentenceEncoder): The encoder, loaded by its name unless it is here already.

@@ -2,11 +2,13 @@
 
 import contextlib
 import copy
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import srsly
 from numpy.typing import NDArray
 from spacy.tokens import Doc
 from thinc.api import torch2xp, xp2torch
@@ -19,6 +21,8 @@ from .encoder_shim import EncoderShim
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,12 @@ class TrainableShim(EncoderShim):
         self._learned: dict[str, torch.Tensor] | None = None
         self._untuned_cache = VectorCache(self.cache.size)
         self._n_updates = 0
+        # Which encoder was there before any training, in this process or earlier ones.
+        self._original_fingerprint: str | None = None
+        self._began_here = False
+        self._original: SentenceEncoder | None = None
+        self._original_is_lost = False
+        self._original_cache = VectorCache(self.cache.size)
 
     @property
     def is_trainable(self) -> bool:
@@ -96,6 +106,9 @@ class TrainableShim(EncoderShim):
         """RETURNS (EncoderTrainer): Runs the encoder for updates; from now on it is known what its
         weights were before."""
         if self._trainer is None:
+            if self._original_fingerprint is None:
+                self._original_fingerprint = self.encoder.fingerprint
+                self._began_here = True
             self._trainer = EncoderTrainer(
                 self.encoder,
                 trainable_layers=self.training.trainable_layers,
@@ -157,6 +170,48 @@ class TrainableShim(EncoderShim):
             return None
         texts = [x if isinstance(x, str) else x.text for x in X]
         return self._untuned_cache.lookup(texts, self._compute_untuned, self.encoder.width)
+
+    def original_vectors(self, X: Sequence[Doc | str]) -> NDArray[Any] | None:
+        """RETURNS (ndarray | None): What the encoder gave before any training, that of processes
+        before included, float32, shape (n, d): the encoder of this name, if it is that one. None if
+        there was no training, or that encoder cannot be found any more.
+        """
+        encoder = self._find_original()
+        if encoder is None:
+            return self.untuned_vectors(X)
+        texts = [x if isinstance(x, str) else x.text for x in X]
+        if self.caching:
+            return self._original_cache.lookup(texts, encoder.encode, encoder.width)
+        return encoder.encode(texts)
+
+    def _find_original(self) -> SentenceEncoder | None:
+        """RETURNS (SentenceEncoder | None): The encoder before any training, if that began in an
+        earlier process."""
+        wanted = self._original_fingerprint
+        if self._original is not None or wanted is None or self._began_here:
+            return self._original
+        if self._original_is_lost or (self._trainer is None and self.encoder.fingerprint == wanted):
+            return None
+        try:
+            found = SentenceEncoder.load(self.settings)
+            known_as = [found.fingerprint]
+            found.model.float()
+            found.weights_changed()
+            known_as.append(found.fingerprint)
+            problem = "" if wanted in known_as else "it is another one now"
+        except ValueError as error:
+            problem = str(error)
+        if problem:
+            self._original_is_lost = True
+            logger.warning(
+                "The encoder that was finetuned, %s, cannot be compared with: %s. Base vectors are "
+                "those of the finetuned encoder.",
+                self.settings.name,
+                problem,
+            )
+            return None
+        self._original = found
+        return found
 
     def _compute_untuned(self, texts: Sequence[str]) -> NDArray[Any]:
         assert self._trainer is not None
@@ -280,10 +335,20 @@ class TrainableShim(EncoderShim):
         self._use_blended()
         return super().identify()
 
+    def to_bytes(self) -> bytes:
+        """RETURNS (bytes): Who the encoder is, and which it was before training, as msgpack."""
+        identity = srsly.msgpack_loads(super().to_bytes())
+        return srsly.msgpack_dumps({**identity, "original": self._original_fingerprint})
+
     def from_bytes(self, data: bytes) -> "TrainableShim":
-        """Learn which encoder it must be."""
+        """Learn which encoder it must be, and which it was before training."""
         self._use_blended()
         super().from_bytes(data)
+        original = srsly.msgpack_loads(data).get("original")
+        if original != self._original_fingerprint:
+            self._original_fingerprint, self._original = original, None
+            self._began_here, self._original_is_lost = False, False
+            self._original_cache.clear()
         if self._model is None:
             self._forget_training()
         return self
@@ -308,6 +373,7 @@ class TrainableShim(EncoderShim):
             store=copy.copy(self.store),
         )
         renewed.fingerprint = self.fingerprint
+        renewed._original_fingerprint = self._original_fingerprint
         return renewed
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TrainableShim":

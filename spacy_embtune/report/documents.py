@@ -157,7 +157,11 @@ def _predict(
     with tqdm(total=len(texts), desc=progress, unit="text", disable=hidden, leave=False) as bar:
         for start in range(0, len(texts), _BATCH_SIZE):
             batch = texts[start : start + _BATCH_SIZE]
-            batches.append(pipe.predict(_prepare(nlp, pipe, batch)))
+            inputs = _prepare(nlp, pipe, batch)
+            prediction = pipe.predict(inputs)
+            # Of an encoder that was finetuned: what it was before, or there was nothing to compare.
+            untuned = pipe.encode_untuned(inputs)
+            batches.append(prediction if untuned is None else prediction._replace(base=untuned))
             bar.update(len(batch))
     arrays = []
     for kind in ("base", "tuned", "cats"):

@@ -14,7 +14,8 @@ class Documents(NamedTuple):
     texts (list[str]): Their texts.
     labels (list[str]): The L labels that `targets` has columns for.
     targets (Targets): What is known of their labels, as numpy arrays of shape (n, L).
-    base (ndarray): The encoder's vectors, float32, shape (n, d).
+    base (ndarray): The encoder's vectors, float32, shape (n, d); as it was before it was finetuned,
+        if it was.
     tuned (ndarray): The tuned vectors, float32, shape (n, k).
     probabilities (ndarray): What the component's output layer makes of its own labels, float32,
         shape (n, M).

@@ -15,11 +15,16 @@ def make(make_nlp: MakeNlp, tiny_encoder: Path) -> MakeNlp:
     """Makes a pipeline whose encoder learns."""
 
     def make(
-        head: str = "Linear", *, loss: Any = None, name: str = "embtune", **encoder: Any
+        head: str = "Linear",
+        *,
+        loss: Any = None,
+        name: str = "embtune",
+        path: Path = tiny_encoder,
+        **encoder: Any,
     ) -> Any:
         fix_random_seed(0)
         settings = {
-            "name": str(tiny_encoder),
+            "name": str(path),
             "precision": "float32",
             "trainable_layers": 1,
             "dropout": 0.0,

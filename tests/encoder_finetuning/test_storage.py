@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,8 @@ def test_a_loaded_pipeline_goes_on_learning(make: MakeNlp, tmp_path: Path) -> No
         loaded.update(examples, sgd=optimizer)
     scores = loaded.evaluate(held_out)
     assert scores["embtune_map_r"] > first["embtune_map_r"] + 0.1
-    # What it began with is now what it is compared with.
-    assert scores["embtune_base_map_r"] == pytest.approx(first["embtune_map_r"], abs=1e-6)
+    # It is compared with the encoder before all training.
+    assert scores["embtune_base_map_r"] == pytest.approx(first["embtune_base_map_r"], abs=1e-6)
     loaded.to_disk(tmp_path)
     assert_same_vectors(vectors(spacy.load(tmp_path)), vectors(loaded))
 
@@ -151,3 +152,45 @@ def test_an_interrupted_update_leaves_a_whole_pipeline(
     assert_same_vectors(vectors(nlp), before)
     assert_same_vectors(vectors(through_disk(nlp, tmp_path)), before)
     nlp.update(examples, sgd=optimizer)
+
+
+def test_what_was_loaded_is_compared_with_the_encoder_before_all_training(
+    make: MakeNlp, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    texts = ["bread and soup", "a guitar"]
+    untuned = SentenceEncoder.load(EncoderSettings(str(tiny_encoder), precision="float32")).encode(
+        texts
+    )
+    nlp, examples, _ = trained(make)
+    nlp.to_disk(tmp_path)
+    for other in (nlp, spacy.load(tmp_path), copied(nlp, tmp_path), through_pickle(nlp, tmp_path)):
+        pipe = other.get_pipe("embtune")
+        assert_allclose(pipe.encode_untuned(texts), untuned, atol=1e-6)
+        # Learning on does not change what it is compared with.
+        optimizer = other.resume_training()
+        other.update(examples, sgd=optimizer)
+        assert_allclose(pipe.encode_untuned(texts), untuned, atol=1e-6)
+        assert (vectors(other, texts)[0] != untuned).any()
+    again = spacy.load(tmp_path)
+    again.update(examples, sgd=again.resume_training())
+    again.to_disk(tmp_path)
+    assert_allclose(
+        spacy.load(tmp_path).get_pipe("embtune").encode_untuned(texts), untuned, atol=1e-6
+    )
+    # Before training, and of a frozen encoder, doc._.embedding is it.
+    assert make().get_pipe("embtune").encode_untuned(texts) is None
+    assert make(trainable_layers=0).get_pipe("embtune").encode_untuned(texts) is None
+
+
+def test_an_encoder_that_is_gone_is_not_compared_with(
+    make: MakeNlp, tiny_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    nlp, _, _ = trained(make, path=tmp_path / "encoder")
+    nlp.to_disk(tmp_path / "pipeline")
+    shutil.rmtree(tmp_path / "encoder")
+    pipe = spacy.load(tmp_path / "pipeline").get_pipe("embtune")
+    for _ in range(2):
+        assert pipe.encode_untuned(["bread"]) is None
+    assert caplog.text.count("cannot be compared with") == 1
+    assert "Base vectors are those of the finetuned encoder" in caplog.text

@@ -17,6 +17,7 @@ from spacy_embtune.finetune import (
     ContrastiveTuner,
     FeedForwardTuner,
     SentenceEncoder,
+    cached,
 )
 
 from ..conftest import TOPICS, make_examples, make_texts
@@ -325,3 +326,31 @@ def test_a_component_that_cannot_be_an_estimator_says_why(make_nlp, tiny_encoder
     nlp.update(examples, sgd=nlp.initialize(lambda: examples))
     with pytest.raises(ValueError, match=r"its head is 'contrastive'.*\(residual\)"):
         nlp.get_pipe("embtune").to_estimator()
+
+
+def test_config_sets_what_the_tuner_does_not(encoder, nlp, tmp_path):
+    tuner = fitted(FeedForwardTuner, encoder)
+    more = {"model": {"encoder": {"cache_dir": str(tmp_path / "v"), "save_weights": False}}}
+    pipe = EmbTune.from_estimator(tuner, nlp, encoder=encoder, config={"set_cats": True, **more})
+    settings = nlp.get_pipe_config("embtune")["model"]["encoder"]
+    assert settings["cache_dir"] == str(tmp_path / "v")
+    assert settings["save_weights"] is False
+    assert settings["name"] == str(encoder.name)
+    assert pipe.set_cats
+    for config in (
+        {"loss": {"@losses": "spacy-embtune.cross_entropy.v1"}},
+        {"exclusive_classes": False},
+        {"model": {"head": {"@architectures": "spacy-embtune.Linear.v1"}}},
+    ):
+        with pytest.raises(ValueError, match="which the tuner has settled"):
+            EmbTune.from_estimator(tuner, spacy.blank("en"), encoder=encoder, config=config)
+
+
+def test_the_directory_of_a_cached_encoder_crosses_over(encoder, nlp, tmp_path):
+    kept = cached(encoder, tmp_path / "vectors")
+    pipeline = make_pipeline(kept, FeedForwardTuner(n_epochs=1)).fit(TEXTS, LABELS)
+    n_encoded = kept.n_encoded
+    pipe = EmbTune.from_estimator(pipeline, nlp)
+    embed(nlp, TEXTS)
+    assert n_encoded > 0
+    assert pipe.encoder.n_encoded == 0

@@ -15,10 +15,10 @@ INPUTS = numpy.array([[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]])
 ANCHORS = numpy.array([[3.0, 0.0], [0.0, 1.0]])
 
 
-def test_the_distance_is_to_the_nearest_anchor():
-    assert_allclose(calc_distances(INPUTS, ANCHORS, AS_IT_IS), [0.0, 0.0, 1.0], atol=1e-12)
-    farthest = calc_distances(INPUTS, ANCHORS, AS_IT_IS, aggregate=numpy.max)
-    assert_allclose(farthest, [1.0, 1.0, 2.0])
+def test_the_distance_is_to_the_farthest_anchor_or_the_nearest():
+    assert_allclose(calc_distances(INPUTS, ANCHORS, AS_IT_IS), [1.0, 1.0, 2.0])
+    nearest = calc_distances(INPUTS, ANCHORS, AS_IT_IS, aggregate=numpy.min)
+    assert_allclose(nearest, [0.0, 0.0, 1.0], atol=1e-12)
     assert_allclose(
         calc_distances(INPUTS, ANCHORS, AS_IT_IS, metric="euclidean", aggregate=numpy.mean),
         [(2 + 2**0.5) / 2, (13**0.5 + 1) / 2, (4 + 2**0.5) / 2],
@@ -35,7 +35,8 @@ def test_texts_like_the_anchors_come_first(tiny_encoder):
     texts, topics = zip(*make_texts(120), strict=True)
     pipeline = make_pipeline(SentenceEncoder(str(tiny_encoder)), FeedForwardTuner(random_state=0))
     pipeline.fit(texts[:60], topics[:60])
-    distances = calc_distances(list(texts[60:]), [TOPICS["FOOD"], TOPICS["SPORT"]], pipeline)
+    anchors = [TOPICS["FOOD"], TOPICS["SPORT"]]
+    distances = calc_distances(list(texts[60:]), anchors, pipeline, aggregate=numpy.min)
     nearest = [topics[60:][i] for i in distances.argsort()[:30]]
     assert nearest.count("MUSIC") <= 3
 

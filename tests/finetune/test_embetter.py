@@ -1,6 +1,7 @@
 """The same scripts with embetter's classes and with ours: change the import, and they run."""
 
 import inspect
+import random
 import re
 import sys
 import textwrap
@@ -182,13 +183,16 @@ def test_tuners_in_a_pipeline(tuner):
 
 
 def labels_by_name(package):
-    labels = numpy.array(["c", "a", "b"])[y]
-    return package.FeedForwardTuner(n_epochs=20).fit_transform(X, labels)
+    labels, answers = (numpy.array(["c", "a", "b"])[classes] for classes in (y, Y_TEST))
+    tuner = package.FeedForwardTuner(n_epochs=100)
+    vectors = tuner.fit_transform(X, labels)
+    return nearest_accuracy(vectors, labels, tuner.transform(X_TEST), answers)
 
 
 def test_labels_may_be_strings():
     theirs, our = run(labels_by_name)
-    assert our.shape[0] == theirs.shape[0]
+    assert our >= theirs
+    assert our > BASE + 0.05
 
 
 # learners
@@ -226,28 +230,43 @@ def test_contrastive_learner():
     assert our_learner.predict(first, second).shape == (10,)
 
 
+def pairs_of_texts(seed):
+    rows = make_texts(240, seed=seed)
+    random.Random(seed).shuffle(rows)
+    texts, topics = zip(*rows, strict=True)
+    same = [float(a == b) for a, b in zip(topics[:120], topics[120:], strict=True)]
+    return list(texts[:120]), list(texts[120:]), same
+
+
 def finetune(package, path):
     from sentence_transformers import SentenceTransformer
+    from sklearn.metrics import roc_auc_score
+    from sklearn.metrics.pairwise import paired_cosine_distances
 
-    texts, topics = zip(*make_texts(128), strict=True)
     sent_tfm = SentenceTransformer(str(path), device="cpu")
-    made = package.SbertLearner(sent_tfm, batch_size=16, epochs=1, warmup_steps=100)
-    same = [float(a == b) for a, b in zip(topics[:64], topics[64:], strict=True)]
-    made.fit(texts[:64], texts[64:], same)
-    return made, texts
+    # What embetter calls asks for packages that it does not name; this is the same without them.
+    sent_tfm.fit = sent_tfm.old_fit
+    # The fewest steps of warming up: it is not finetuned for long.
+    made = package.SbertLearner(sent_tfm, batch_size=16, epochs=20, warmup_steps=2)
+    made.fit(*pairs_of_texts(0))
+    first, second, same = pairs_of_texts(1)
+    vectors = made.transform(first), made.transform(second)
+    return vectors[0], roc_auc_score(same, -paired_cosine_distances(*vectors)), made
 
 
 def test_sbert_learner(tiny_encoder, tmp_path):
     from sentence_transformers import SentenceTransformer
 
-    our, texts = finetune(OURS, tiny_encoder)
-    vectors = our.transform(list(texts))
-    # embetter's fit needs a package that it does not ask for, and its predict fails.
-    theirs = THEIRS.SbertLearner(SentenceTransformer(str(tiny_encoder), device="cpu"))
-    assert_alike(theirs.transform(list(texts)), vectors)
+    (vectors, auc, theirs), (our_vectors, our_auc, our) = run(finetune, tiny_encoder)
+    assert_alike(vectors, our_vectors)
+    assert our_auc >= auc - 0.02
+    assert our_auc > 0.6
+    texts = pairs_of_texts(1)[0]
+    # embetter's own call fails: it gives torch arrays of numpy.
     with pytest.raises(TypeError, match="must be Tensor"):
         theirs.predict(list(texts), list(texts))
     assert our.predict(list(texts), list(texts)) == pytest.approx(1.0, abs=1e-5)
+    del theirs.sent_tfm.fit
     for made in (theirs, our):
         path = tmp_path / type(made).__module__
         made.to_disk(str(path))
@@ -301,6 +320,14 @@ def cache_twice(package, path, folder):
     return encoder.transform(texts), encoder.transform(texts)
 
 
+def test_cached_with_embetters_names(tiny_encoder, tmp_path):
+    encoder = OURS.SentenceEncoder(str(tiny_encoder))
+    made = OURS.cached(name=str(tmp_path / "vectors"), pipeline=encoder)
+    assert made.partial_fit(["bread"], [1]) is made
+    assert_alike(encoder.transform(["bread"]), made.transform(["bread"], [1]))
+    assert (tmp_path / "vectors").is_dir()
+
+
 def test_cached(tiny_encoder, tmp_path):
     (first, _), our = run(cache_twice, tiny_encoder, tmp_path)
     assert_alike(first, our[0])
@@ -321,9 +348,7 @@ def distances(package):
 def test_calc_distances():
     theirs, our = run(distances)
     numpy.testing.assert_allclose(our[0], theirs[0])
-    # The default of ours is the nearest anchor: an anchor itself is at no distance.
-    assert our[1][:3] == pytest.approx(0.0, abs=1e-6)
-    assert (our[1] <= theirs[1]).all()
+    numpy.testing.assert_allclose(our[1], theirs[1])
 
 
 # embetter's own examples

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from spacy_embtune.encoders import EncoderSettings
 from spacy_embtune.encoders import SentenceEncoder as Encoder
-from spacy_embtune.finetune import FeedForwardTuner, SentenceEncoder
+from spacy_embtune.finetune import FeedForwardTuner, SentenceEncoder, cached
 from spacy_embtune.finetune.encoder import read_texts
 
 from ..conftest import make_texts
@@ -160,3 +160,12 @@ def test_a_progress_bar_is_shown_if_asked(tiny_encoder, capsys):
     assert "Encoding" not in capsys.readouterr().err
     SentenceEncoder(str(tiny_encoder), show_progress=True).transform(TEXTS)
     assert "Encoding texts" in capsys.readouterr().err
+
+
+def test_a_search_loads_the_model_once(tiny_encoder, tmp_path):
+    encoder = SentenceEncoder(str(tiny_encoder)).fit(["bread"])
+    assert clone(encoder).encoder is encoder.encoder
+    assert clone(cached(encoder, tmp_path / "v")).encoder.encoder is encoder.encoder
+    other = clone(encoder).set_params(batch_size=5)
+    assert other.encoder is not encoder.encoder
+    assert "_loaded" not in vars(clone(SentenceEncoder(str(tiny_encoder))))

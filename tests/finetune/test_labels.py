@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from scipy.sparse import csr_matrix
 from sklearn.exceptions import DataConversionWarning
 
 from spacy_embtune.finetune.labels import add_classes, as_classes, read_labels, require_contrast
@@ -135,7 +136,8 @@ def test_one_column_is_read_as_classes_with_a_warning():
         ([1.0, numpy.inf], "infinity"),
         ([[1, 0], [1]], "cannot be read as an array.*rows of one length"),
         (numpy.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
-        ([["a", "b"], ["c", "d"]], "no numbers.*Give 1 where"),
+        ([["a", "b"], ["c", "d"]], "several names of labels.*Give a matrix"),
+        (numpy.asarray([["a", "b"], ["c", "d"]]), "no numbers.*Give 1 where"),
         ([[0, 3], [1, 0]], "Row 0 of y has the value 3 for the label 1.*NaN where it is not known"),
         ([[0, 1], [-1, 0]], "Row 1 of y has the value -1 for the label 0"),
         ([{"A": 1.0}, {"A": NAN}], "Row 1 of y.*not finite. Leave the label out"),
@@ -373,3 +375,28 @@ def test_one_class_alone_is_an_error(y, match):
     labels = read_labels(y)
     with pytest.raises(ValueError, match=match):
         require_contrast(labels.targets, labels.classes)
+
+
+def test_a_column_is_a_label_where_labels_are_columns():
+    frame = pandas.DataFrame({"a": [1.0, 0.0], "b": [0.0, 0.0]})
+    made = read_labels(frame[["a"]], classes=["a", "b"], exclusive=False)
+    assert made.kind == "matrix"
+    assert made.classes.tolist() == ["a", "b"]
+    assert numpy.asarray(made.targets.values).tolist() == [[1, 0], [0, 0]]
+    assert numpy.asarray(made.targets.known).tolist() == [[1, 0], [1, 0]]
+    made = read_labels(numpy.asarray([[1], [0]]), classes=["a"], exclusive=False)
+    assert made.kind == "matrix"
+    with pytest.warns(DataConversionWarning):
+        assert read_labels(frame[["a"]]).kind == "classes"
+
+
+def test_a_sparse_matrix_is_a_matrix():
+    made = read_labels(csr_matrix([[1, 0], [1, 1]]))
+    assert made.kind == "matrix"
+    assert numpy.asarray(made.targets.values).tolist() == [[1, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("y", [[["a"], ["a", "b"]], [["a", "b"], ["b", "c"]], [{"a"}, {"b"}]])
+def test_rows_of_names_are_told_how_to_become_a_matrix(y):
+    with pytest.raises(ValueError, match=r"several names of labels.*MultiLabelBinarizer.*cats"):
+        read_labels(y)

@@ -191,3 +191,13 @@ def test_sides_of_different_lengths_are_an_error():
     X1, X2, y = make_pairs(10)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         DifferenceClassifier(FunctionTransformer()).fit(X1, X2[:1], y)
+
+
+def test_scores_have_to_be_one_a_pair():
+    X, _ = make_vectors(20)
+    learner = ContrastiveLearner(epochs=1)
+    with pytest.raises(ValueError, match="1d array"):
+        learner.fit(X[:10], X[10:], numpy.zeros((5, 2)))
+    learner.fit(X[:10], X[10:], numpy.ones(10))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        learner.predict(X[:3], X[3:4])

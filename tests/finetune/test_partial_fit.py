@@ -358,3 +358,33 @@ def test_ctrl_c_ends_the_callers_loop_and_leaves_a_tuner_that_can_go_on(Tuner, m
             assert not node.get_grad(name).any()
     monkeypatch.undo()
     assert numpy.isfinite(tuner.partial_fit(X, y).transform(X)).all()
+
+
+@pytest.mark.parametrize("repeat", ["weights", "rows"])
+def test_even_weights_and_repeated_rows_count_in_the_mean_of_a_stream(repeat):
+    """Three times the first row, once the second: the mean is theirs, however that is said."""
+    X, _ = make_vectors(2)
+    tuner = FeedForwardTuner(random_state=0)
+    if repeat == "weights":
+        tuner.partial_fit(X[:1], ["a"], classes=["a", "b"], sample_weight=[3.0])
+    else:
+        tuner.partial_fit(X[[0, 0, 0]], ["a"] * 3, classes=["a", "b"])
+    tuner.partial_fit(X[1:], ["b"])
+    mean = tuner.head_.get_ref("standardize").get_param("mean")
+    assert_allclose(mean, (3 * X[0] + X[1]) / 4, rtol=1e-5, atol=1e-6)
+    assert tuner.label_counts_.tolist() == [[3.0, 1.0], [1.0, 3.0]]
+
+
+def test_parameters_that_change_on_the_way_take_effect(tmp_path):
+    X, y = make_vectors(60)
+    tuner = FeedForwardTuner(dropout=0.0, random_state=0).partial_fit(X, y)
+    tuner.set_params(label_smoothing=0.4, weight_decay=0.9)
+    tuner.to_disk(tmp_path)
+    other = FeedForwardTuner.from_disk(tmp_path)
+    plain = FeedForwardTuner(dropout=0.0, random_state=0).partial_fit(X, y)
+    for _ in range(20):
+        for one in (tuner, other, plain):
+            one.partial_fit(X, y)
+    found = tuner.predict_proba(X)
+    assert_allclose(found, other.predict_proba(X), atol=1e-6)
+    assert abs(found - plain.predict_proba(X)).max() > 0.05

@@ -248,3 +248,17 @@ def test_what_the_training_cannot_be_set_to(settings, match, model):
     with pytest.raises(ValueError, match=match):
         learner(model, **settings).fit(*make_pairs(32))
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"epochs": None}, "epochs is None"),
+        ({"warmup_steps": -3}, "warmup_steps is -3"),
+        ({"warmup_steps": "a"}, "warmup_steps is 'a': give a number"),
+        ({"memory_mb": "a"}, "memory_mb is 'a': give a number"),
+    ],
+)
+def test_settings_out_of_range_are_named(tiny_encoder, settings, match):
+    with pytest.raises(ValueError, match=match):
+        SbertLearner(str(tiny_encoder), **settings).fit(["a b"], ["c d"], [1.0])
