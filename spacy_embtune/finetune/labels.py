@@ -133,8 +133,8 @@ def _as_array(y: Any) -> NDArray[Any]:
         isinstance(label, str) for row in rows for label in row
     ):
         raise ValueError(
-            f"y has several names of labels for each row, such as {rows[0]!r:.60}. Give a matrix of "
-            "one column a label (sklearn.preprocessing.MultiLabelBinarizer makes one), or cats, "
+            f"y has several names of labels for each row, such as {rows[0]!r:.60}. Give a matrix "
+            "of one column a label (sklearn.preprocessing.MultiLabelBinarizer makes one), or cats, "
             "{'label': 1.0}."
         )
     try:
