@@ -17,7 +17,7 @@ def find_component(nlp: Language, name: str | None = None, *, where: str | None 
     where = f"The pipeline {nlp.meta['lang']}_{nlp.meta['name']}" if where is None else where
     found = {key: pipe for key, pipe in nlp.pipeline if isinstance(pipe, EmbTune)}
     if not found:
-        others = f"only {', '.join(map(repr, nlp.pipe_names))}" if nlp.pipe_names else "nor any"
+        others = f"only {', '.join(map(repr, nlp.pipe_names))}" if nlp.pipe_names else "nor others"
         raise ValueError(
             f"{where} has no embtune component, {others}. Give a pipeline that was trained with "
             "one, such as training/model-best."

@@ -80,12 +80,12 @@ def read_records(
     """
     if on_error not in get_args(OnError):
         raise ValueError(f'on_error is {on_error!r}: give "fail" or "skip".')
+    if str(source) != STDIN:
+        _check_file(Path(source))
     kind = _kind_of(source) if kind is None else kind
     if kind not in get_args(Kind):
         raise ValueError(f"The kind {kind!r} is not one of {', '.join(get_args(Kind))}.")
     source = STDIN if str(source) == STDIN else Path(source)
-    if source != STDIN:
-        _check_file(Path(source))
     if kind == "parquet":
         if source == STDIN:
             raise ValueError("Parquet cannot be read from standard input. Give a file.")
@@ -120,14 +120,19 @@ def _kind_of(source: str | Path) -> Kind:
             "spacy, or text for a text a line."
         )
     path = Path(source)
-    suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
-    kind = SUFFIXES.get(suffix.lower())
+    kind = find_kind(path)
     if kind is None:
         raise ValueError(
             f"{path}: the name does not say what the file is. Give one that ends in "
             f"{', '.join(SUFFIXES)}, also with .gz, or name its kind (--format)."
         )
     return kind
+
+
+def find_kind(path: Path) -> Kind | None:
+    """RETURNS (str | None): What the name of a file says that it is, if it says so."""
+    suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
+    return SUFFIXES.get(suffix.lower())
 
 
 def _check_file(path: Path) -> None:
@@ -158,7 +163,7 @@ class _Fields(NamedTuple):
             raise InvalidRecordError(
                 f"there is no {self.text!r}",
                 f"there is no {self.text!r}, only {shorten(', '.join(map(repr, fields)), 200)}. "
-                "Say which field holds the text (text_field).",
+                "Say which field holds the text (text_field, --text-field).",
             )
         text = fields[self.text]
         labels = self.label

@@ -276,6 +276,7 @@ def test_what_is_wrong_with_the_call_is_said_before_anything_is_read(tmp_path):
         read_records(tmp_path / "none.jsonl")
     with pytest.raises(ValueError, match="is a directory"):
         read_records(tmp_path, kind="jsonl")
+    (tmp_path / "data.json.gz").write_text("")
     with pytest.raises(ValueError, match="the name does not say"):
         read_records(tmp_path / "data.json.gz")
     with pytest.raises(ValueError, match="The kind 'json' is not one of"):

@@ -90,12 +90,12 @@ def bulk(
     from ..report.bulk import SUFFIXES, bulk_table, write_bulk
     from ..report.projection import project, require_umap
 
-    check_output(out, force=force, suffixes=SUFFIXES)
+    check_output(out, force=force, inputs=[data, fit], suffixes=SUFFIXES)
     skipped = SkippedRecords()
     with reporting_errors(f"{out} was not written"):
         if method is Method.umap:
             require_umap()
-        fields = {"text_field": text_field, "id_field": id_field}
+        fields: dict[str, Any] = {"text_field": text_field, "id_field": id_field}
         records = options.read_all(
             data, **fields, label_field=label_field, kind=kind, on_error=on_error, report=skipped
         )
@@ -103,7 +103,13 @@ def bulk(
             None
             if fit is None
             else options.read_all(
-                fit, **fields, label_field="", kind=None, on_error=on_error, report=skipped
+                fit,
+                **fields,
+                label_field="",
+                kind=kind,
+                on_error=on_error,
+                report=skipped,
+                is_second=True,
             )
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
@@ -124,7 +130,13 @@ def bulk(
     if table.source != "component":
         warn("The component does not predict labels", SOURCES[table.source])
     n = len(table.rows)
-    suspects = f", {table.n_suspects:,} of them with a suspect label" if documents.labels else ""
+    if neighbors >= n:
+        warn(f"There are only {n - 1:,} other documents, not {neighbors:,}")
+    suspects = ""
+    if table.n_suspects is not None:
+        suspects = f", {table.n_suspects:,} of them with a suspect label"
+    elif any(row["cats"] for row in table.rows):
+        suspects = "; too few are labelled to check the labels"
     good(f"Wrote {n:,} documents{suspects}: {out}")
 
 

@@ -110,12 +110,15 @@ def load_pipeline(
         fail("The pipeline cannot be used", str(error))
 
 
-def check_output(path: Path, *, force: bool, suffixes: Sequence[str]) -> None:
+def check_output(
+    path: Path, *, force: bool, suffixes: Sequence[str], inputs: Sequence[str | Path | None] = ()
+) -> None:
     """Make sure that a file can be written, before any work is done for it.
 
     path (Path): The file.
     force (bool): Whether it may replace one that exists.
     suffixes (Sequence[str]): What its name may end in, such as ".png".
+    inputs (Sequence[str | Path | None]): What is read, and must not be replaced.
     RAISES (typer.Exit): If it exists already, its suffix is another, or there is no such directory.
     """
     if not path.name.lower().endswith(tuple(suffixes)):
@@ -125,6 +128,10 @@ def check_output(path: Path, *, force: bool, suffixes: Sequence[str]) -> None:
         )
     if path.is_dir():
         fail(f"{path} cannot be written", "It is a directory. Give the name of a file.")
+    if path.exists() and any(
+        source is not None and Path(source).exists() and path.samefile(source) for source in inputs
+    ):
+        fail(f"{path} cannot be written", "It is what is read. Give another name.")
     if path.exists() and not force:
         fail(f"{path} exists already", "Give another name, or replace it: --force.")
     if not path.parent.is_dir():

@@ -70,7 +70,7 @@ def embed(
     from ..embed_corpus import SUFFIXES, embed_corpus
     from ..records import Position, read_records
 
-    check_output(out, force=force, suffixes=SUFFIXES)
+    check_output(out, force=force, inputs=[data], suffixes=SUFFIXES)
     skipped, position = SkippedRecords(), Position()
     with reporting_errors(f"{out} was not written"):
         # .npz and .parquet do not keep labels, which then may be anything.

@@ -63,7 +63,7 @@ def evaluate(
     )
     with reporting_errors("Nothing was evaluated"):
         records = read(data, kind=kind)
-        known = None if train is None else read(train, kind=None)
+        known = None if train is None else read(train, kind=kind, is_second=True)
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
         found = report(nlp, records, train=known, name=pipe.name)
         skipped.conclude()

@@ -22,12 +22,7 @@ def export_encoder(
     SentenceTransformer("OUT") opens it, and so does the encoder setting `name`. A head on top of
     it is not part of it.
     """
-    if out.exists() and not force:
-        fail(f"{out} exists already", "Give another name, or replace it: --force.")
-    if out.is_file():
-        fail(f"{out} cannot be written", "It is a file. Give the name of a directory.")
-    if not out.parent.is_dir():
-        fail(f"{out} cannot be written", f"There is no directory {out.parent}. Make it.")
+    _check(out, model, force=force)
     with reporting_errors(f"{out} was not written"):
         _, pipe = load_pipeline(model, name, code=code)
         if pipe.encoder is None:
@@ -36,13 +31,41 @@ def export_encoder(
                 f"[{pipe.name}] its encoder is no sentence-transformers model: it pools vectors "
                 "of the pipeline.",
             )
-        unfinished = out.with_name(f".{out.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
+        place = out.resolve()
+        unfinished = place.with_name(f".{place.name}.unfinished")
+        earlier = place.with_name(f".{place.name}.earlier")
+        for left_over in (unfinished, earlier):
+            shutil.rmtree(left_over, ignore_errors=True)
         try:
             pipe.encoder.to_directory(unfinished)
-            if out.exists():
-                shutil.rmtree(out)
-            unfinished.rename(out)
+            if place.exists():
+                place.rename(earlier)
+            try:
+                unfinished.rename(place)
+            except BaseException:
+                if earlier.exists():
+                    earlier.rename(place)
+                raise
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            for left_over in (unfinished, earlier):
+                shutil.rmtree(left_over, ignore_errors=True)
         good(f"Wrote {out}", f'SentenceTransformer("{out}") opens it.')
+
+
+def _check(out: Path, model: str, *, force: bool) -> None:
+    """End the command if OUT is nothing to be replaced by an encoder."""
+    if out.exists() and not force:
+        fail(f"{out} exists already", "Give another name, or replace it: --force.")
+    if out.is_file():
+        fail(f"{out} cannot be written", "It is a file. Give the name of a directory.")
+    place = out.resolve()
+    if not place.parent.is_dir():
+        fail(f"{out} cannot be written", f"There is no directory {place.parent}. Make it.")
+    if place.is_dir() and any(place.iterdir()) and not (place / "modules.json").is_file():
+        fail(
+            f"{out} cannot be written",
+            "It holds something else than an encoder, which is not replaced. Give another name.",
+        )
+    source = Path(model).resolve()
+    if place == source or place in source.parents:
+        fail(f"{out} cannot be written", "MODEL is in it. Give another name.")

@@ -64,14 +64,19 @@ def read_all(
     kind: str | None,
     on_error: OnError,
     report: Callable[[str], None],
+    is_second: bool = False,
 ) -> "list[Record]":
     """Read a whole file, or end the command if there is nothing in it.
 
+    is_second (bool): Whether the kind is that of DATA, and this is another file: then its name
+        comes first.
     report (Callable): Takes a sentence on each record that is skipped.
     RETURNS (list[Record]): Its records; see `spacy_embtune.records.read_records`.
     """
-    from ..records import read_records
+    from ..records import find_kind, read_records
 
+    if is_second:
+        kind = find_kind(Path(source)) or kind
     records = list(
         read_records(
             source,

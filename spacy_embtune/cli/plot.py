@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -78,7 +78,7 @@ def plot(
             require_umap()
         if out.suffix.lower() != ".html":
             require_matplotlib()
-        fields = {"text_field": text_field, "id_field": id_field}
+        fields: dict[str, Any] = {"text_field": text_field, "id_field": id_field}
         records = options.read_all(
             data, **fields, label_field=label_field, kind=kind, on_error=on_error, report=skipped
         )
@@ -86,7 +86,13 @@ def plot(
             None
             if fit is None
             else options.read_all(
-                fit, **fields, label_field="", kind=None, on_error=on_error, report=skipped
+                fit,
+                **fields,
+                label_field="",
+                kind=kind,
+                on_error=on_error,
+                report=skipped,
+                is_second=True,
             )
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)

@@ -78,13 +78,22 @@ def sweep(
 def _with_progress(function: Any, *args: Any, **settings: Any) -> Any:
     from tqdm import tqdm
 
-    with tqdm(desc="Trying settings", unit="setting", leave=False) as bar:
+    from ..encoders import progress_interval
 
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
+    bars: list[Any] = []
 
+    def progress(done: int, total: int) -> None:
+        # Texts are encoded before, with a bar of its own.
+        if not bars:
+            title, interval = "Trying settings", progress_interval()
+            bars.append(tqdm(desc=title, total=total, leave=False, mininterval=interval))
+        bars[0].update(done - bars[0].n)
+
+    try:
         return function(*args, **settings, progress=progress)
+    finally:
+        for bar in bars:
+            bar.close()
 
 
 def _show(found: "Sweep") -> None:
@@ -107,12 +116,16 @@ def _show(found: "Sweep") -> None:
     base = sum(found.base) / len(found.base)
     gain, error = found.gain()
     n_tried = len({id(trial.candidate) for trial in found.trials})
-    sentence = f"{n_tried} settings tried; base vectors {base:.3f}; * is what CONFIG says. "
+    sentence = (
+        f"{n_tried} settings tried; base vectors {base:.3f}; * is what CONFIG says; ± is the "
+    )
+    sentence += "standard error over parts. "
     if found.best.is_own:
         sentence += "Nothing was better."
     else:
-        sentence += f"The best is better by {gain:.3f} ± {error:.3f} (standard error over parts)"
-        sentence += "." if gain > 2 * error else ": no evidence that it really is."
+        sentence += f"The best is better by {gain:.3f} ± {error:.3f}"
+        sentence += ", " if found.is_evident() else ": no evidence that it really is, "
+        sentence += f"and the best of {n_tried} looks better than it is."
     if found.n_left:
         sentence += f" {found.n_left} more settings would take more --seconds."
     console.print(f"\n{sentence}")

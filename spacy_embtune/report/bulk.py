@@ -35,12 +35,13 @@ class BulkTable(NamedTuple):
 
     rows (list[dict[str, Any]]): The columns by name; None where there is nothing to say.
     source (str): Who predicted: "component", "probe" or "nobody", see `LabelPredictions`.
-    n_suspects (int): How many documents have a label that is probably wrong.
+    n_suspects (int | None): How many documents have a label that is probably wrong; None if none
+        could be checked.
     """
 
     rows: list[dict[str, Any]]
     source: str
-    n_suspects: int
+    n_suspects: int | None
 
 
 def bulk_table(
@@ -58,7 +59,8 @@ def bulk_table(
         bulk shows it, and leaves it out of what it saves.
     id, label: the document's, the latter as given; a list if labels do not exclude each other.
     predicted, probability, margin: see `LabelPredictions`.
-    suspect: whether the given label is probably wrong; None for a document without labels.
+    suspect: whether the given label is probably wrong; None where nobody could say: for a document
+        without labels, and if there are too few to learn from.
     label_probability, expected: what a classifier that never saw the document gives to its label,
         and what it would say instead, see `find_suspects`.
     neighbors: if asked for, the ids of the nearest documents by tuned vectors.
@@ -101,7 +103,9 @@ def bulk_table(
             "predicted": _labels(predictions.labels[i], exclusive=exclusive),
             "probability": _number(predictions.probability[i]),
             "margin": _number(predictions.margin[i]),
-            "suspect": bool(suspects.is_suspect[i]) if known[i].any() else None,
+            "suspect": bool(suspects.is_suspect[i])
+            if math.isfinite(suspects.probability[i])
+            else None,
             "label_probability": _number(suspects.probability[i]),
             "expected": _labels(suspects.expected[i], exclusive=exclusive),
         }
@@ -111,7 +115,9 @@ def bulk_table(
             documents.labels[j]: round(float(values[i, j]), 6) for j in np.flatnonzero(known[i])
         }
         rows.append(row)
-    return BulkTable(rows, predictions.source, int(suspects.is_suspect.sum()))
+    is_checked = np.isfinite(suspects.probability).any()
+    n_suspects = int(suspects.is_suspect.sum()) if is_checked else None
+    return BulkTable(rows, predictions.source, n_suspects)
 
 
 def write_bulk(table: BulkTable, path: str | Path) -> None:

@@ -1,8 +1,10 @@
 """Settings of a head that a sweep tries, and how a config holds them."""
 
+import inspect
 import itertools
 from typing import Any, NamedTuple
 
+from spacy.util import registry
 from thinc.api import Config
 
 FEED_FORWARD = "spacy-embtune.FeedForward.v1"
@@ -86,16 +88,40 @@ def read_candidate(config: Config, name: str) -> Candidate:
 
     config (Config): A config for `spacy train`, interpolated.
     name (str): The component in it.
+    RAISES (ValueError): If its optimizer is another than Adam.
     """
-    component = config["components"][name]
-    optimizer = config.get("training", {}).get("optimizer", {})
+    component, training = config["components"][name], config.get("training", {})
+    optimizer = training.get("optimizer", {})
+    kind = optimizer.get("@optimizers", "Adam.v1")
+    if not kind.startswith(("Adam.", "RAdam.")):
+        raise ValueError(
+            f"The config trains with {kind}, the search with Adam: they cannot be compared. "
+            'Set @optimizers = "Adam.v1" in [training.optimizer].'
+        )
     rate = optimizer.get("learn_rate", 0.001)
-    return Candidate(
-        dict(component["model"]["head"]),
-        dict(component["loss"]),
-        float(rate) if isinstance(rate, int | float) else 0.001,
-        float(optimizer.get("L2", 0.01)),
-    )
+    if isinstance(rate, dict):
+        # A schedule: the rate that it begins at, or rises to.
+        rate = rate.get("initial_rate", 0.001)
+    head = dict(component["model"]["head"])
+    if "dropout" in head and head["dropout"] is None:
+        # What spaCy gives it then.
+        head["dropout"] = training.get("dropout", 0.1)
+    return Candidate(head, dict(component["loss"]), float(rate), float(optimizer.get("L2", 0.01)))
+
+
+def complete(candidate: Candidate) -> Candidate:
+    """RETURNS (Candidate): The same, with all defaults of its head and loss said."""
+    return candidate._replace(head=_fill(candidate.head), loss=_fill(candidate.loss))
+
+
+def _fill(section: Section) -> Section:
+    filled: Section = {}
+    for key, name in section.items():
+        if key.startswith("@"):
+            parameters = inspect.signature(registry.get(key[1:], name)).parameters.values()
+            filled.update({p.name: p.default for p in parameters if p.default is not p.empty})
+    filled.update(section)
+    return {k: _fill(v) if isinstance(v, dict) else v for k, v in filled.items()}
 
 
 def _describe_loss(loss: Section) -> str:

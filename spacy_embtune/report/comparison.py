@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy
+from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -15,7 +16,15 @@ from ..metrics.intervals import LEVEL, N_RESAMPLES
 from ..records import Record
 from ..seen import SeenTexts
 from .documents import choose_labels, documents, to_records
-from .measures import N_NEIGHBOURS, Row, can_teach, count_labels, measure, name_some
+from .measures import (
+    N_NEIGHBOURS,
+    Row,
+    can_teach,
+    count_labels,
+    measure,
+    name_some,
+    shares_labels,
+)
 from .types import Documents
 from .verdict import RULE, Finding, Verdict, judge
 
@@ -26,7 +35,7 @@ _TRAINED_ON = 0.5
 class Seen(NamedTuple):
     """How many of the documents the model was trained on, by their texts up to case and whitespace.
 
-    n (int): Those that are in TRAIN, or that the component remembers.
+    n (int): Those that the component remembers, or that are in TRAIN, if it was trained on that.
     n_in_train (int | None): Those in TRAIN; None without TRAIN.
     n_remembered (int | None): Those that the component remembers; None if it remembers nothing.
     is_complete (bool): Whether the component remembers all of its training texts.
@@ -50,7 +59,9 @@ class Report:
     seen (Seen): How many documents are not held out.
     n_documents, n_labelled, n_train (int): How many there are, of how many a label is known, and
         how many are in TRAIN.
-    labels (list[str]): The labels.
+    labels (list[str]): The labels, those of the component and others.
+    n_occurring (int): Of how many labels something is known among the documents; of exclusive ones,
+        how many they carry.
     exclusive (bool): Whether a document carries exactly one.
     unknown_labels (list[str]): Labels that the component does not know.
     """
@@ -68,6 +79,7 @@ class Report:
     n_labelled: int
     n_train: int
     labels: list[str]
+    n_occurring: int
     exclusive: bool
     unknown_labels: list[str]
 
@@ -80,6 +92,7 @@ class Report:
             "n_labelled": self.n_labelled,
             "n_train": self.n_train,
             "labels": self.labels,
+            "n_occurring_labels": self.n_occurring,
             "exclusive_classes": self.exclusive,
             "unknown_labels": self.unknown_labels,
             "seen": self.seen._asdict(),
@@ -178,8 +191,8 @@ def compare(
     RETURNS (Report): The comparison.
     """
     measures = measure(data, train)
-    seen = _find_seen(data, train, remembered)
     is_trained_on = train is not None and _is_trained_on(train, remembered)
+    seen = _find_seen(data, train, remembered, is_trained_on)
     on_train = [row for row in measures.on_train if row.key == "map_at_r" and is_trained_on]
     findings = _to_findings(measures.primary)
     return Report(
@@ -195,7 +208,7 @@ def compare(
         secondary=measures.secondary,
         on_train=measures.on_train,
         space=measures.space,
-        warnings=[*_warn_of_seen(seen, len(data.ids)), *measures.warnings],
+        warnings=[*_warn_of_seen(seen, len(data.ids), is_trained_on), *measures.warnings],
         notes=[
             *notes,
             *_describe(data, train, unknown_labels, seen, is_trained_on),
@@ -206,6 +219,7 @@ def compare(
         n_labelled=int((numpy.asarray(data.targets.known) > 0).any(axis=1).sum()),
         n_train=0 if train is None else len(train.ids),
         labels=data.labels,
+        n_occurring=int(_find_occurring(data).sum()),
         exclusive=data.targets.exclusive,
         unknown_labels=list(unknown_labels),
     )
@@ -235,14 +249,17 @@ def _to_findings(rows: Sequence[Row]) -> list[Finding]:
     ]
 
 
-def _find_seen(data: Documents, train: Documents | None, remembered: SeenTexts | None) -> Seen:
+def _find_seen(
+    data: Documents, train: Documents | None, remembered: SeenTexts | None, is_trained_on: bool
+) -> Seen:
     is_seen = numpy.zeros(len(data.texts), dtype=bool)
     counts: list[int | None] = []
     in_train = None if train is None else SeenTexts(train.texts, most=len(train.texts) + 1)
     for texts in (in_train, remembered):
         found = None if texts is None else texts.recognize(data.texts)
         counts.append(None if found is None else int(found.sum()))
-        is_seen |= False if found is None else found
+        if found is not None and (texts is remembered or is_trained_on):
+            is_seen |= found
     is_complete = remembered is not None and not remembered.is_full
     return Seen(int(is_seen.sum()), counts[0], counts[1], is_complete)
 
@@ -254,18 +271,25 @@ def _is_trained_on(train: Documents, remembered: SeenTexts | None) -> bool:
     return bool(remembered.recognize(train.texts).mean() >= _TRAINED_ON)
 
 
-def _warn_of_seen(seen: Seen, n: int) -> list[str]:
+def _warn_of_seen(seen: Seen, n: int, is_trained_on: bool) -> list[str]:
+    warnings = []
+    if seen.n_in_train and not is_trained_on:
+        warnings.append(
+            f"{seen.n_in_train} of {n} documents are in TRAIN as well: what learns from TRAIN "
+            "would not do as well on new ones."
+        )
     if not seen.n:
-        return []
+        return warnings
     parts = []
     if seen.n_remembered:
         at_least = "" if seen.is_complete else "at least "
         parts.append(f"{at_least}{seen.n_remembered} were in its training corpus")
-    if seen.n_in_train:
+    if seen.n_in_train and is_trained_on:
         parts.append(f"{seen.n_in_train} are in TRAIN")
     return [
+        *warnings,
         f"{seen.n} of {n} documents are texts that the model was trained on "
-        f"({', '.join(parts)}): new texts would not do as well as these numbers say."
+        f"({', '.join(parts)}): new texts would not do as well as these numbers say.",
     ]
 
 
@@ -291,6 +315,8 @@ def _describe(
         notes.append("Without TRAIN nothing is said of classifiers, nor of overfitting.")
     elif not can_teach(train):
         notes.append("TRAIN has no two classes to tell apart: no classifier can learn from it.")
+    elif not shares_labels(data, train):
+        notes.append("TRAIN teaches none of the labels of DATA: nothing is said of classifiers.")
     elif not is_trained_on:
         notes.append("TRAIN is not what the model was trained on: nothing is said of overfitting.")
     if len(data.ids) - n_empty <= N_NEIGHBOURS + 1:
@@ -315,12 +341,20 @@ def _explain_chance(primary: Sequence[Row]) -> list[str]:
     ]
 
 
+def _find_occurring(data: Documents) -> NDArray[numpy.bool_]:
+    """RETURNS (ndarray): Of which labels something is known, shape (L,). Exclusive labels are known
+    to be absent wherever another is present, which says nothing."""
+    counts = count_labels(data)
+    carried = counts.carry > 0
+    return carried if data.targets.exclusive else carried | (counts.lack > 0)
+
+
 def _describe_labels(data: Documents) -> list[str]:
     counts = count_labels(data)
     names = numpy.asarray(data.labels, dtype=object)
     if not counts.carry.any():
         return ["No document carries a label: only the shape of the space can be measured."]
-    occurring = (counts.carry > 0) | (counts.lack > 0)
+    occurring = _find_occurring(data)
     if (
         not counts.can_be_retrieved.any()
         and (counts.carry > 0).sum() == 1

@@ -11,6 +11,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..component import EmbTune
+from ..encoders import progress_interval
 from ..lookup import find_component
 from ..pairs import shorten
 from ..records import Record
@@ -42,7 +43,8 @@ def choose_labels(pipe: EmbTune, cats: Sequence[Mapping[str, float]]) -> LabelSp
 
     Labels that the component does not know are measured all the same: vectors have neighbours,
     whatever the labels. They exclude each other if the component says so, unless a document carries
-    several; if the component knows no labels, what the documents say counts. Where each document
+    several, or is only said to lack one that the component does not know; if the component knows
+    none of the labels, what the documents say counts. Where each document
     names one label and says nothing of others, as files with a column of labels do, labels exclude
     each other as well: there would be nothing to tell apart otherwise.
 
@@ -54,7 +56,12 @@ def choose_labels(pipe: EmbTune, cats: Sequence[Mapping[str, float]]) -> LabelSp
     own = list(pipe.labels)
     unknown = [label for label in found if label not in set(own)]
     labels = [*own, *unknown]
-    exclusive = bool(pipe.cfg["exclusive_classes"]) if own else is_exclusive(cats)
+    # That its own labels exclude each other says nothing of others.
+    is_about_own = not found or any(label in set(own) for label in found)
+    exclusive = bool(pipe.cfg["exclusive_classes"]) if own and is_about_own else is_exclusive(cats)
+    if exclusive and unknown:
+        strange = [known for known in cats if known and not set(known) & set(own)]
+        exclusive = all(math.fsum(known.values()) > 0.0 for known in strange)
     note = None
     if exclusive and any(math.fsum(known.values()) > 1.0 + TOLERANCE for known in cats):
         exclusive = False
@@ -154,7 +161,14 @@ def _predict(
         )
     batches = []
     hidden = progress is None or len(texts) < _PROGRESS_FROM
-    with tqdm(total=len(texts), desc=progress, unit="text", disable=hidden, leave=False) as bar:
+    with tqdm(
+        total=len(texts),
+        desc=progress,
+        unit="text",
+        disable=hidden,
+        leave=False,
+        mininterval=progress_interval(),
+    ) as bar:
         for start in range(0, len(texts), _BATCH_SIZE):
             batch = texts[start : start + _BATCH_SIZE]
             inputs = _prepare(nlp, pipe, batch)

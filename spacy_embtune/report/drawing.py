@@ -209,10 +209,9 @@ def similarity_band(pairs: PairCosines, *, is_exclusive: bool) -> Band:
         if is_exclusive
         else ("that shares a label", "that shares none")
     )
-    note = (
-        f"All pairs of {pairs.n_documents:,} labelled documents{drawn}. AUC: how often a pair "
-        f"{more} is more similar than one {less}."
-    )
+    note = f"All pairs of {pairs.n_documents:,} labelled documents{drawn}."
+    if len(kinds) > 1:
+        note += f" AUC: how often a pair {more} is more similar than one {less}."
 
     def draw(canvas: "Canvas") -> None:
         from matplotlib.patches import Patch

@@ -141,7 +141,8 @@ def _band(part: Part, documents: Documents, projection: Projection | None) -> Ba
         pairs = pair_cosines(documents)
         return similarity_band(pairs, is_exclusive=is_exclusive) if pairs.shares.size else None
     base, tuned = neighbor_matrix(documents, "base"), neighbor_matrix(documents, "tuned")
-    if not base.labels or base.labels != tuned.labels:
+    # Of a single class, neighbours cannot be of another.
+    if len(base.labels) < 2 or base.labels != tuned.labels:
         return None
     with look():
         is_partition = is_exclusive or len(documents.labels) == 1

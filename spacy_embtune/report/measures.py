@@ -107,11 +107,12 @@ def measure(data: Documents, train: Documents | None) -> Measures:
     """
     columns = count_labels(data).can_be_retrieved
     primary, secondary = _retrieval(data, columns), []
-    if train is not None and can_teach(train):
-        is_yes_or_no = not data.targets.exclusive or len(data.labels) == 2
-        if not data.targets.exclusive:
-            data, train = (_select(docs, columns) for docs in (data, train))
-        scores, auc = _classification(data, train)
+    if train is not None and can_teach(train) and shares_labels(data, train):
+        used = columns
+        if data.targets.exclusive:
+            used = (count_labels(data).carry > 0) | (count_labels(train).carry > 0)
+        is_yes_or_no = not data.targets.exclusive or used.sum() == 2
+        scores, auc = _classification(_select(data, used), _select(train, used))
         others = [] if data.targets.exclusive else [p for p in scores if p.key.endswith("accuracy")]
         primary += [p for p in scores if p.key not in {other.key for other in others}]
         secondary += [row._replace(beyond_chance=None) for row in _compare(others)]
@@ -160,6 +161,14 @@ def can_teach(train: Documents) -> bool:
     if train.targets.exclusive:
         return int((counts.carry > 0).sum()) > 1
     return bool(((counts.carry > 0) & (counts.lack > 0)).any())
+
+
+def shares_labels(data: Documents, train: Documents) -> bool:
+    """RETURNS (bool): Whether documents say anything of what others, of the same labels, teach."""
+    taught, asked = count_labels(train), count_labels(data)
+    if data.targets.exclusive:
+        return bool(((taught.carry > 0) & (asked.carry > 0)).any())
+    return bool(((taught.carry > 0) & (taught.lack > 0) & asked.can_be_retrieved).any())
 
 
 class _Pair(NamedTuple):

@@ -40,7 +40,7 @@ def sections(report: "Report") -> list[tuple[str, list[Row]]]:
 
 def summarize(report: "Report") -> str:
     """RETURNS (str): What the numbers rest on, in one line."""
-    n_labels = len(report.labels)
+    n_labels = report.n_occurring
     parts = [f"{report.n_documents} document{_s(report.n_documents)}"]
     if report.n_labelled < report.n_documents:
         parts[0] += f", {report.n_labelled} of them labelled"

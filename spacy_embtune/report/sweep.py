@@ -13,12 +13,15 @@ import numpy
 from numpy.typing import NDArray
 from thinc.api import Adam, Config
 
+from ..finetune.labels import require_contrast
 from ..finetune.training import build, label_lessons, seeded, take, teach
 from ..metrics import retrieval_scores
 from ..targets import count_labels, is_exclusive, labels_in, make_targets
 from ..types import Loss, Targets
-from .candidates import Candidate, candidates, read_candidate
+from .candidates import Candidate, candidates, complete, read_candidate
 
+# How long a search takes, about.
+SECONDS = 60.0
 # A training is looked at after so many steps.
 CHECKPOINTS = (100, 250, 500)
 # Then only one of so many goes on, up to the next checkpoint.
@@ -71,8 +74,20 @@ class Sweep(NamedTuple):
         """RETURNS (tuple[float, float]): By how much the best is better than what the search began
         with, and the standard error of that over the folds."""
         differences = [a - b for a, b in zip(self.best.scores, self.own.scores, strict=True)]
-        error = statistics.stdev(differences) / math.sqrt(len(differences))
-        return statistics.mean(differences), error
+        return statistics.mean(differences), standard_error(differences)
+
+    def is_evident(self) -> bool:
+        """RETURNS (bool): Whether the gain is beyond what folds differ by, by the t-test of level
+        0.05. That the best was chosen among many it does not know."""
+        from scipy.stats import t
+
+        gain, error = self.gain()
+        return bool(gain > t.ppf(0.975, len(self.best.scores) - 1) * error)
+
+
+def standard_error(scores: Sequence[float]) -> float:
+    """RETURNS (float): That of their mean."""
+    return statistics.stdev(scores) / math.sqrt(len(scores))
 
 
 def sweep(
@@ -82,7 +97,7 @@ def sweep(
     *,
     batch_size: int = 64,
     n_folds: int = 4,
-    seconds: float = 60.0,
+    seconds: float = SECONDS,
     n_candidates: int | None = None,
     checkpoints: Sequence[int] = CHECKPOINTS,
     seed: int = 0,
@@ -110,7 +125,7 @@ def sweep(
         for known, held in make_folds(targets, n_folds, rng)
     ]
     base = [_score(fold.new, fold.answers) for fold in folds]
-    others = [other for other in candidates() if other != own]
+    others = [other for other in candidates() if complete(other) != complete(own)]
     order = [own, *(others[i] for i in rng.permutation(len(others)))]
     if n_candidates is not None:
         order = order[: max(n_candidates, 1)]
@@ -227,23 +242,28 @@ def make_folds(
 
 
 def write_candidate(config: Config, name: str, trial: Trial) -> Config:
-    """RETURNS (Config): The config with the settings of a trial.
+    """RETURNS (Config): The config with the settings of a trial; as it is, if they are its own.
 
     config (Config): The config to change, not interpolated, so that its variables stay.
     name (str): The component in it.
     trial (Trial): What to set.
     """
     changed = Config(copy.deepcopy(dict(config)))
+    if trial.is_own:
+        return changed
     candidate = trial.candidate
     changed["components"][name]["model"]["head"] = candidate.head
     changed["components"][name]["loss"] = candidate.loss
     training = changed["training"]
     training["max_steps"] = max(2 * trial.steps, 200)
+    # As the search has trained.
     training["optimizer"] = {
-        **training.get("optimizer", {"@optimizers": "Adam.v1"}),
+        "@optimizers": "Adam.v1",
         "learn_rate": candidate.learn_rate,
         "L2": candidate.weight_decay,
         "L2_is_weight_decay": True,
+        "grad_clip": 1.0,
+        "use_averages": False,
     }
     return changed
 
@@ -260,15 +280,16 @@ def _score(vectors: NDArray[Any], targets: Targets) -> float:
 
 def rows(found: Sweep, most: int = 12) -> list[Sequence[str]]:
     """RETURNS (list[Sequence[str]]): The best trials, and the own one, for a table."""
-    shown = found.trials[:most]
-    if found.own not in shown:
+    # Each candidate at its best.
+    best = list({id(trial.candidate): trial for trial in reversed(found.trials)}.values())[::-1]
+    shown = sorted(best, key=lambda trial: -trial.mean)[:most]
+    if not any(trial.is_own for trial in shown):
         shown = [*shown, found.own]
     table: list[Sequence[str]] = []
     for trial in shown:
-        spread = statistics.stdev(trial.scores)
         settings = trial.candidate.describe()
         mark = "*" if trial.is_own else ""
-        score = f"{trial.mean:.3f} ± {spread:.3f}"
+        score = f"{trial.mean:.3f} ± {standard_error(trial.scores):.3f}"
         table.append([mark, *settings.values(), str(trial.steps), score])
     return table
 
@@ -317,10 +338,20 @@ def sweep_config(
     targets = make_targets(
         cats, labels, exclusive=is_exclusive(cats) if exclusive is None else exclusive
     )
+    try:
+        require_contrast(targets, numpy.asarray(labels))
+    except ValueError as error:
+        raise ValueError(
+            "The documents are all of one class, so that there is nothing to search by. Give some "
+            "of another, or of which the label is known to be absent (0.0)."
+        ) from error
+    begin = time.monotonic()
     encoder.initialize()
     vectors = encoder.ops.to_numpy(encoder.predict([document.text for document in documents]))
     batcher = resolved.get("training", {}).get("batcher", {})
     size = batcher.get("size", 64)
     own = read_candidate(resolved, name)
     size = size if isinstance(size, int) else 64
+    # Encoding is part of the time that there is.
+    settings["seconds"] = settings.get("seconds", SECONDS) - (time.monotonic() - begin)
     return name, sweep(vectors, targets, own, batch_size=size, **settings)

@@ -119,3 +119,36 @@ def test_what_is_wrong_is_said_in_words_and_nothing_is_written(trained, embtune,
     assert embtune("bulk", trained.model, data, out, "--force")[0] == 1
     assert out.read_text() == "mine"
     assert "exists already" in embtune("bulk", trained.model, trained.data, out)[2]
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_more_neighbours_than_there_are_and_labels_that_nobody_can_check(
+    trained, embtune, tmp_path
+):
+    texts = [text for text, _ in make_texts(12, seed=3)]
+    out = tmp_path / "out.jsonl"
+    data = write(tmp_path / "one.jsonl", [{"text": text, "label": "FOOD"} for text in texts])
+    code, output, error = embtune("bulk", trained.model, data, out, "--neighbors", "50")
+    assert code == 0
+    assert "There are only 11 other documents, not 50" in error
+    assert "12 documents; too few are labelled to check the labels" in " ".join(output.split())
+    assert {row["suspect"] for row in rows_of(out)} == {None}
+    data = write(tmp_path / "none.jsonl", [{"text": text} for text in texts])
+    code, output, error = embtune("bulk", trained.model, data, out, "-F", "--neighbors", "11")
+    assert (code, error) == (0, "")
+    assert "suspect" not in output
+    assert "labelled" not in output
+
+
+def test_what_is_read_is_not_replaced(trained, embtune, tmp_path):
+    data = tmp_path / "mine.jsonl"
+    data.write_bytes(trained.data.read_bytes())
+    for command in ("bulk", "embed"):
+        code, _, error = embtune(command, trained.model, data, data, "--force")
+        assert code == 1
+        assert "It is what is read" in error
+    assert data.read_bytes() == trained.data.read_bytes()

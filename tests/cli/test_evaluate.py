@@ -99,7 +99,7 @@ def test_labels_that_the_model_does_not_know_are_named_and_measured(model, tmp_p
     code, output, _ = run(model / "model", path)
     assert code == 0
     assert "does not know 'GAMES': measured all the same" in " ".join(output.split())
-    assert "4 labels" in output
+    assert "30 documents; 3 labels, exclusive" in output
 
 
 def test_documents_without_labels_show_the_shape_of_the_space(model, tmp_path):

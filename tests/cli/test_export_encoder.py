@@ -1,3 +1,5 @@
+import shutil
+
 import numpy
 import spacy
 from sentence_transformers import SentenceTransformer
@@ -17,6 +19,7 @@ def test_a_directory_that_exists_is_replaced_only_if_asked(trained, embtune, tmp
     out = tmp_path / "encoder"
     out.mkdir()
     (out / "mine").write_text("")
+    (out / "modules.json").write_text("[]")
     code, _, error = embtune("export-encoder", trained.model, out)
     assert code == 1
     assert "exists already" in error
@@ -26,3 +29,28 @@ def test_a_directory_that_exists_is_replaced_only_if_asked(trained, embtune, tmp
     assert (out / "modules.json").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder"]
     assert embtune("export-encoder", trained.model, tmp_path / "no" / "where")[0] == 1
+
+
+def test_nothing_but_an_encoder_is_replaced(trained, embtune, tmp_path, monkeypatch):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("mine")
+    model = tmp_path / "model"
+    shutil.copytree(trained.model, model)
+    monkeypatch.chdir(model)
+    for out, reason in (
+        (precious, "something else than an encoder"),
+        (tmp_path, "something else than an encoder"),
+        (model / "embtune" / "..", "something else than an encoder"),
+        (".", "something else than an encoder"),
+        (model / "embtune" / "encoder" / "..", "something else than an encoder"),
+    ):
+        code, _, error = embtune("export-encoder", model, out, "--force")
+        assert code == 1
+        assert reason in error
+    assert (precious / "thesis.txt").read_text() == "mine"
+    (model / "modules.json").write_text("[]")
+    code, _, error = embtune("export-encoder", model, model, "--force")
+    assert code == 1
+    assert "MODEL is in it" in error
+    spacy.load(model)

@@ -113,6 +113,32 @@ def test_labels_of_any_kind_can_be_drawn(trained, embtune, tmp_path, cats):
         assert embtune("plot", trained.model, data, tmp_path / f"out{suffix}")[0] == 0
 
 
+def test_of_one_class_no_neighbours_are_drawn(trained, embtune, tmp_path):
+    data = tmp_path / "data.jsonl"
+    rows = [{"text": text, "label": "FOOD"} for text, _ in make_texts(12, seed=3)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, _, error = embtune(
+        "plot", trained.model, data, tmp_path / "no.png", "--parts", "neighbors"
+    )
+    assert code == 1
+    assert "There is nothing to draw" in error
+    out = tmp_path / "out.svg"
+    assert embtune("plot", trained.model, data, out)[0] == 0
+    assert not (tmp_path / "no.png").exists()
+
+
+def test_what_data_is_holds_for_other_files_whose_names_do_not_say(trained, embtune, tmp_path):
+    unnamed = tmp_path / "train.dat"
+    unnamed.write_bytes(trained.train.read_bytes())
+    out = tmp_path / "out.png"
+    arguments = ("plot", trained.model, unnamed, out, "--fit", unnamed)
+    code, _, error = embtune(*arguments)
+    assert code == 1
+    assert "the name does not say what the file is" in error
+    assert embtune(*arguments, "--format", "jsonl")[0] == 0
+    assert embtune(*arguments[:-1], trained.train, "--format", "jsonl", "-F")[0] == 0
+
+
 def test_a_file_that_exists_stays_as_it_is_unless_forced(trained, embtune, tmp_path):
     out = tmp_path / "out.png"
     out.write_text("mine")

@@ -226,7 +226,7 @@ def test_documents_without_a_vector_stay_in_the_table():
     for column in ("x", "y", "predicted", "probability", "margin", "label_probability"):
         assert rows[3][column] is None
     assert rows[3]["neighbors"] == []
-    assert rows[3]["suspect"] is False
+    assert rows[3]["suspect"] is None
 
 
 def test_numbers_out_of_range_are_an_error():

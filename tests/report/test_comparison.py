@@ -145,6 +145,34 @@ def test_auc_is_for_labels_that_are_yes_or_no():
         assert ("probe_auc" in [row.key for row in found.secondary]) == has_auc
 
 
+def test_auc_is_for_two_labels_however_many_others_the_model_knows():
+    rng = np.random.default_rng(3)
+    sides = []
+    for n in (60, 60):
+        base, tuned, values = cases.a_gain(rng, n)
+        # The first label, the others as a second one, and two that nobody carries.
+        columns = [values[:, 0], 1 - values[:, 0], 0 * values[:, 0], 0 * values[:, 0]]
+        sides.append(make_documents(base, tuned, np.column_stack(columns)))
+    found = compare(*sides)
+    auc = next(row for row in found.secondary if row.key == "probe_auc")
+    assert 0.5 < auc.base <= auc.tuned <= 1.0
+    assert found.n_occurring == 2
+    assert "; 2 labels, exclusive" in found.to_text()
+    assert "left out" not in " ".join(found.notes)
+
+
+def test_a_train_with_other_labels_says_nothing_of_classifiers():
+    rng = np.random.default_rng(3)
+    sides = []
+    for shift in (0, 2):
+        base, tuned, values = cases.a_gain(rng, 60)
+        both = np.column_stack([values[:, :1] + values[:, 2:3], values[:, 1:2] + values[:, 3:4]])
+        sides.append(make_documents(base, tuned, np.roll(np.hstack([both, 0 * both]), shift, 1)))
+    found = compare(*sides)
+    assert [row.key for row in found.primary] == ["p_at_1", "map_at_r"]
+    assert "TRAIN teaches none of the labels of DATA" in " ".join(found.notes)
+
+
 def test_missing_labels_change_nothing_but_how_many_documents_count():
     rng = np.random.default_rng(4)
     base, tuned, values = cases.a_gain(rng, 120)
@@ -249,8 +277,13 @@ def test_texts_of_train_are_found_up_to_case_and_whitespace():
     )
     remembered = SeenTexts(["Another TEXT", "text 5"])
     both = compare(data, train, remembered=remembered)
-    assert both.seen == (3, 1, 2, True)
-    assert "(2 were in its training corpus, 1 are in TRAIN)" in " ".join(both.warnings)
+    # It remembers other texts than those of TRAIN.
+    assert both.seen == (2, 1, 2, True)
+    assert "(2 were in its training corpus)" in " ".join(both.warnings)
+    assert "1 of 60 documents are in TRAIN as well" in " ".join(both.warnings)
+    full = compare(data, train, remembered=SeenTexts(["Another TEXT", "text 5"], most=2))
+    assert full.seen == (3, 1, 2, False)
+    assert "(at least 2 were in its training corpus, 1 are in TRAIN)" in " ".join(full.warnings)
     neither = compare(data, remembered=SeenTexts(["unheard of"]))
     assert neither.seen == (0, None, 0, True)
     assert neither.warnings == []
@@ -259,6 +292,20 @@ def test_texts_of_train_are_found_up_to_case_and_whitespace():
     assert "does not say which texts it was trained on" in " ".join(unknown.notes)
     for found in (both, neither, unknown):
         assert found.to_dict()["seen"] == found.seen._asdict()
+
+
+def test_documents_of_a_train_that_was_not_trained_on_may_be_held_out():
+    rng = np.random.default_rng(11)
+    texts = [f"text {i}" for i in range(60)]
+    data = make_documents(*cases.a_gain(rng, 60), texts=texts)
+    train = make_documents(*cases.a_gain(rng, 60), texts=texts)
+    found = compare(data, train, remembered=SeenTexts(["something else"]))
+    assert found.seen == (0, 60, 0, True)
+    assert found.verdict.kind != "not held out"
+    warnings = " ".join(found.warnings)
+    assert "60 of 60 documents are in TRAIN as well: what learns from TRAIN" in warnings
+    assert "that the model was trained on" not in warnings
+    assert "TRAIN is not what the model was trained on" in " ".join(found.notes)
 
 
 def test_a_memory_that_is_full_knows_at_least_what_it_says():

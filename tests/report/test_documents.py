@@ -135,6 +135,16 @@ def test_documents_that_name_one_label_each_mean_that_the_others_are_absent(trai
     assert found.targets.known.all()
 
 
+def test_labels_of_others_do_not_exclude_each_other_because_its_own_do(train):
+    pipe = make_pipe(train)
+    yes_no = choose_labels(pipe, [{"SPAM": 1.0}, {"SPAM": 0.0}])
+    assert yes_no[1:] == (False, ["SPAM"], None)
+    # Where its own labels stand beside, what is said to lack one label carries no other.
+    assert not choose_labels(pipe, [{"SPORT": 1.0}, {"SPAM": 0.0}]).exclusive
+    assert choose_labels(pipe, [{"SPORT": 1.0}, {"SPAM": 1.0}]).exclusive
+    assert choose_labels(pipe, [{"SPAM": 1.0}, {"HAM": 1.0}]).exclusive
+
+
 def test_a_component_without_labels_takes_those_of_the_documents(train):
     pipe = make_pipe(train, labels=[], exclusive_classes=False)
     cats = [{"A": 1.0, "B": 0.0}, {"A": 0.0, "B": 1.0}]

@@ -3,7 +3,7 @@ import pytest
 from thinc.api import Config
 
 from spacy_embtune.records import Record
-from spacy_embtune.report.candidates import Candidate, candidates, read_candidate
+from spacy_embtune.report.candidates import Candidate, candidates, complete, read_candidate
 from spacy_embtune.report.sweep import (
     make_folds,
     rows,
@@ -188,3 +188,62 @@ def test_what_cannot_be_searched_is_said(tiny_encoder):
     del config["components"]["embtune"]
     with pytest.raises(ValueError, match="has 0 embtune components"):
         sweep_config(config, make_records())
+
+
+def test_settings_that_were_not_searched_stay(tiny_encoder):
+    from spacy_embtune.report.sweep import Trial
+
+    config = make_config(tiny_encoder)
+    config["training"]["optimizer"]["learn_rate"] = {
+        "@schedules": "warmup_linear.v1",
+        "warmup_steps": 10,
+        "total_steps": 100,
+        "initial_rate": 0.005,
+    }
+    own = read_candidate(config.interpolate(), "embtune")
+    assert own.learn_rate == 0.005
+    assert write_candidate(config, "embtune", Trial(own, 500, [0.5, 0.6], True)) == config
+    other = write_candidate(config, "embtune", Trial(own, 500, [0.5, 0.6], False))
+    assert other["training"]["optimizer"]["learn_rate"] == 0.005
+    assert other["training"]["optimizer"]["L2_is_weight_decay"] is True
+    config["training"]["optimizer"] = {"@optimizers": "SGD.v1", "learn_rate": 0.1}
+    with pytest.raises(ValueError, match=r"trains with SGD\.v1, the search with Adam"):
+        read_candidate(config.interpolate(), "embtune")
+
+
+def test_a_dropout_that_spacy_gives_is_that_of_the_training(tiny_encoder):
+    config = make_config(tiny_encoder)
+    config["components"]["embtune"]["model"]["head"]["dropout"] = None
+    config["training"]["dropout"] = 0.3
+    assert read_candidate(config.interpolate(), "embtune").head["dropout"] == 0.3
+
+
+def test_its_own_settings_are_tried_once():
+    vectors, targets = made_up()
+    named = next(one for one in candidates() if "class_weight" not in one.loss)
+    said = named._replace(loss={**named.loss, "class_weight": None, "label_smoothing": 0.0})
+    assert complete(said) == complete(named)
+    found = sweep(vectors, targets, said, seconds=1e-9, checkpoints=(1,))
+    # Itself and one more of those that are left.
+    assert found.n_left == len(candidates()) - 1 - 1
+
+
+def test_each_setting_has_one_row_at_its_best():
+    vectors, targets = made_up()
+    found = sweep(vectors, targets, OWN, n_candidates=6, checkpoints=(2, 10, 40))
+    table = rows(found, 4)
+    assert len(table) <= 5
+    settings = [tuple(row[1:6]) for row in table]
+    assert len(set(settings)) == len(settings)
+    assert sum(row[0] == "*" for row in table) == 1
+    assert table[0][6] == str(found.best.steps)
+    assert [float(row[7].split()[0]) for row in table[:4]] == sorted(
+        (float(row[7].split()[0]) for row in table[:4]), reverse=True
+    )
+
+
+def test_one_class_cannot_be_searched_by(tiny_encoder):
+    config = make_config(tiny_encoder)
+    alike = [record._replace(cats={"FOOD": 1.0}) for record in make_records()]
+    with pytest.raises(ValueError, match=r"all of one class.*nothing to search by"):
+        sweep_config(config, alike)
