@@ -40,9 +40,10 @@ class Candidate(NamedTuple):
 
 
 def candidates() -> list[Candidate]:
-    """RETURNS (list[Candidate]): The settings that are worth trying, in no order."""
+    """RETURNS (list[Candidate]): The settings that are worth trying, in no order: as many as a
+    minute suffices for with a few hundred texts."""
     found = []
-    for width, dropout, rate in itertools.product((100, 200, 384), (0.1, 0.2, 0.4), (3e-4, 1e-3)):
+    for width, dropout, rate in itertools.product((100, 200, 384), (0.1, 0.4), (3e-4, 1e-3)):
         head = {
             "@architectures": FEED_FORWARD,
             "hidden_width": width,
@@ -54,7 +55,7 @@ def candidates() -> list[Candidate]:
     # What stands beside the contrastive loss, and how much.
     besides = [("", 0.0), ("cross_entropy", 1.0)]
     contrasts = [
-        *itertools.product((0.0, 10.0, 30.0), (0.05, 0.1, 0.2), besides),
+        *itertools.product((10.0, 30.0), (0.1, 0.2), besides),
         *itertools.product((10.0, 30.0), (0.1,), [("cosine_pairs", 40.0)]),
     ]
     for preserve, temperature, (beside, weight) in contrasts:
