@@ -20,6 +20,9 @@ def make_batch_by_class(size: int = 64, seed: int = 0) -> Batcher:
     smaller ones come several times, those of the larger ones not all, but in turn from epoch to
     epoch, as the training shuffles them.
 
+    If there are more classes than half of the size, a batch holds two documents each of some of
+    them, and the next batch of others.
+
     A document that carries several labels counts for the rarest of them; those that carry none are
     a class of their own.
 
@@ -58,6 +61,9 @@ def _balance(examples: list[Example], size: int, rng: random.Random) -> Iterator
         rarest = min(_carried(example), key=lambda label: (counts[label], label), default=None)
         classes[rarest].append(example)
     queues = [_repeat(members, rng) for members in classes.values()]
+    # With more classes than places for two of each, a document would be alone with its class: then
+    # each class has two places, in every other batch or so.
+    at_once = 1 if 2 * len(queues) <= size else 2
     turn = 0
     for _ in range(max(round(len(examples) / size), 1)):
         chosen: dict[int, Example] = {}
@@ -66,7 +72,7 @@ def _balance(examples: list[Example], size: int, rng: random.Random) -> Iterator
         while len(chosen) < size:
             i = turn % len(queues)
             turn += 1
-            if left[i]:
+            for _ in range(min(at_once, left[i], size - len(chosen))):
                 example = next(new for new in queues[i] if id(new) not in chosen)
                 chosen[id(example)] = example
                 left[i] -= 1

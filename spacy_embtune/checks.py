@@ -66,7 +66,9 @@ def report_idle(pipe: Any) -> None:
         pipe.name,
         pipe._n_idle,
         type(pipe.loss).__name__,
-        "spacy-embtune.batch_by_class.v1" if learns else "bank_size",
+        "spacy-embtune.batch_by_class.v1 with a size of twice the classes"
+        if learns
+        else "bank_size",
     )
 
 

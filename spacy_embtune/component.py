@@ -274,7 +274,9 @@ class EmbTune(EncoderPipe):
         set_dropout_rate(self.model, drop)
         batch = self._make_batch(examples)
         # What losses compare with, before the encoder learns: afterwards its weights are in use.
-        untuned = None if self.encoder is None else self.encoder.untuned_vectors(batch.docs)
+        untuned = None
+        if self.encoder is not None and getattr(self.loss, "reads_base", True):
+            untuned = self.encoder.untuned_vectors(batch.docs)
         if self.seen is not None:
             # Of a corpus that is streamed, initialize reads the beginning only.
             self.seen.add(batch.keys)

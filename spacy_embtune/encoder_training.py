@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Bytes that the backward pass needs of a token, for each layer and dimension of its state.
 _BYTES_PER_UNIT = 64
-# Plain attention needs as much again for so many tokens that each looks at.
+# Plain attention in bfloat16 needs as much again for so many tokens that each looks at.
 _ATTENTION_UNIT = 512
 # Tokens that go through the layers at once on a processor: more only leave its caches, and bring
 # texts of other lengths together, which are padded.
@@ -95,6 +95,7 @@ class EncoderTrainer:
         self._drops = dropout != 0.0
         if dropout:
             self._set_dropout(dropout)
+        self._hidden_width = _hidden_width(encoder)
         self.n_passed = 0
         self.n_lower = 0
         self._prepared: dict[str, _Prepared] = {}
@@ -180,12 +181,10 @@ class EncoderTrainer:
         RETURNS (tuple[list[list[int]], bool]): The texts of each part, by position, and whether all
             parts together fit the memory. Each alone does, unless it is a single text.
         """
-        hidden = ready[0].hidden if ready else None
-        width = self.encoder.width if hidden is None else hidden.shape[1]
-        per_token = _BYTES_PER_UNIT * width * self.split.n_upper
+        per_token = _BYTES_PER_UNIT * self._hidden_width * self.split.n_upper
 
         def cost(n_texts: int, length: int) -> float:
-            attention = length / _ATTENTION_UNIT if self._is_plain(length) else 0.0
+            attention = self._matrices(length) * length / _ATTENTION_UNIT
             return n_texts * length * per_token * (1.0 + attention)
 
         at_once = TOKENS_AT_ONCE if self._is_on_processor else math.inf
@@ -279,8 +278,25 @@ class EncoderTrainer:
         is_plain = self._is_plain(n_tokens)
         return sdpa_kernel(SDPBackend.MATH) if is_plain else contextlib.nullcontext()
 
+    def _matrices(self, n_tokens: int) -> int:
+        """RETURNS (int): How much is kept of what each of so many tokens makes of each other, as a
+        multiple of what plain attention in bfloat16 keeps; 0 where a fused kernel is used. On a
+        processor there is none with dropout."""
+        drops = self._drops and self._is_on_processor
+        if not (drops or self._is_plain(n_tokens)):
+            return 0
+        return (2 if drops else 1) * (1 if self.encoder.precision_used == "bfloat16" else 2)
+
     def _is_plain(self, n_tokens: int) -> bool:
         """RETURNS (bool): Whether attention is computed as matrix products. Over short texts, in
         bfloat16 on a processor, the backward pass of the fused kernel takes longer."""
         is_bfloat16 = self.encoder.precision_used == "bfloat16"
         return is_bfloat16 and n_tokens <= PLAIN_ATTENTION and self._is_on_processor
+
+
+def _hidden_width(encoder: SentenceEncoder) -> int:
+    """RETURNS (int): The width of the states within the model, if it tells: what comes out at the
+    end may be less."""
+    config = getattr(getattr(encoder.model[0], "auto_model", None), "config", None)
+    width = getattr(config, "hidden_size", None)
+    return width if isinstance(width, int) else encoder.width

@@ -110,14 +110,15 @@ class SentenceEncoder:
         self._loaded_in = os.getpid()
 
     @classmethod
-    def load(cls, settings: EncoderSettings) -> "SentenceEncoder":
+    def load(cls, settings: EncoderSettings, *, only_here: bool = False) -> "SentenceEncoder":
         """Find and load the model that the settings name.
 
+        only_here (bool): Whether to look on this machine only.
         RETURNS (SentenceEncoder): The encoder.
         RAISES (ValueError): If there is no such model, it cannot be read, or the packaged copy
             is not the one that was published.
         """
-        return cls(_find(settings), settings)
+        return cls(_find(settings, only_here=only_here), settings)
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], settings: EncoderSettings) -> "SentenceEncoder":
@@ -281,7 +282,7 @@ def has_native_bfloat16(device_type: str) -> bool:
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
-def _find(settings: EncoderSettings) -> "SentenceTransformer":
+def _find(settings: EncoderSettings, *, only_here: bool = False) -> "SentenceTransformer":
     path = Path(settings.name).expanduser()
     if path.is_dir():
         return _open(str(path), settings, local=True)
@@ -293,8 +294,11 @@ def _find(settings: EncoderSettings) -> "SentenceTransformer":
     packaged = _find_packaged(settings)
     if packaged is not None:
         return _open(str(packaged), settings, local=True)
-    with contextlib.suppress(ValueError):
+    try:
         return _open(settings.name, settings, local=True)
+    except ValueError:
+        if only_here:
+            raise
     _require_hub(settings)
     return _open(settings.name, settings, local=False)
 

@@ -248,6 +248,7 @@ def test_parts_hold_all_texts_in_order_of_length_and_fit(
     values = {"width": 4, "model": model, "precision_used": "float32"}
     trainer.encoder = type("Encoder", (), values)()
     trainer.split = type("Split", (), {"n_upper": 2})()
+    trainer._hidden_width, trainer._drops = 4, False
     ready = [_Prepared("", {"input_ids": torch.zeros(length)}) for length in lengths]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoder_training, "TOKENS_AT_ONCE", at_once)
@@ -285,7 +286,8 @@ def test_parts_that_fit_together_are_computed_once(
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_plain_attention_counts_as_memory(precision: str, tmp_path: Path) -> None:
-    trainer = EncoderTrainer(load(make_model(tmp_path, "bert"), precision), trainable_layers=2)
+    encoder = load(make_model(tmp_path, "bert"), precision)
+    trainer = EncoderTrainer(encoder, trainable_layers=2, dropout=0.0)
     texts = [_Prepared("", {"input_ids": torch.zeros(256)}) for _ in range(4)]
     needed = 4 * 256 * 64 * WIDTH * 2
     for memory, fit in ((needed, precision == "float32"), (needed * 1.5, True)):
@@ -297,6 +299,33 @@ def test_plain_attention_counts_as_memory(precision: str, tmp_path: Path) -> Non
     longer = [_Prepared("", {"input_ids": torch.zeros(257)}) for _ in range(4)]
     trainer.memory = 4 * 257 * 64 * WIDTH * 2
     assert trainer._parts(longer)[1]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_dropout_keeps_a_matrix_of_any_text(precision: str, tmp_path: Path) -> None:
+    """No fused kernel on a processor drops: with dropout, 1,000 tokens need four (two) times as
+    much for what they make of each other."""
+    encoder = load(make_model(tmp_path, "bert"), precision)
+    texts = [_Prepared("", {"input_ids": torch.zeros(1000)})]
+    needed = 1000 * 64 * WIDTH * 2
+    for dropout, factor in ((0.0, 0), (None, 4 if precision == "float32" else 2)):
+        trainer = EncoderTrainer(encoder, trainable_layers=2, dropout=dropout)
+        for share, fits in ((0.99, False), (1.01, True)):
+            trainer.memory = int(share * needed * (1 + factor * 1000 / 512))
+            assert trainer._parts(texts)[1] == fits
+
+
+def test_vectors_cut_short_need_as_much_memory(tmp_path: Path) -> None:
+    costs = []
+    for width in (None, 8):
+        encoder = load(make_model(tmp_path / str(width), "bert"))
+        encoder.model.truncate_dim = width
+        encoder.width = width or encoder.width
+        trainer = EncoderTrainer(encoder, trainable_layers=-1, dropout=0.0)
+        texts = [_Prepared("", {"input_ids": torch.zeros(500)}) for _ in range(8)]
+        trainer.memory = 2 * 500 * 64 * WIDTH * trainer.split.n_upper
+        costs.append(len(trainer._parts(texts)[0]))
+    assert costs == [4, 4]
 
 
 # Kept activations

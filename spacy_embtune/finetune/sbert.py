@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from ..cache import VectorCache
 from ..encoder_training import EncoderTrainer
 from ..encoders import EncoderSettings, SentenceEncoder
 from ..losses import make_cosine_pairs
@@ -101,8 +102,14 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 "There is nothing to learn: each text of X1 is equal to its text of X2, or one of "
                 "them is empty."
             )
+        rng = check_random_state(self.random_state)
         self._set_model(self._own_model())
-        self._train(pairs, check_random_state(self.random_state))
+        try:
+            self._train(pairs, rng)
+        except BaseException:
+            # A model that has not learned is not a fitted one.
+            del self.sent_tfm_
+            raise
         return self
 
     def _set_model(self, model: "SentenceTransformer") -> None:
@@ -152,7 +159,8 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 learned, lr=self.learning_rate, weight_decay=self.weight_decay
             )
             try:
-                with torch.random.fork_rng(devices=[]):
+                device = self.sent_tfm_.device
+                with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
                     torch.manual_seed(rng.randint(2**31 - 1))
                     for _ in range(self.epochs):
                         for chosen in batch_rows(len(pairs), self.batch_size, rng):
@@ -195,7 +203,8 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         RAISES (NotFittedError): Before `fit`.
         """
         check_is_fitted(self, "sent_tfm_")
-        return self._encoder().encode(read_texts(X))
+        encoder = self._encoder()
+        return VectorCache(0).lookup(read_texts(X), encoder.encode, encoder.width)
 
     def predict(self, X1: Any, X2: Any) -> NDArray[Any]:
         """Say how alike the texts of each pair are.
@@ -204,9 +213,10 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         RETURNS (ndarray): The cosine of their vectors, float32, shape (n,).
         RAISES (NotFittedError): Before `fit`.
         """
-        first, second = self.transform(X1), self.transform(X2)
-        check_consistent_length(first, second)
-        return paired_cosines(first, second)
+        texts1, texts2 = read_texts(X1, name="X1"), read_texts(X2, name="X2")
+        check_consistent_length(texts1, texts2)
+        both = self.transform([*texts1, *texts2])
+        return paired_cosines(both[: len(texts1)], both[len(texts1) :])
 
     def to_disk(self, path: str | Path) -> None:
         """Save the finetuned model as a directory that `SentenceTransformer(path)` opens.

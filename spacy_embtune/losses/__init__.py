@@ -3,7 +3,9 @@
 A loss is a callable `(output: Output, targets: Targets) -> (float, HeadOutput)`. The HeadOutput is
 the gradient of the number with respect to `output.tuned` and `output.scores`, in their shapes, with
 zeros where the loss does not look. What is not known (`targets.known` of 0) has no influence,
-whatever stands in its place. If a loss finds nothing to learn from, number and gradient are 0.
+whatever stands in its place. If a loss finds nothing to learn from, number and gradient are 0. One
+with `reads_base = False` does not look at `output.base`, but for which rows are zeros: then nobody
+has to ask an encoder that learns what it gave before.
 
 A document whose weight (`targets.weights`) is 2 counts as if it were there twice, one of weight 0
 as if it were not there, and weights that are all the same count as none. What depends on how many

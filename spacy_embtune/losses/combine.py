@@ -57,6 +57,11 @@ class Sum:
 
     terms: tuple[tuple[float, Loss], ...]
 
+    @property
+    def reads_base(self) -> bool:
+        """RETURNS (bool): Whether any of the losses compares with base vectors."""
+        return any(getattr(loss, "reads_base", True) for weight, loss in self.terms if weight)
+
     def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:
         """Add up the losses.
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ..targets import array_module, balance_documents
 from ..types import HeadOutput, Loss, Output, Targets
@@ -47,6 +47,7 @@ def make_supervised_contrastive(
 class SupervisedContrastive:
     """The loss that `make_supervised_contrastive` creates and describes."""
 
+    reads_base: ClassVar[bool] = False
     temperature: float
     balanced: bool
     negatives: Negatives
@@ -147,6 +148,7 @@ def make_triplet(
 class Triplet:
     """The loss that `make_triplet` creates and describes."""
 
+    reads_base: ClassVar[bool] = False
     margin: float
     mining: Literal["semi-hard", "hard"]
     negatives: Negatives

@@ -1,7 +1,7 @@
 """Labels: the output layer's scores against what is known of each document's labels."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 from thinc.types import Floats2d
 
@@ -51,6 +51,7 @@ def make_cross_entropy(
 class CrossEntropy:
     """The loss that `make_cross_entropy` creates and describes. A class, so that it pickles."""
 
+    reads_base: ClassVar[bool] = False
     class_weight: Literal["balanced"] | None
     label_smoothing: float
 

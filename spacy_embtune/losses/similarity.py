@@ -1,6 +1,7 @@
 """How alike documents are: losses on the cosines themselves, or on their order."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..targets import array_module
 from ..types import HeadOutput, Loss, Output, Targets
@@ -30,6 +31,7 @@ def make_cosine_pairs(negatives: Negatives = "ignore") -> Loss:
 class CosinePairs:
     """The loss that `make_cosine_pairs` creates and describes."""
 
+    reads_base: ClassVar[bool] = False
     negatives: Negatives
 
     def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:
@@ -81,6 +83,7 @@ def make_cosent(scale: float = 20.0, negatives: Negatives = "ignore") -> Loss:
 class CoSENT:
     """The loss that `make_cosent` creates and describes."""
 
+    reads_base: ClassVar[bool] = False
     scale: float
     negatives: Negatives
 
@@ -150,6 +153,7 @@ def make_preserve(negatives: Negatives = "ignore") -> Loss:
 class Preserve:
     """The loss that `make_preserve` creates and describes."""
 
+    reads_base: ClassVar[bool] = True
     negatives: Negatives
 
     def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:

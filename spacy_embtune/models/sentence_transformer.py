@@ -75,15 +75,15 @@ def SentenceTransformer(
         "store": None if cache_dir is None else VectorStore(cache_dir, cache_dir_bytes),
     }
     shim = EncoderShim(settings, **keeping)
+    training = EncoderTraining(
+        trainable_layers, learn_rate_scale, dropout, frozen_steps, blend, memory_mb
+    )
     if trainable_layers != 0:
         if not save_weights:
             raise ValueError(
                 f"trainable_layers is {trainable_layers}, but save_weights is false: the finetuned "
                 "encoder would be lost. Set save_weights = true."
             )
-        training = EncoderTraining(
-            trainable_layers, learn_rate_scale, dropout, frozen_steps, blend, memory_mb
-        )
         shim = TrainableShim(training, settings, **keeping)
     return Model(
         "sentence_transformer",

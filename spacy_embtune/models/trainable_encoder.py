@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import srsly
 from numpy.typing import NDArray
 from spacy.tokens import Doc
-from thinc.api import torch2xp, xp2torch
+from thinc.api import NumpyOps, torch2xp, xp2torch
+from thinc.compat import has_cupy
 
 from ..cache import VectorCache
 from ..encoder_training import EncoderTrainer
@@ -33,8 +34,9 @@ class EncoderTraining:
     learn_rate_scale (float): What the optimizer's learning rate is multiplied by for the encoder.
     dropout (float | None): The rate in the layers that learn; None: as the model was configured.
     frozen_steps (int): For how many updates the encoder stays as it is, while the head learns;
-        counted from `initialize`, or from loading.
+        counted from `initialize`, on through loading.
     blend (float): How much of the untuned encoder is in the weights that are used and stored, 0..1.
+        In a pipeline that is loaded and learns on, that is the encoder as it was loaded.
     memory_mb (int): Megabytes that kept activations may take, and that the passes of a step may.
     """
 
@@ -106,9 +108,10 @@ class TrainableShim(EncoderShim):
         """RETURNS (EncoderTrainer): Runs the encoder for updates; from now on it is known what its
         weights were before."""
         if self._trainer is None:
+            now = self.encoder.fingerprint
             if self._original_fingerprint is None:
-                self._original_fingerprint = self.encoder.fingerprint
-                self._began_here = True
+                self._original_fingerprint = now
+            self._began_here = now == self._original_fingerprint
             self._trainer = EncoderTrainer(
                 self.encoder,
                 trainable_layers=self.training.trainable_layers,
@@ -136,6 +139,7 @@ class TrainableShim(EncoderShim):
     def _forget_training(self) -> None:
         self._trainer, self._learned, self._untuned = None, None, {}
         self._untuned_cache.clear()
+        self._began_here = False
 
     def begin_update(
         self, X: Sequence[Doc | str]
@@ -174,31 +178,25 @@ class TrainableShim(EncoderShim):
     def original_vectors(self, X: Sequence[Doc | str]) -> NDArray[Any] | None:
         """RETURNS (ndarray | None): What the encoder gave before any training, that of processes
         before included, float32, shape (n, d): the encoder of this name, if it is that one. None if
-        there was no training, or that encoder cannot be found any more.
+        there was no training, or that encoder is not on this machine any more.
         """
         encoder = self._find_original()
         if encoder is None:
-            return self.untuned_vectors(X)
+            return None if self._original_is_lost else self.untuned_vectors(X)
         texts = [x if isinstance(x, str) else x.text for x in X]
-        if self.caching:
-            return self._original_cache.lookup(texts, encoder.encode, encoder.width)
-        return encoder.encode(texts)
+        return self._original_cache.lookup(texts, encoder.encode, encoder.width)
 
     def _find_original(self) -> SentenceEncoder | None:
         """RETURNS (SentenceEncoder | None): The encoder before any training, if that began in an
-        earlier process."""
+        earlier process, and it is on this machine: nothing is downloaded to compare with."""
         wanted = self._original_fingerprint
         if self._original is not None or wanted is None or self._began_here:
             return self._original
         if self._original_is_lost or (self._trainer is None and self.encoder.fingerprint == wanted):
             return None
         try:
-            found = SentenceEncoder.load(self.settings)
-            known_as = [found.fingerprint]
-            found.model.float()
-            found.weights_changed()
-            known_as.append(found.fingerprint)
-            problem = "" if wanted in known_as else "it is another one now"
+            found = SentenceEncoder.load(self.settings, only_here=True)
+            problem = "" if found.fingerprint == wanted else "it is another one now"
         except ValueError as error:
             problem = str(error)
         if problem:
@@ -210,6 +208,7 @@ class TrainableShim(EncoderShim):
                 problem,
             )
             return None
+        found.model.float()
         self._original = found
         return found
 
@@ -237,6 +236,8 @@ class TrainableShim(EncoderShim):
         if not gradients:
             return
         self._weights_changed()
+        # The model may be on a GPU that thinc has no arrays for.
+        ops = None if has_cupy else NumpyOps()
         # Not by lr_scale: thinc's RAdam does not look at it.
         learn_rate = optimizer.learn_rate
         optimizer.learn_rate = learn_rate * self.training.learn_rate_scale
@@ -245,8 +246,8 @@ class TrainableShim(EncoderShim):
                 shape = parameter.shape or (1,)
                 weights, _ = optimizer(
                     (self.id, name),
-                    torch2xp(parameter.data.reshape(shape)),
-                    torch2xp(parameter.grad.reshape(shape)),
+                    torch2xp(parameter.data.reshape(shape), ops=ops),
+                    torch2xp(parameter.grad.reshape(shape), ops=ops),
                 )
                 updated = xp2torch(weights, device=parameter.device)
                 parameter.data = updated.reshape(parameter.shape)
@@ -336,15 +337,22 @@ class TrainableShim(EncoderShim):
         return super().identify()
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): Who the encoder is, and which it was before training, as msgpack."""
+        """RETURNS (bytes): Who the encoder is, which it was before training, and how many updates
+        there were, as msgpack."""
+        if self._trainer is not None:
+            # Not for another encoder, such as the untuned one.
+            self.identify()
         identity = srsly.msgpack_loads(super().to_bytes())
-        return srsly.msgpack_dumps({**identity, "original": self._original_fingerprint})
+        more = {"original": self._original_fingerprint, "n_updates": self._n_updates}
+        return srsly.msgpack_dumps({**identity, **more})
 
     def from_bytes(self, data: bytes) -> "TrainableShim":
         """Learn which encoder it must be, and which it was before training."""
         self._use_blended()
         super().from_bytes(data)
-        original = srsly.msgpack_loads(data).get("original")
+        identity = srsly.msgpack_loads(data)
+        self._n_updates = identity.get("n_updates", 0)
+        original = identity.get("original")
         if original != self._original_fingerprint:
             self._original_fingerprint, self._original = original, None
             self._began_here, self._original_is_lost = False, False
@@ -356,6 +364,7 @@ class TrainableShim(EncoderShim):
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the encoder, if it is loaded, and what is kept of its training."""
         super().to_device(device_type, device_id)
+        self._original = None
         if self._trainer is not None:
             device = self.encoder.model.device
             self._untuned = {name: w.to(device) for name, w in self._untuned.items()}
@@ -374,6 +383,7 @@ class TrainableShim(EncoderShim):
         )
         renewed.fingerprint = self.fingerprint
         renewed._original_fingerprint = self._original_fingerprint
+        renewed._n_updates = self._n_updates
         return renewed
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TrainableShim":

@@ -383,3 +383,24 @@ def test_two_components_have_encoders_of_their_own(
     for name in ("embtune", "second"):
         assert_array_equal(doc._.get(name), again._.get(name))
     assert (doc._.embtune != doc._.second).any()
+
+
+@pytest.mark.parametrize("preserve", [False, True])
+def test_texts_are_encoded_untuned_only_for_losses_that_compare(
+    make: MakeNlp, preserve: bool
+) -> None:
+    pairs = {"@losses": "spacy-embtune.supervised_contrastive.v1"}
+    losses = {"pairs": pairs, "base": {"@losses": "spacy-embtune.preserve.v1"}}
+    weights = {"base": float(preserve)}
+    nlp = make(
+        loss={"@losses": "spacy-embtune.sum.v1", "losses": losses, "weights": weights}, cache_size=0
+    )
+    examples, optimizer = start(nlp)
+    shim = shim_of(nlp)
+    n_texts = len({example.text for example in examples})
+    before = shim.n_encoded
+    for _ in range(3):
+        nlp.update(examples, sgd=optimizer)
+    # The first untuned pass comes before the encoder learns: then its vectors are at hand.
+    n_untuned = 2 * n_texts if preserve else 0
+    assert shim.n_encoded - before == 3 * n_texts + n_untuned

@@ -194,3 +194,46 @@ def test_an_encoder_that_is_gone_is_not_compared_with(
         assert pipe.encode_untuned(["bread"]) is None
     assert caplog.text.count("cannot be compared with") == 1
     assert "Base vectors are those of the finetuned encoder" in caplog.text
+
+
+@pytest.mark.parametrize("way", ["disk", "bytes", "own bytes"])
+def test_what_is_loaded_into_a_trained_pipeline_is_compared_with_the_same_encoder(
+    make: MakeNlp, tiny_encoder: Path, tmp_path: Path, way: str
+) -> None:
+    texts = ["bread and soup", "a guitar"]
+    settings = EncoderSettings(str(tiny_encoder), precision="float32")
+    untuned = SentenceEncoder.load(settings).encode(texts)
+    nlp, examples, optimizer = trained(make)
+    nlp.to_disk(tmp_path)
+    data = nlp.to_bytes()
+    if way != "own bytes":
+        nlp.update(examples, sgd=optimizer)
+    if way == "disk":
+        nlp.from_disk(tmp_path)
+    else:
+        nlp.from_bytes(data)
+    pipe = nlp.get_pipe("embtune")
+    for _ in range(2):
+        assert_allclose(pipe.encode_untuned(texts), untuned, atol=1e-6)
+        nlp.update(examples, sgd=optimizer)
+
+
+def test_bytes_of_a_trained_model_are_not_for_the_untuned_encoder(make: MakeNlp) -> None:
+    nlp, _, _ = trained(make)
+    data = nlp.get_pipe("embtune").model.to_bytes()
+    other = make()
+    start(other)
+    other.get_pipe("embtune").model.from_bytes(data)
+    with pytest.raises(ValueError, match="was trained with another encoder"):
+        other("bread")
+
+
+def test_the_steps_that_the_encoder_waits_are_counted_on(make: MakeNlp, tmp_path: Path) -> None:
+    nlp, _, _ = trained(make, n_steps=3, frozen_steps=2)
+    nlp.to_disk(tmp_path)
+    for other in (nlp, spacy.load(tmp_path), copied(nlp, tmp_path), through_pickle(nlp, tmp_path)):
+        assert shim_of(other).learns
+    waiting, _, _ = trained(make, n_steps=1, frozen_steps=2)
+    waiting.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    assert not shim_of(loaded).learns

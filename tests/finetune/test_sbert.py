@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sentence_transformers import SentenceTransformer
+from sklearn.exceptions import NotFittedError
 
 from spacy_embtune.encoder_training import EncoderTrainer
 from spacy_embtune.finetune import SbertLearner
@@ -262,3 +263,11 @@ def test_what_the_training_cannot_be_set_to(settings, match, model):
 def test_settings_out_of_range_are_named(tiny_encoder, settings, match):
     with pytest.raises(ValueError, match=match):
         SbertLearner(str(tiny_encoder), **settings).fit(["a b"], ["c d"], [1.0])
+
+
+def test_a_fit_that_fails_leaves_nothing_fitted(tiny_encoder):
+    learner = SbertLearner(str(tiny_encoder), trainable_layers=9)
+    with pytest.raises(ValueError, match="trainable_layers is 9"):
+        learner.fit(["a b"], ["c d"], [1.0])
+    with pytest.raises(NotFittedError):
+        learner.transform(["a b"])

@@ -476,12 +476,22 @@ def test_bytes_of_another_encoder_end_the_training(layer: Model[Any, Any]) -> No
     assert (layer.predict(TEXTS)[0] != rows[0]).any()
 
 
-def test_it_moves_with_what_it_keeps(tiny_encoder: Path) -> None:
+def test_it_moves_with_what_it_keeps(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = make_layer(tiny_encoder, blend=0.5)
     layer.initialize(X=TEXTS)
     step(layer, Adam(0.01))
     rows = layer.predict(TEXTS)
+    shim = shim_of(layer)
+    kept = list(shim._untuned.values()), list((shim._learned or {}).values())
+    assert all(kept)
+    moved = []
+    for tensors in kept:
+        for tensor in tensors:
+            monkeypatch.setattr(tensor, "to", lambda device, t=tensor: moved.append(t) or t)
     layer.to_cpu()
+    assert len(moved) == sum(map(len, kept))
+    # What was computed on another device is computed anew.
+    assert not shim.trainer._prepared
     assert_array_equal(layer.predict(TEXTS), rows)
     step(layer, Adam(0.01))
 
