@@ -127,5 +127,6 @@ def _show(found: "Sweep") -> None:
         sentence += ", " if found.is_evident() else ": no evidence that it really is, "
         sentence += f"and the best of {n_tried} looks better than it is."
     if found.n_left:
-        sentence += f" {found.n_left} more settings would take more --seconds."
+        left = "1 more setting" if found.n_left == 1 else f"{found.n_left} more settings"
+        sentence += f" {left} would take more --seconds."
     console.print(f"\n{sentence}")
