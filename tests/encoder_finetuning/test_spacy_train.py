@@ -11,8 +11,8 @@ from spacy.cli.train import train as spacy_train
 from spacy.language import Language
 from spacy.tokens import DocBin
 
-from .conftest import make_examples
-from .test_training_encoder import assert_same_vectors, changed, shim_of, vectors, weights
+from ..conftest import make_examples
+from .pipelines import assert_same_vectors, changed, shim_of, vectors, weights
 
 CONFIG = Path(__file__).parent.parent / "configs" / "encoder.cfg"
 SETTINGS = {
