@@ -213,6 +213,7 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         RETURNS (ndarray): The cosine of their vectors, float32, shape (n,).
         RAISES (NotFittedError): Before `fit`.
         """
+        check_is_fitted(self, "sent_tfm_")
         texts1, texts2 = read_texts(X1, name="X1"), read_texts(X2, name="X2")
         check_consistent_length(texts1, texts2)
         both = self.transform([*texts1, *texts2])

@@ -14,7 +14,7 @@ from spacy.tokens import DocBin
 from ..conftest import make_examples
 from .pipelines import assert_same_vectors, changed, shim_of, vectors, weights
 
-CONFIG = Path(__file__).parent.parent / "configs" / "encoder.cfg"
+CONFIG = Path(__file__).parents[2] / "configs" / "encoder.cfg"
 SETTINGS = {
     "components.embtune.model.encoder.precision": "float32",
     "components.embtune.model.encoder.trainable_layers": 1,
