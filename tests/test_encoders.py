@@ -352,3 +352,15 @@ def test_the_packaged_minilm_is_the_published_one() -> None:
     assert rows[0] @ rows[1] > 0.6 > 0.3 > rows[0] @ rows[2]
     bare = SentenceEncoder.load(EncoderSettings(name="all-MiniLM-L6-v2"))
     assert bare.fingerprint == encoder.fingerprint
+
+
+def test_what_is_to_be_here_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(settings: EncoderSettings) -> None:
+        raise AssertionError("The hub was asked.")
+
+    monkeypatch.setattr(encoders, "_require_hub", ask)
+    settings = EncoderSettings("nobody/has-such-a-model")
+    with pytest.raises(ValueError, match="nobody/has-such-a-model"):
+        SentenceEncoder.load(settings, only_here=True)
+    with pytest.raises(AssertionError, match="asked"):
+        SentenceEncoder.load(settings)

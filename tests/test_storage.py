@@ -124,6 +124,15 @@ def test_loading_with_another_encoder_is_an_error(
         other.from_bytes(data)
 
 
+def test_a_stored_encoder_of_another_fingerprint_is_an_error_of_its_own(
+    train: MakeNlp, tiny_encoder: Path
+) -> None:
+    shim = train().get_pipe("embtune").encoder
+    shim.fingerprint = "0" * 64
+    with pytest.raises(ValueError, match="stored with the pipeline is not the one that it was"):
+        shim.from_directory(tiny_encoder)
+
+
 # Damage
 
 

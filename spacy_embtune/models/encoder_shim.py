@@ -93,8 +93,16 @@ class EncoderShim(Shim):
             self._adopt(SentenceEncoder.load(self.settings))
         return self._model
 
-    def _adopt(self, encoder: SentenceEncoder) -> None:
+    def _adopt(self, encoder: SentenceEncoder, *, is_stored: bool = False) -> None:
         if self.fingerprint is not None and encoder.fingerprint != self.fingerprint:
+            if is_stored:
+                raise ValueError(
+                    f"The encoder that is stored with the pipeline is not the one that it was "
+                    f"saved with: fingerprint {self.fingerprint[:12]} then, {encoder.fingerprint[:12]} "
+                    f"now. It was replaced, or the pipeline was made by a version of spacy-embtune "
+                    f"that took fingerprints otherwise. Train again, or save it again with that "
+                    f"version."
+                )
             raise ValueError(
                 f"The pipeline was trained with another encoder than {self.settings.name!r} now "
                 f"gives: fingerprint {self.fingerprint[:12]} then, {encoder.fingerprint[:12]} now. "
@@ -167,11 +175,11 @@ class EncoderShim(Shim):
 
         RAISES (ValueError): If they cannot be read, or are another encoder's.
         """
-        self._adopt(SentenceEncoder.from_files(files, self.settings))
+        self._adopt(SentenceEncoder.from_files(files, self.settings), is_stored=True)
 
     def from_directory(self, path: Path) -> None:
         """Take the encoder from a directory; see `from_files`."""
-        self._adopt(SentenceEncoder.from_directory(path, self.settings))
+        self._adopt(SentenceEncoder.from_directory(path, self.settings), is_stored=True)
 
     def identify(self) -> str:
         """RETURNS (str): The encoder's fingerprint, from now on required on loading."""

@@ -311,8 +311,8 @@ class TrainableShim(EncoderShim):
         self.fingerprint = None
         self.encoder.weights_changed()
 
-    def _adopt(self, encoder: SentenceEncoder) -> None:
-        super()._adopt(encoder)
+    def _adopt(self, encoder: SentenceEncoder, *, is_stored: bool = False) -> None:
+        super()._adopt(encoder, is_stored=is_stored)
         # As it will be when it learns, so that its untuned vectors stay what they were.
         encoder.model.float()
         self._forget_training()
