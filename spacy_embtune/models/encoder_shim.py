@@ -98,10 +98,10 @@ class EncoderShim(Shim):
             if is_stored:
                 raise ValueError(
                     f"The encoder that is stored with the pipeline is not the one that it was "
-                    f"saved with: fingerprint {self.fingerprint[:12]} then, {encoder.fingerprint[:12]} "
-                    f"now. It was replaced, or the pipeline was made by a version of spacy-embtune "
-                    f"that took fingerprints otherwise. Train again, or save it again with that "
-                    f"version."
+                    f"saved with: fingerprint {self.fingerprint[:12]} then, now "
+                    f"{encoder.fingerprint[:12]}. It was replaced, or the pipeline was made by a "
+                    f"version of spacy-embtune that took fingerprints otherwise. Train again, or "
+                    f"load it with that version."
                 )
             raise ValueError(
                 f"The pipeline was trained with another encoder than {self.settings.name!r} now "
