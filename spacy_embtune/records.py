@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from .pairs import shorten
-from .readers.files import InvalidRecordError
+from .readers.files import InvalidRecordError, check_text
 from .streams import STDIN, Position, Raw, import_pyarrow, name_of, read_raw
 from .targets import validate_cats
 
@@ -173,7 +173,7 @@ class _Fields(NamedTuple):
         if fields.get("cats") is None:
             used.add("cats")
         return Record(
-            text="" if text is None else _check_text(self.text, text),
+            text="" if text is None else check_text(self.text, text),
             cats=self._parse_labels(labels, fields.get(labels)),
             id=_parse_id(self.id, fields.get(self.id), raw.number),
             meta={key: value for key, value in fields.items() if key not in used},
@@ -196,7 +196,7 @@ class _Fields(NamedTuple):
                     f"{name!r} is {shorten(repr(value))}. Give a label, or a list of labels.",
                 )
             if label != "":
-                cats[_check_text(name, str(label))] = 1.0
+                cats[check_text(name, str(label))] = 1.0
         return cats
 
 
@@ -210,7 +210,7 @@ def _parse_cats(name: str, value: Any) -> dict[str, float]:
         validate_cats(value, where=name)
     except ValueError as error:
         raise InvalidRecordError(f"{name!r} are no labels", str(error)) from error
-    return {_check_text(name, label): float(number) for label, number in value.items()}
+    return {check_text(name, label): float(number) for label, number in value.items()}
 
 
 def _parse_id(name: str, value: Any, number: int) -> str:
@@ -222,23 +222,4 @@ def _parse_id(name: str, value: Any, number: int) -> str:
             f"{name!r} is {shorten(repr(value))}, a {type(value).__name__}. Give a string or a "
             "number, or leave it out.",
         )
-    return _check_text(name, str(value))
-
-
-def _check_text(name: str, text: Any) -> str:
-    """RETURNS (str): The text, which can be written anywhere.
-    RAISES (InvalidRecordError): If it is no string, or not all of one."""
-    if not isinstance(text, str):
-        raise InvalidRecordError(
-            f"{name!r} is not a text",
-            f"{name!r} is {shorten(repr(text))}, a {type(text).__name__}. Give a text.",
-        )
-    try:
-        text.encode("utf8")
-    except UnicodeEncodeError as error:
-        raise InvalidRecordError(
-            f"{name!r} holds half a character",
-            f"{name!r} holds half a character ({error}). Write characters beyond U+FFFF as they "
-            "are, or as two \\u escapes.",
-        ) from error
-    return text
+    return check_text(name, str(value))

@@ -95,22 +95,15 @@ def bulk(
     with reporting_errors(f"{out} was not written"):
         if method is Method.umap:
             require_umap()
-        fields: dict[str, Any] = {"text_field": text_field, "id_field": id_field}
-        records = options.read_all(
-            data, **fields, label_field=label_field, kind=kind, on_error=on_error, report=skipped
-        )
-        learned = (
-            None
-            if fit is None
-            else options.read_all(
-                fit,
-                **fields,
-                label_field="",
-                kind=kind,
-                on_error=on_error,
-                report=skipped,
-                is_second=True,
-            )
+        records, learned = options.read_with_fit(
+            data,
+            fit,
+            text_field=text_field,
+            label_field=label_field,
+            id_field=id_field,
+            kind=kind,
+            on_error=on_error,
+            report=skipped,
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
         documents = options.make_documents(nlp, pipe, records)

@@ -93,6 +93,20 @@ def read_all(
     return records
 
 
+def read_with_fit(
+    data: str, fit: Path | None, *, kind: str | None, label_field: str | None, **settings: Any
+) -> "tuple[list[Record], list[Record] | None]":
+    """Read DATA, and the documents that axes are fitted on, if they are others.
+
+    settings: As for `read_all`.
+    RETURNS (tuple): The records of both; None without the latter, whose labels are not read.
+    """
+    records = read_all(data, kind=kind, label_field=label_field, **settings)
+    if fit is None:
+        return records, None
+    return records, read_all(fit, kind=kind, label_field="", is_second=True, **settings)
+
+
 def make_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") -> "Documents":
     """RETURNS (Documents): The records as the pipeline sees them. Prints what was found out about
     their labels, if that is not what the component says."""

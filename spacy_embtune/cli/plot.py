@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -78,22 +78,15 @@ def plot(
             require_umap()
         if out.suffix.lower() != ".html":
             require_matplotlib()
-        fields: dict[str, Any] = {"text_field": text_field, "id_field": id_field}
-        records = options.read_all(
-            data, **fields, label_field=label_field, kind=kind, on_error=on_error, report=skipped
-        )
-        learned = (
-            None
-            if fit is None
-            else options.read_all(
-                fit,
-                **fields,
-                label_field="",
-                kind=kind,
-                on_error=on_error,
-                report=skipped,
-                is_second=True,
-            )
+        records, learned = options.read_with_fit(
+            data,
+            fit,
+            text_field=text_field,
+            label_field=label_field,
+            id_field=id_field,
+            kind=kind,
+            on_error=on_error,
+            report=skipped,
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
         documents = options.make_documents(nlp, pipe, records)

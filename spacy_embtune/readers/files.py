@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..pairs import shorten
+
 SUFFIXES = (".jsonl", ".csv", ".tsv")
 CSV_CURE = (
     "Put texts with commas, quotes or line breaks in double quotes, and double the quotes in them."
@@ -25,6 +27,30 @@ class InvalidRecordError(ValueError):
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
+
+
+def check_text(name: str, text: Any) -> str:
+    """Check a text of a record.
+
+    name (str): The field that it stands in.
+    text (Any): What stands there.
+    RETURNS (str): The text, which can be written anywhere.
+    RAISES (InvalidRecordError): If it is no string, or not all of one.
+    """
+    if not isinstance(text, str):
+        raise InvalidRecordError(
+            f"{name!r} is not a text",
+            f"{name!r} is {shorten(repr(text))}, a {type(text).__name__}. Give a text.",
+        )
+    try:
+        text.encode("utf8")
+    except UnicodeEncodeError as error:
+        raise InvalidRecordError(
+            f"{name!r} holds half a character",
+            f"{name!r} holds half a character ({error}). Write characters beyond U+FFFF as they "
+            "are, or as two \\u escapes.",
+        ) from error
+    return text
 
 
 class Record(NamedTuple):

@@ -15,7 +15,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..pairs import check_score, fold_text, set_group, set_partners, shorten
-from .files import InvalidRecordError, Record, read_records
+from .files import InvalidRecordError, Record, check_text, read_records
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +247,7 @@ def _parse(
                 + ("; score = null if there are no scores." if name == score_name else "."),
             )
     for name in texts:
-        _check_text(name, fields[name])
+        _require_text(name, fields[name])
     first, second = (fields[name] for name in texts)
     if fold_text(first) == fold_text(second):
         raise InvalidRecordError(
@@ -272,24 +272,11 @@ def _parse(
     return first, second, min(max((number - low) / (high - low), 0.0), 1.0)
 
 
-def _check_text(name: str, text: Any) -> None:
-    if not isinstance(text, str):
-        raise InvalidRecordError(
-            f"{name!r} is not a text",
-            f"{name!r} is {shorten(repr(text))}, a {type(text).__name__}. Give a text.",
-        )
-    if not text.strip():
+def _require_text(name: str, text: Any) -> None:
+    if not check_text(name, text).strip():
         raise InvalidRecordError(
             f"{name!r} is empty", f"{name!r} is an empty text. Leave the pair out."
         )
-    try:
-        text.encode("utf8")
-    except UnicodeEncodeError as error:
-        raise InvalidRecordError(
-            f"{name!r} holds half a character",
-            f"{name!r} holds half a character ({error}). Write characters beyond U+FFFF as they "
-            "are, or as two \\u escapes.",
-        ) from error
 
 
 def _as_fields(pair: Any) -> Mapping[str, Any] | InvalidRecordError:

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,19 +23,12 @@ from ..conftest import make_examples, make_texts
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory, tiny_encoder):
+def model(tmp_path_factory, trained):
     """A directory with a trained pipeline, its training documents and others."""
-    from thinc.api import fix_random_seed
-
-    fix_random_seed(0)
     path = tmp_path_factory.mktemp("evaluate")
+    shutil.copytree(trained.model, path / "model")
     nlp = spacy.blank("en")
-    nlp.add_pipe("embtune", config={"model": {"encoder": {"name": str(tiny_encoder)}}})
     train = make_examples(nlp, 60)
-    optimizer = nlp.initialize(lambda: train)
-    for _ in range(30):
-        nlp.update(train, sgd=optimizer)
-    nlp.to_disk(path / "model")
     for name, examples in (("train", train), ("data", make_examples(nlp, 45, seed=1))):
         DocBin(docs=[example.reference for example in examples]).to_disk(path / f"{name}.spacy")
     return path
