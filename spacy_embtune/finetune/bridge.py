@@ -239,11 +239,15 @@ def _loss_arguments(loss: Any, head: str) -> dict[str, Any]:
     }
     if not labels:
         return {}
-    by_order = labels.get("supervised_contrastive")
-    name = "mixed" if by_order and "cosine_pairs" in labels else next(iter(labels))
-    weight, term = by_order if by_order and name == "mixed" else labels[name]
+    is_mixed = labels.keys() >= {"supervised_contrastive", "cosine_pairs"}
+    first = "supervised_contrastive" if is_mixed else next(iter(labels))
+    weight, term = labels[first]
     # A tuner has the (first) loss on labels with a weight of 1.
-    arguments = {"loss": name, "negatives": term.negatives, "preserve": preserve / weight}
+    arguments = {
+        "loss": "mixed" if is_mixed else first,
+        "negatives": term.negatives,
+        "preserve": preserve / weight,
+    }
     if isinstance(term, SupervisedContrastive):
         arguments["temperature"] = term.temperature
     return arguments

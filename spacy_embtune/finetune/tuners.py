@@ -165,8 +165,8 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         return tags
 
 
-# Of "mixed". Its gradients are so much smaller: what orders neighbours well is the one loss, what
-# keeps the classes of far rows apart, which the vote of several neighbours asks for, the other.
+# Of "mixed", whose two parts are to count about the same: the gradients of this one are so much
+# smaller. As measured, see benchmarks/README.md.
 COSINE_PAIRS_WEIGHT = 40.0
 
 # The name that embetter gave it at first.
