@@ -21,10 +21,10 @@ from spacy.training.loop import train
 from spacy.util import load_config, registry
 from thinc.api import Model
 
-from spacy_embtune.encoders import EncoderSettings, SentenceEncoder
+from spacy_embtune.data import pairs_to_examples
+from spacy_embtune.encoder.sentence_encoder import EncoderSettings, SentenceEncoder
+from spacy_embtune.labels import make_targets
 from spacy_embtune.metrics import knn_scores, probe_scores, retrieval_scores
-from spacy_embtune.readers import pairs_to_examples
-from spacy_embtune.targets import make_targets
 
 ROOT = Path(__file__).parent.parent
 METRICS = ("probe", "knn", "p@1", "MAP@R", "p@1, queries", "MAP@R, queries")

@@ -101,7 +101,7 @@ def run_setfit(train: list[Row], test: list[Row], seed: int) -> Row:
     from datasets import Dataset
     from setfit import SetFitModel, Trainer, TrainingArguments
 
-    from spacy_embtune.encoders import EncoderSettings, SentenceEncoder
+    from spacy_embtune.encoder.sentence_encoder import EncoderSettings, SentenceEncoder
 
     model = SentenceEncoder.load(EncoderSettings(precision="float32")).model
     model.requires_grad_(True)
@@ -172,7 +172,7 @@ def run_ours(train: list[Row], test: list[Row], seed: int, **changes: str) -> Ro
 
 def run_base(train: list[Row], test: list[Row], seed: int) -> Row:
     """The logistic regression on the vectors of the frozen encoder."""
-    from spacy_embtune.encoders import EncoderSettings, SentenceEncoder
+    from spacy_embtune.encoder.sentence_encoder import EncoderSettings, SentenceEncoder
 
     encoder = SentenceEncoder.load(EncoderSettings())
     begin = time.perf_counter()

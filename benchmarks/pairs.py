@@ -15,7 +15,7 @@ import typer
 from common import ROOT, deviation, encode, read_rows, train_head
 from wasabi import msg
 
-from spacy_embtune.readers import pairs_to_examples
+from spacy_embtune.data import pairs_to_examples
 
 NAMES = ("spearman", "pearson")
 PAIRS = {

@@ -83,7 +83,7 @@ started = float({started!r})
 import json, sys
 from spacy.cli.train import train
 from spacy_embtune import encoders, storage
-from spacy_embtune.models import sentence_transformer
+from spacy_embtune.heads import sentence_transformer
 spent = dict(loading=0.0, encoding=0.0, saving=0.0)
 shims = []
 

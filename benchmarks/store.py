@@ -74,7 +74,7 @@ def open_diskcache(path: Path) -> tuple[Write, Read]:
 
 def open_sqlite(path: Path) -> tuple[Write, Read]:
     """The package's own."""
-    from spacy_embtune.vector_database import VectorDatabase
+    from spacy_embtune.encoder._database import VectorDatabase
 
     database = VectorDatabase(path, 1 << 30)
 

@@ -11,7 +11,7 @@ import typer
 from corpus_io import Text, fold, rank, share_out, show_splits, write_corpus
 from wasabi import msg
 
-from spacy_embtune.targets import validate_cats
+from spacy_embtune.labels import validate_cats
 
 # Enough to see what is wrong with a file.
 MOST_ERRORS = 5

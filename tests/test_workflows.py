@@ -95,7 +95,7 @@ def test_every_distinct_text_is_encoded_once_in_a_whole_training(
 ) -> None:
     code = f"""
 from spacy.cli.train import train
-from spacy_embtune.models.encoder_shim import EncoderShim
+from spacy_embtune.encoder.shim import EncoderShim
 shims = []
 init = EncoderShim.__init__
 def noted(self, *args, **kwargs):
@@ -234,7 +234,7 @@ def test_the_wheel_is_typed_and_brings_its_entry_points(tmp_path: Path) -> None:
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
         registered = files.read(entry_points).decode()
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "spacy_embtune").rglob("*.py")}
-    page = ROOT / "spacy_embtune" / "report" / "web"
+    page = ROOT / "spacy_embtune" / "plots" / "web"
     data = {path.relative_to(ROOT).as_posix() for path in page.iterdir()}
     assert modules | data | {"spacy_embtune/py.typed"} <= names
     assert not [name for name in names if name.startswith("tests/")]

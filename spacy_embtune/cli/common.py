@@ -13,12 +13,12 @@ import typer
 from wasabi.printer import Printer
 from wasabi.util import wrap
 
-from ..atomic import atomic_path
+from .._files import atomic_path
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ..component import EmbTune
+    from ..pipeline.component import EmbTune
 
 __all__ = [
     "OnError",
@@ -98,7 +98,7 @@ def load_pipeline(
     import spacy
     from spacy.cli._util import import_code, setup_gpu
 
-    from ..lookup import find_component
+    from ..pipeline.lookup import find_component
 
     try:
         import_code(code)

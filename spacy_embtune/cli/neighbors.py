@@ -5,7 +5,14 @@ from typing import Annotated
 import typer
 
 from . import options
-from .common import OnError, SkippedRecords, fail, load_pipeline, reporting_errors, warn
+from .common import (
+    OnError,
+    SkippedRecords,
+    fail,
+    load_pipeline,
+    reporting_errors,
+    warn,
+)
 
 
 def neighbors(
@@ -31,9 +38,9 @@ def neighbors(
     import srsly
     from rich.console import Console
 
-    from ..records import Record
+    from ..data.records import Record
+    from ..plots.neighbor_lists import compare_neighbors
     from ..report import documents
-    from ..report.neighbor_lists import compare_neighbors
 
     if not query.strip():
         fail("No neighbours were found", "The query is empty: give a text.")

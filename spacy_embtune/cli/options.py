@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from spacy.language import Language
 
-    from ..component import EmbTune
-    from ..records import Record
+    from ..data.records import Record
+    from ..pipeline.component import EmbTune
     from ..report import Documents
 
 # With a smaller share of documents that were trained on, others are what one sees.
@@ -71,9 +71,9 @@ def read_all(
     is_second (bool): Whether the kind is that of DATA, and this is another file: then its name
         comes first.
     report (Callable): Takes a sentence on each record that is skipped.
-    RETURNS (list[Record]): Its records; see `spacy_embtune.records.read_records`.
+    RETURNS (list[Record]): Its records; see `spacy_embtune.data.records.read_records`.
     """
-    from ..records import find_kind, read_records
+    from ..data.records import find_kind, read_records
 
     if is_second:
         kind = find_kind(Path(source)) or kind

@@ -20,8 +20,8 @@ from .common import (
 )
 
 if TYPE_CHECKING:
+    from ..plots.projection import Projection
     from ..report import Documents
-    from ..report.projection import Projection
 
 
 class Method(StrEnum):
@@ -63,10 +63,10 @@ def plot(
     OUT.html is a page to look at in a browser, without a connection: hover, search, select with a
     lasso, and download what you selected, ready to be labelled.
     """
-    from ..report.drawing import require_matplotlib
-    from ..report.figures import DATES, PARTS, describe_seen, save
-    from ..report.figures import plot as draw
-    from ..report.projection import project, require_umap
+    from ..plots.drawing import require_matplotlib
+    from ..plots.figures import DATES, PARTS, describe_seen, save
+    from ..plots.figures import plot as draw
+    from ..plots.projection import project, require_umap
 
     check_output(out, force=force, suffixes=[*DATES, ".html"])
     chosen = [part for part in PARTS if part in (named.strip() for named in parts.split(","))]
@@ -110,7 +110,7 @@ def plot(
 def _write_page(
     path: Path, documents: "Documents", places: "Projection", title: str, n_seen: int
 ) -> None:
-    from ..report.page import page
+    from ..plots.page import page
 
     base, tuned = places.base, places.tuned
     content = page(

@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .common import OnError, SkippedRecords, atomic_path, check_output, fail, good, reporting_errors
+from .common import (
+    OnError,
+    SkippedRecords,
+    atomic_path,
+    check_output,
+    fail,
+    good,
+    reporting_errors,
+)
 
 if TYPE_CHECKING:
-    from ..report.sweep import Sweep
+    from ..tune.sweep import Sweep
 
 
 def sweep(
@@ -42,7 +50,7 @@ def sweep(
     from spacy.cli._util import import_code
     from spacy.util import load_config
 
-    from ..report.sweep import sweep_config, write_candidate
+    from ..tune.sweep import sweep_config, write_candidate
 
     if out is not None:
         check_output(out, force=force, suffixes=[".cfg"])
@@ -78,7 +86,7 @@ def sweep(
 def _with_progress(function: Any, *args: Any, **settings: Any) -> Any:
     from tqdm import tqdm
 
-    from ..encoders import progress_interval
+    from ..encoder.sentence_encoder import progress_interval
 
     bars: list[Any] = []
 
@@ -100,7 +108,7 @@ def _show(found: "Sweep") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..report.sweep import rows
+    from ..tune.sweep import rows
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for title in ("", "head", "loss", "width", "drop", "rate", "steps", "score"):

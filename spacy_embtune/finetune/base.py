@@ -11,9 +11,9 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from thinc.api import Adam, get_current_ops
 
-from ..models.embtune import Head
-from ..models.standardize import has_vector
-from ..targets import count_labels
+from ..heads.standardize import has_vector
+from ..labels import count_labels
+from ..pipeline.model import Head
 from ..types import Loss, Targets
 from . import storage
 from .checks import check_parameters, require_vectors
@@ -34,7 +34,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     """Tunes vectors to labels with a head: subclasses say which head, and which loss.
 
     Attributes of a fitted tuner:
-        head_ (Model): The head, as in the component: `spacy_embtune.models`.
+        head_ (Model): The head, as in the component: `spacy_embtune.heads`.
         classes_ (ndarray): The L classes or labels.
         exclusive_classes_ (bool): Whether a document carries exactly one of them.
         label_counts_ (ndarray): How often each label was known to be present and absent, (2, L).

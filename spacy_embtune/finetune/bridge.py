@@ -25,7 +25,7 @@ from .encoder import SentenceEncoder
 from .tuners import ContrastiveTuner, FeedForwardTuner
 
 if TYPE_CHECKING:
-    from ..component import EmbTune
+    from ..pipeline.component import EmbTune
 
 _PAIR_LOSSES: dict[type, str] = {
     SupervisedContrastive: "supervised_contrastive",

@@ -9,7 +9,7 @@ import numpy
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from ..vector_store import DEFAULT_MAX_BYTES, VectorStore
+from ..encoder.store import DEFAULT_MAX_BYTES, VectorStore
 from .encoder import read_texts
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def cached(
     once, in this run and in later ones. The encoder itself stays as it is.
 
     encoder (Any): Whatever has `transform(texts)` and gives a matrix, one row a text.
-    path (str | PathLike): The directory, see `spacy_embtune.vector_store.VectorStore`; encoders may
+    path (str | PathLike): The directory, see `VectorStore`; encoders may
         share one. It may also come first, as in embetter.
     max_bytes (int): How large the directory may become; then the oldest vectors are dropped.
     name (str | None): Tells the vectors of this encoder from others', see `CachedEncoder`.

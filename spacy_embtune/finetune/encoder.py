@@ -9,9 +9,9 @@ import numpy
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from ..cache import VectorCache
-from ..encoders import EncoderSettings, Precision
-from ..encoders import SentenceEncoder as Encoder
+from ..encoder.cache import VectorCache
+from ..encoder.sentence_encoder import EncoderSettings, Precision
+from ..encoder.sentence_encoder import SentenceEncoder as Encoder
 from .labels import is_missing
 
 
@@ -19,7 +19,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     """Encodes texts with a frozen sentence-transformers model. There is nothing to fit. The model
     is loaded when it is first needed; pickles hold the settings only.
 
-    name (str): A directory, or the name of a model, see `spacy_embtune.encoders.EncoderSettings`.
+    name (str): A directory, or the name of a model, see `EncoderSettings`.
     device (str | None): A torch device. None: a GPU if thinc uses one, else the processor.
     quantize (bool): Compute linear layers with 8-bit integers, on a processor, as embetter does.
         That costs quality (for all-MiniLM-L6-v2 the cosine with the exact vectors is about 0.92);

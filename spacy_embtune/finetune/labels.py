@@ -8,7 +8,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from ..targets import (
+from ..labels import (
     TOLERANCE,
     count_labels,
     is_exclusive,

@@ -14,9 +14,9 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..cache import VectorCache
-from ..encoder_training import EncoderTrainer
-from ..encoders import EncoderSettings, SentenceEncoder
+from ..encoder.cache import VectorCache
+from ..encoder.sentence_encoder import EncoderSettings, SentenceEncoder
+from ..encoder.trainer import EncoderTrainer
 from ..losses import make_cosine_pairs
 from ..types import Output
 from .checks import check_parameters
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Finetunes a sentence encoder itself on pairs of texts: the cosine of their vectors approaches
     their score. Each distinct text of a batch goes through the encoder once, see
-    `spacy_embtune.encoder_training.EncoderTrainer`.
+    `spacy_embtune.encoder.trainer.EncoderTrainer`.
 
     sent_tfm (SentenceTransformer | str): The model, or its name or directory. It is copied before
         it is changed.

@@ -16,8 +16,8 @@ import numpy
 from numpy.typing import NDArray
 from thinc.api import Model, Optimizer
 
-from ..fingerprints import sha256_of_file
-from ..storage import StorageError, replace_file
+from ..encoder.fingerprint import sha256_of_file
+from ..pipeline.storage import StorageError, replace_file
 
 DESCRIPTION = "estimator.json"
 ARRAYS = "arrays.safetensors"

@@ -30,7 +30,14 @@ from .contrastive import (
     make_triplet,
 )
 from .cross_entropy import CrossEntropy, make_cross_entropy
-from .similarity import CoSENT, CosinePairs, Preserve, make_cosent, make_cosine_pairs, make_preserve
+from .similarity import (
+    CoSENT,
+    CosinePairs,
+    Preserve,
+    make_cosent,
+    make_cosine_pairs,
+    make_preserve,
+)
 
 __all__ = [
     "CoSENT",

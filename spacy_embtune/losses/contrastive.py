@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from ..targets import array_module, balance_documents
+from ..labels import array_module, balance_documents
 from ..types import HeadOutput, Loss, Output, Targets
 from .pairs import Negatives, Pairs, check_negatives, compare, nothing
 
@@ -30,10 +30,10 @@ def make_supervised_contrastive(
 
     temperature (float): Above 0. The lower, the more the nearest of the wrong documents matter.
     balanced (bool): Whether the anchors of each class weigh the same in total, see
-        `spacy_embtune.targets.balance_documents`. Without effect on pairs that do not come from
+        `spacy_embtune.labels.balance_documents`. Without effect on pairs that do not come from
         labels.
     negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike,
-        see `spacy_embtune.targets.pair_similarity`.
+        see `spacy_embtune.labels.pair_similarity`.
     RETURNS (Callable[[Output, Targets], tuple[float, HeadOutput]]): The loss.
     RAISES (ValueError): If an argument is out of range.
     """
@@ -132,7 +132,7 @@ def make_triplet(
         (Hermans et al. 2017, "In Defense of the Triplet Loss"): more strict, and misled by wrong
         labels.
     negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike,
-        see `spacy_embtune.targets.pair_similarity`.
+        see `spacy_embtune.labels.pair_similarity`.
     RETURNS (Callable[[Output, Targets], tuple[float, HeadOutput]]): The loss.
     RAISES (ValueError): If an argument is out of range.
     """

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, cast
 
 from thinc.types import Floats2d
 
-from ..targets import TOLERANCE, array_module, relative_weights
+from ..labels import TOLERANCE, array_module, relative_weights
 from ..types import HeadOutput, Loss, Output, Targets
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from thinc.types import Floats2d
 
-from ..targets import array_module, pairs_of, relative_weights
+from ..labels import array_module, pairs_of, relative_weights
 from ..types import HeadOutput, Output, Targets
 
 Negatives: TypeAlias = Literal["ignore", "class"]
@@ -46,7 +46,7 @@ def compare(output: Output, targets: Targets, negatives: Negatives) -> Pairs:
 
     output (Output): What the model makes of n documents; only base and tuned vectors matter.
     targets (Targets): What is known of them.
-    negatives (str): "ignore" or "class", see `spacy_embtune.targets.pair_similarity`.
+    negatives (str): "ignore" or "class", see `spacy_embtune.labels.pair_similarity`.
     RETURNS (Pairs): The pairs.
     RAISES (ValueError): If there are not as many targets as documents, or their weights or pairs
         are not valid.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..targets import array_module
+from ..labels import array_module
 from ..types import HeadOutput, Loss, Output, Targets
 from .pairs import Negatives, check_negatives, compare, nothing
 
@@ -19,7 +19,7 @@ def make_cosine_pairs(negatives: Negatives = "ignore") -> Loss:
     of all pairs of a batch instead of sampled ones). The mean over the pairs, by their weights.
 
     negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike,
-        see `spacy_embtune.targets.pair_similarity`.
+        see `spacy_embtune.labels.pair_similarity`.
     RETURNS (Callable[[Output, Targets], tuple[float, HeadOutput]]): The loss.
     RAISES (ValueError): If an argument is out of range.
     """
@@ -69,7 +69,7 @@ def make_cosent(scale: float = 20.0, negatives: Negatives = "ignore") -> Loss:
 
     scale (float): Above 0 and up to 300: the inverse of a temperature.
     negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike,
-        see `spacy_embtune.targets.pair_similarity`.
+        see `spacy_embtune.labels.pair_similarity`.
     RETURNS (Callable[[Output, Targets], tuple[float, HeadOutput]]): The loss.
     RAISES (ValueError): If an argument is out of range.
     """
@@ -141,7 +141,7 @@ def make_preserve(negatives: Negatives = "ignore") -> Loss:
     pairs.
 
     negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike,
-        see `spacy_embtune.targets.pair_similarity`.
+        see `spacy_embtune.labels.pair_similarity`.
     RETURNS (Callable[[Output, Targets], tuple[float, HeadOutput]]): The loss.
     RAISES (ValueError): If an argument is out of range.
     """

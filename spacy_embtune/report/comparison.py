@@ -11,10 +11,10 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..lookup import find_component
+from ..data.records import Record
 from ..metrics.intervals import LEVEL, N_RESAMPLES
-from ..records import Record
-from ..seen import SeenTexts
+from ..pipeline.lookup import find_component
+from ..training.seen import SeenTexts
 from .documents import choose_labels, documents, to_records
 from .measures import (
     N_NEIGHBOURS,

@@ -10,12 +10,18 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..component import EmbTune
-from ..encoders import progress_interval
-from ..lookup import find_component
-from ..pairs import shorten
-from ..records import Record
-from ..targets import TOLERANCE, is_exclusive, labels_in, make_targets, validate_cats
+from ..data.pairs import shorten
+from ..data.records import Record
+from ..encoder.sentence_encoder import progress_interval
+from ..labels import (
+    TOLERANCE,
+    is_exclusive,
+    labels_in,
+    make_targets,
+    validate_cats,
+)
+from ..pipeline.component import EmbTune
+from ..pipeline.lookup import find_component
 from .types import Documents
 
 _BATCH_SIZE = 512
@@ -133,7 +139,7 @@ def to_records(records: Iterable[Record | Example | Doc]) -> list[Record]:
         if not isinstance(doc, Record):
             raise ValueError(
                 f"Document {i} is {shorten(repr(doc))}, a {type(doc).__name__}. Give Examples, "
-                "Docs with doc.cats, or records of spacy_embtune.records.read_records."
+                "Docs with doc.cats, or records of spacy_embtune.data.records.read_records."
             )
         validate_cats(doc.cats, where=_describe(doc))
         rows.append(doc)

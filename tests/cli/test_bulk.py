@@ -4,10 +4,10 @@ import json
 import pytest
 import spacy
 
-from spacy_embtune.records import read_records
+from spacy_embtune.data.records import read_records
+from spacy_embtune.labelling.bulk import bulk_table, write_bulk
+from spacy_embtune.plots.projection import project
 from spacy_embtune.report import documents
-from spacy_embtune.report.bulk import bulk_table, write_bulk
-from spacy_embtune.report.projection import project
 
 from ..conftest import make_examples, make_texts
 

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from spacy_embtune.cli import app
 
-from ..embed_corpus.pipelines import make_pipeline, make_records
-from ..test_atomic import files_limited_to
+from ..embed.pipelines import make_pipeline, make_records
+from ..test_files import files_limited_to
 
 RECORDS = make_records(60)
 LINES = [

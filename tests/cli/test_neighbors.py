@@ -2,9 +2,9 @@ import json
 
 import spacy
 
-from spacy_embtune.records import Record, read_records
+from spacy_embtune.data.records import Record, read_records
+from spacy_embtune.plots.neighbor_lists import compare_neighbors
 from spacy_embtune.report import documents
-from spacy_embtune.report.neighbor_lists import compare_neighbors
 
 
 def test_json_is_what_the_functions_find(trained, embtune):

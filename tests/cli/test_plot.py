@@ -7,12 +7,12 @@ import pytest
 import spacy
 from matplotlib.figure import Figure
 
-from spacy_embtune.records import read_records
+from spacy_embtune.data.records import read_records
+from spacy_embtune.plots.figures import plot as draw
+from spacy_embtune.plots.figures import save
+from spacy_embtune.plots.page import page
+from spacy_embtune.plots.projection import project
 from spacy_embtune.report import documents
-from spacy_embtune.report.figures import plot as draw
-from spacy_embtune.report.figures import save
-from spacy_embtune.report.page import page
-from spacy_embtune.report.projection import project
 
 from ..conftest import make_texts
 

@@ -11,7 +11,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from spacy.training import Example
 
-from spacy_embtune.component import EmbTune
 from spacy_embtune.finetune import (
     ContrastiveLearner,
     ContrastiveTuner,
@@ -19,6 +18,7 @@ from spacy_embtune.finetune import (
     SentenceEncoder,
     cached,
 )
+from spacy_embtune.pipeline.component import EmbTune
 
 from ..conftest import TOPICS, make_examples, make_texts
 

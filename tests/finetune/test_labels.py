@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from sklearn.exceptions import DataConversionWarning
 
 from spacy_embtune.finetune.labels import add_classes, as_classes, read_labels, require_contrast
-from spacy_embtune.targets import make_targets
+from spacy_embtune.labels import make_targets
 
 NAN = float("nan")
 NA = pandas.NA

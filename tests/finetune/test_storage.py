@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from spacy_embtune.finetune import ContrastiveLearner, ContrastiveTuner, FeedForwardTuner
-from spacy_embtune.storage import StorageError
+from spacy_embtune.pipeline.storage import StorageError
 
 from .made_up import TOPICS, make_vectors, names
 

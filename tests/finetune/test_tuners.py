@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spacy_embtune.finetune import ContrastiveTuner, FeedForwardTuner
 from spacy_embtune.finetune.rows import merge_equal_rows
 from spacy_embtune.finetune.training import LEAST_EPOCHS, STEPS, batch_rows, count_epochs
-from spacy_embtune.targets import make_targets
+from spacy_embtune.labels import make_targets
 
 from .made_up import TOPICS, make_vectors, names, nearest_accuracy
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
+from spacy_embtune.labels import make_targets, pairs_of
 from spacy_embtune.losses import (
     make_cosent,
     make_cosine_pairs,
@@ -16,7 +17,6 @@ from spacy_embtune.losses import (
     make_supervised_contrastive,
     make_triplet,
 )
-from spacy_embtune.targets import make_targets, pairs_of
 from spacy_embtune.types import Output, PairTargets, Targets
 
 LABELS = ["A", "B", "C"]

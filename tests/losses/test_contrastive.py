@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+from spacy_embtune.labels import make_targets
 from spacy_embtune.losses import make_supervised_contrastive, make_triplet
-from spacy_embtune.targets import make_targets
 from spacy_embtune.types import Output
 
 from .pairs_by_hand import (

@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from spacy_embtune.labels import count_labels, make_targets
 from spacy_embtune.losses import make_cross_entropy
-from spacy_embtune.targets import count_labels, make_targets
 from spacy_embtune.types import Output, Targets
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from spacy_embtune.labels import make_targets
 from spacy_embtune.losses import (
     make_cosent,
     make_cosine_pairs,
@@ -18,7 +19,6 @@ from spacy_embtune.losses import (
     make_triplet,
 )
 from spacy_embtune.losses.pairs import compare, cosines
-from spacy_embtune.targets import make_targets
 from spacy_embtune.types import Output, PairTargets
 
 from .pairs_by_hand import (

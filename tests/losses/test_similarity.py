@@ -6,8 +6,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
+from spacy_embtune.labels import make_targets
 from spacy_embtune.losses import make_cosent, make_cosine_pairs, make_preserve
-from spacy_embtune.targets import make_targets
 from spacy_embtune.types import PairTargets
 
 from .pairs_by_hand import (

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
+from spacy_embtune.labels import count_labels, pairs_of
 from spacy_embtune.losses import (
     make_cross_entropy,
     make_sum,
@@ -16,7 +17,6 @@ from spacy_embtune.losses import (
     make_triplet,
 )
 from spacy_embtune.losses.pairs import compare
-from spacy_embtune.targets import count_labels, pairs_of
 from spacy_embtune.types import Output
 
 from .pairs_by_hand import (

@@ -12,7 +12,7 @@ from spacy_embtune.metrics import (
 )
 from spacy_embtune.report import Report, compare, report
 from spacy_embtune.report.verdict import RULE
-from spacy_embtune.seen import SeenTexts
+from spacy_embtune.training.seen import SeenTexts
 
 from ..conftest import TOPICS, make_examples
 from . import cases

@@ -1,0 +1,127 @@
+"""A .spacy file put together of pieces: what `DocBin` writes, without all of it in memory.
+
+A .spacy file is one message of msgpack, compressed as a whole: a map of which some values are bytes
+(an array with a row a token) and others lists (with an item a document). Those of a chunk are made
+by spaCy itself. Put behind each other, under a header that counts them all, those of several chunks
+are what spaCy would make of all their documents.
+"""
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import srsly
+from spacy.language import Language
+from spacy.tokens import DocBin
+from srsly.msgpack import Packer
+
+from ..pipeline.component import EmbTune
+from ._formats import Chunk, Format
+from ._parts import Part
+
+# A field of bytes is counted by 32 bits.
+MOST_BYTES = 2**32 - 1
+
+# The texts of tokens: the same in many chunks, and looked up by all documents.
+STRINGS = "strings"
+
+
+class SpacyDocs(Format):
+    """Docs, tokenized, with the vectors under the component's `doc._` attributes, the id under
+    `doc.user_data["id"]`, and in `doc.cats` the scores, if asked for, or else what was known."""
+
+    suffix = ".zip"
+
+    def __init__(self, nlp: Language, component: EmbTune) -> None:
+        super().__init__(component.labels)
+        self.nlp = nlp
+        self.names = {"base": component.base_extension, "tuned": component.extension}
+        self._n_bytes: dict[str, int] = {}
+
+    def write_part(self, chunk: Chunk, path: Path) -> dict[str, Any]:
+        # Of its annotations a tokenized text has none but its tokens.
+        docs = DocBin(attrs=["ORTH"], store_user_data=True)
+        for i, record in enumerate(chunk.records):
+            # Not nlp.make_doc, which limits texts to what a parser can take.
+            doc = self.nlp.tokenizer(record.text)
+            doc.cats = dict(record.cats)
+            doc.user_data["id"] = record.id
+            for key, rows in chunk.vectors.items():
+                if key == "scores":
+                    doc.cats = dict(zip(self.labels, rows[i].tolist(), strict=True))
+                else:
+                    doc._.set(self.names[key], rows[i])
+            docs.add(doc)
+        fields = srsly.msgpack_loads(zlib.decompress(docs.to_bytes()))
+        # One for all items: each would look up its extensions again, which takes a millisecond.
+        pack = Packer(use_bin_type=True).pack
+        info = {}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+            for name, value in fields.items():
+                if isinstance(value, list) and name not in (STRINGS, "attrs"):
+                    info[name] = ["items", len(value)]
+                    value = b"".join(map(pack, value))
+                elif isinstance(value, bytes):
+                    info[name] = ["bytes", len(value)]
+                else:
+                    info[name] = ["value", 1]
+                    value = pack(value)
+                out.writestr(zipfile.ZipInfo(name), value, zipfile.ZIP_DEFLATED)
+        return info
+
+    def admit(self, part: Part) -> None:
+        for name, (kind, size) in part.info.items():
+            total = self._n_bytes.get(name, 0) + size
+            self._n_bytes[name] = total
+            if kind == "bytes" and total > MOST_BYTES:
+                raise ValueError(
+                    "The corpus has too many tokens for one .spacy file, which takes 4 GiB of "
+                    f"them: {MOST_BYTES // 8:,}. Write .parquet, .npz or .jsonl, or divide it."
+                )
+
+    def join(self, parts: Sequence[Part], path: Path) -> None:
+        compressor = zlib.compressobj()
+        with path.open("wb") as out:
+            for data in self._pieces(parts):
+                out.write(compressor.compress(data))
+            out.write(compressor.flush())
+
+    def _pieces(self, parts: Sequence[Part]) -> Iterator[bytes]:
+        """YIELDS (bytes): The message, piece by piece."""
+        fields = parts[0].info
+        yield Packer().pack_map_header(len(fields))
+        for name, (kind, _) in fields.items():
+            yield srsly.msgpack_dumps(name)
+            if name == STRINGS:
+                yield _merge_strings(parts)
+            elif kind == "value":
+                yield from _read(parts[:1], name)
+            else:
+                yield _header(kind, sum(part.info[name][1] for part in parts))
+                yield from _read(parts, name)
+
+
+def _header(kind: str, size: int) -> bytes:
+    if kind == "items":
+        return bytes(Packer().pack_array_header(size))
+    # Packer has none for bytes: "bin 8", "bin 16" and "bin 32" of the specification of msgpack.
+    if size < 2**8:
+        return struct.pack(">BB", 0xC4, size)
+    return struct.pack(">BH", 0xC5, size) if size < 2**16 else struct.pack(">BI", 0xC6, size)
+
+
+def _read(parts: Sequence[Part], name: str) -> Iterator[bytes]:
+    for part in parts:
+        with zipfile.ZipFile(part.path) as file:
+            yield file.read(name)
+
+
+def _merge_strings(parts: Sequence[Part]) -> bytes:
+    """RETURNS (bytes): The strings of all chunks, each once, packed."""
+    strings: set[str] = set()
+    for data in _read(parts, STRINGS):
+        strings.update(srsly.msgpack_loads(data))
+    return srsly.msgpack_dumps(sorted(strings))

@@ -1,0 +1,233 @@
+"""The directory of finished chunks beside a result that is not finished: OUT.parts.
+
+    settings.json   what the chunks are made with, which is the same for all
+    000000.json     what chunk 0 is: of which records, of which size, SHA-256; written after
+    000000.npz      its contents, in whatever format the result wants them
+    lock            held by the process that writes
+
+A chunk counts if its .json is there and its contents are what that says: what was interrupted, or
+damaged since, is made again.
+"""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..encoder.fingerprint import sha256_of_file
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+SETTINGS = "settings.json"
+LOCK = "lock"
+ENTRY = {"input", "n", "size", "sha256", "info"}
+CHUNK = re.compile(r"\d{6,}\.[a-z]+")
+OURS = re.compile(rf"{re.escape(SETTINGS)}|{LOCK}|{CHUNK.pattern}|.*unfinished.*")
+
+
+class Part(NamedTuple):
+    """A finished chunk.
+
+    path (Path): Its contents.
+    n (int): How many records it holds.
+    info (dict[str, Any]): What its format wants to know again when the result is put together.
+    """
+
+    path: Path
+    n: int
+    info: dict[str, Any]
+
+
+class Parts:
+    """The finished chunks of one result.
+
+    folder (Path): The directory.
+    n_done, n_kept (int): How many records are finished, and how many of them were already.
+    """
+
+    def __init__(self, out: Path, suffix: str, settings: Mapping[str, Any], *, force: bool) -> None:
+        """Initialize the parts.
+
+        out (Path): The result.
+        suffix (str): What the contents of a chunk are.
+        settings (Mapping[str, Any]): What the chunks are made with, JSON.
+        force (bool): Whether chunks that were made of something else may be made again.
+        """
+        self.folder = out.with_name(f"{out.name}.parts")
+        self.suffix = suffix
+        self.settings = json.loads(json.dumps({"format": FORMAT, **settings}))
+        self.force = force
+        self.n_kept = 0
+        self.n_done = 0
+        self._is_finished = False
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Hold the directory, and make it if need be.
+
+        RAISES (ValueError): If somebody else holds it, it is not ours, or its chunks were made with
+            other settings and `force` is not set.
+        """
+        from filelock import FileLock, Timeout
+
+        self._check_folder()
+        self.folder.mkdir(exist_ok=True)
+        lock = FileLock(self.folder / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise ValueError(
+                f"Another process is writing to {self.folder}. Wait for it, or end it."
+            ) from error
+        try:
+            for path in self.folder.glob("*unfinished*"):
+                path.unlink()
+            self._check_settings()
+            yield
+        finally:
+            lock.release()
+            if self._is_finished or not self._has_chunks():
+                with suppress(OSError):
+                    self._clear()
+                    (self.folder / LOCK).unlink(missing_ok=True)
+                    self.folder.rmdir()
+
+    def _check_folder(self) -> None:
+        """RAISES (ValueError): If the directory holds what is not ours: it will be removed."""
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise ValueError(f"{self.folder} is needed for finished chunks, but it is a file.")
+        has_settings = (self.folder / SETTINGS).is_file()
+        for path in sorted(self.folder.iterdir()):
+            is_ours = OURS.fullmatch(path.name) and path.is_file()
+            # Chunks never lie there without their settings.
+            if not is_ours or (CHUNK.fullmatch(path.name) and not has_settings):
+                raise ValueError(
+                    f"{self.folder} is needed for finished chunks, but holds something else: "
+                    f"{path.name}. Move it away."
+                )
+
+    def _check_settings(self) -> None:
+        path = self.folder / SETTINGS
+        then = _read_json(path)
+        if then is not None and then != self.settings:
+            if not self.force:
+                raise ValueError(
+                    f"{self.folder} holds chunks that were made with other settings: "
+                    f"{_describe_change(then, self.settings)}. Give the same as then to go on, or "
+                    "--force to start afresh."
+                )
+            then = None
+        if then is None:
+            self._clear()
+            _write_json(path, self.settings)
+
+    def find(self, number: int, digest: str) -> Part | None:
+        """Look for a finished chunk.
+
+        number (int): How manieth it is.
+        digest (str): What it is made of.
+        RETURNS (Part | None): The chunk, if it is there and whole.
+        RAISES (ValueError): If it was made of something else and `force` is not set.
+        """
+        path = self._path(number)
+        entry = _read_json(path.with_suffix(".json"))
+        if entry is None or not entry.keys() >= ENTRY:
+            return None
+        if entry["input"] != digest:
+            self._refuse(f"record {self.n_done + 1} to {self.n_done + entry['n']}")
+            return None
+        whole = path.is_file() and path.stat().st_size == entry["size"]
+        if not whole or sha256_of_file(path) != entry["sha256"]:
+            logger.warning("%s is damaged, and is made again.", path)
+            return None
+        self.n_kept += entry["n"]
+        self.n_done += entry["n"]
+        return Part(path, entry["n"], entry["info"])
+
+    def add(
+        self, number: int, digest: str, n: int, write: Callable[[Path], dict[str, Any]]
+    ) -> Part:
+        """Keep a chunk.
+
+        number (int): How manieth it is.
+        digest (str): What it is made of.
+        n (int): How many records it holds.
+        write (Callable): Writes its contents to a path, and returns what to know of them, JSON.
+        RETURNS (Part): The chunk.
+        """
+        path = self._path(number)
+        path.with_suffix(".json").unlink(missing_ok=True)
+        unfinished = path.with_name(f"unfinished{self.suffix}")
+        try:
+            info = write(unfinished)
+            entry = {
+                "input": digest,
+                "n": n,
+                "size": unfinished.stat().st_size,
+                "sha256": sha256_of_file(unfinished),
+                "info": info,
+            }
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        _write_json(path.with_suffix(".json"), entry)
+        self.n_done += n
+        return Part(path, n, info)
+
+    def end(self, number: int) -> None:
+        """Say that there are no more chunks.
+
+        number (int): How many there were.
+        RAISES (ValueError): If more were made than that, and `force` is not set.
+        """
+        if _read_json(self._path(number).with_suffix(".json")) is not None:
+            self._refuse(f"what comes after record {self.n_done}")
+
+    def _refuse(self, where: str) -> None:
+        if not self.force:
+            raise ValueError(
+                f"{self.folder} holds chunks of another input: {where} is not what it was then. "
+                "Give the same input to go on, or --force to make again what differs."
+            )
+
+    def remove(self) -> None:
+        """Remove the directory when it is let go: the result is whole."""
+        self._is_finished = True
+
+    def _has_chunks(self) -> bool:
+        return any(CHUNK.fullmatch(path.name) for path in self.folder.iterdir())
+
+    def _clear(self) -> None:
+        """Remove all but the lock; the settings last, as long as there are chunks."""
+        for path in sorted(self.folder.iterdir(), key=lambda path: path.name == SETTINGS):
+            if path.name != LOCK:
+                path.unlink()
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}{self.suffix}"
+
+
+def _describe_change(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    return "; ".join(f"{name} was {then.get(name)}, and is {now.get(name)}" for name in names)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    unfinished = path.with_name("unfinished.json")
+    unfinished.write_text(json.dumps(content), "utf8")
+    os.replace(unfinished, path)

@@ -1,0 +1,172 @@
+"""Texts in, vectors out: the same bits for the same texts in the same order."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any, cast
+
+import numpy
+from numpy.typing import NDArray
+from spacy.language import Language
+
+from ..about import __version__
+from ..encoder.sentence_encoder import has_native_bfloat16
+from ..pipeline.component import EmbTune
+
+WHAT = ("base", "tuned", "scores")
+
+# How many batches are encoded between two updates of a progress bar.
+BATCHES_AT_ONCE = 8
+
+
+class Embedder:
+    """Applies one component of a pipeline to texts.
+
+    what (tuple[str, ...]): What is asked for, in the order of `WHAT`: "base" and "tuned" vectors;
+        "scores", the probabilities of the labels.
+    labels (tuple[str, ...]): The labels of the component, the columns of the scores.
+    """
+
+    def __init__(
+        self, nlp: Language, component: EmbTune, what: Iterable[str], batch_size: int | None
+    ) -> None:
+        """Initialize the embedder.
+
+        nlp (Language): The pipeline.
+        component (EmbTune): Its component.
+        what (Iterable[str]): What is asked for.
+        batch_size (int | None): Texts per forward pass of the encoder; None: what the pipeline
+            says.
+        RAISES (ValueError): If the component cannot give what is asked for.
+        """
+        self.nlp = nlp
+        self.component = component
+        self.labels = component.labels
+        self.what = _check_what(component, what)
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}: give a number of at least 1.")
+        shim = component.encoder
+        usual = nlp.batch_size if shim is None else shim.settings.batch_size
+        self.batch_size = usual if batch_size is None else batch_size
+        layer = component.model.get_ref("encoder")
+        self._reads_texts = bool(layer.attrs.get("reads_texts", False))
+
+    def embed(
+        self, texts: Sequence[str], advance: Callable[[int], None]
+    ) -> dict[str, NDArray[Any]]:
+        """Embed texts; equal ones are embedded once.
+
+        texts (Sequence[str]): The texts, at least one.
+        advance (Callable): Takes how many more of them are done.
+        RETURNS (dict[str, ndarray]): What was asked for, float32, with a row a text. One that has
+            no vector, as an empty one, has zeros, and scores that say nothing.
+        RAISES (ValueError): If a vector is not finite.
+        """
+        n_equal: dict[str, int] = {}
+        for text in texts:
+            n_equal[text] = n_equal.get(text, 0) + 1
+        distinct = list(n_equal)
+        step = self.batch_size * BATCHES_AT_ONCE
+        pieces = []
+        for start in range(0, len(distinct), step):
+            some = distinct[start : start + step]
+            pieces.append(self._predict(some))
+            advance(sum(n_equal[text] for text in some))
+        position = {text: row for row, text in enumerate(distinct)}
+        rows = [position[text] for text in texts]
+        return {key: numpy.concatenate([p[key] for p in pieces])[rows] for key in self.what}
+
+    def _predict(self, texts: list[str]) -> dict[str, NDArray[Any]]:
+        inputs: Any = texts if self._reads_texts else list(self._make_docs(texts))
+        with self._settings():
+            prediction = self.component.predict(inputs)
+        found = {"base": prediction.base, "tuned": prediction.tuned, "scores": prediction.cats}
+        # Plus zero: the zeros of a text without a vector may be negative ones.
+        vectors = {key: cast("NDArray[Any]", found[key]) + numpy.float32(0) for key in self.what}
+        for key, rows in vectors.items():
+            finite = numpy.isfinite(rows).all(axis=1)
+            if not finite.all():
+                text = texts[int(numpy.flatnonzero(~finite)[0])]
+                raise ValueError(
+                    f"[{self.component.name}] the {key} of {text[:60]!r} are not finite numbers: "
+                    f"the weights of the pipeline, or its encoder, are damaged. Train it again."
+                )
+        return vectors
+
+    def _make_docs(self, texts: list[str]) -> Iterator[Any]:
+        """Docs for an encoder that pools what earlier components made; later ones do not run."""
+        later = self.nlp.pipe_names[self._place() :]
+        return self.nlp.pipe(texts, batch_size=self.batch_size, disable=later)
+
+    def _place(self) -> int:
+        # Not by its name, which the pipeline may know better.
+        return [pipe is self.component for _, pipe in self.nlp.pipeline].index(True)
+
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
+        """Let the encoder take batches of the size asked for, and no vectors from its cache: they
+        would come from other batches, and differ in the last bits."""
+        shim = self.component.encoder
+        if shim is None:
+            yield
+            return
+        encoder, caching = shim.encoder, shim.caching
+        settings = encoder.settings
+        encoder.settings, shim.caching = replace(settings, batch_size=self.batch_size), False
+        try:
+            yield
+        finally:
+            encoder.settings, shim.caching = settings, caching
+
+    def identify(self) -> str:
+        """RETURNS (str): SHA-256 over what in the pipeline makes the vectors and the tokens."""
+        component, layer = self.component, self.component.model.get_ref("encoder")
+        parts: list[Any] = [
+            layer.to_bytes() if component.encoder is None else component.encoder.identify(),
+            cast(Any, self.nlp.tokenizer).to_bytes(exclude=["vocab"]),
+            (component.extension, component.base_extension),
+        ]
+        if self.what != ("base",):
+            parts += [component.model.get_ref("head").to_bytes(), sorted(component.cfg.items())]
+        if not self._reads_texts:
+            parts.append(self.nlp.vocab.vectors.to_bytes())
+            for name, pipe in self.nlp.pipeline[: self._place()]:
+                to_bytes = getattr(pipe, "to_bytes", None)
+                parts += [name, to_bytes(exclude=["vocab"]) if to_bytes else ""]
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part if isinstance(part, bytes) else repr(part).encode("utf8"))
+        return digest.hexdigest()
+
+    def environment(self) -> dict[str, str]:
+        """RETURNS (dict[str, str]): What decides on the last bits of the vectors besides that."""
+        found = {"spacy-embtune": __version__, "spacy": version("spacy")}
+        if self.component.encoder is not None:
+            encoder = self.component.encoder.encoder
+            device, precision = encoder.model.device.type, encoder.settings.precision
+            if precision == "auto":
+                precision = "bfloat16" if has_native_bfloat16(device) else "float32"
+            packages = ["sentence-transformers", "transformers", "torch"]
+            found |= {package: version(package) for package in packages}
+            found |= {"device": device, "precision": precision}
+        return found
+
+
+def _check_what(component: EmbTune, what: Iterable[str]) -> tuple[str, ...]:
+    wanted = set(what)
+    if not wanted or not wanted <= set(WHAT):
+        given = ", ".join(sorted(wanted)) or "nothing"
+        raise ValueError(f"{given} is asked for: give one or more of {', '.join(WHAT)}.")
+    if wanted & {"tuned", "scores"} and not component.is_trained:
+        raise ValueError(
+            f"[{component.name}] is not trained, and has no tuned vectors or scores to give. Train "
+            "it, or ask for base vectors only."
+        )
+    if "scores" in wanted and not component.labels:
+        raise ValueError(
+            f"[{component.name}] has no scores to give: it was trained on pairs alone, and has no "
+            "labels. Leave them out."
+        )
+    return tuple(key for key in WHAT if key in wanted)

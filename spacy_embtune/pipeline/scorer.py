@@ -1,0 +1,171 @@
+"""The registered scorer: Examples in, numbers out."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+from spacy.scorer import Scorer
+from spacy.training import Example
+
+from ..labels import is_exclusive, labels_in, make_targets
+from ..metrics import correlation_scores, retrieval_scores
+from ..types import Targets
+from .extensions import get_vector
+
+logger = logging.getLogger(__name__)
+
+
+class Partners(NamedTuple):
+    """The vectors of p texts that documents are paired with.
+
+    documents (list[int]): The example that each is paired with.
+    scores (ndarray): The similarity that the two are to have, 0..1, shape (p,).
+    base (ndarray): Base vectors, float32, shape (p, d).
+    tuned (ndarray | None): Tuned vectors, float32, shape (p, k); None before training.
+    """
+
+    documents: list[int]
+    scores: NDArray[Any]
+    base: NDArray[Any]
+    tuned: NDArray[Any] | None
+
+
+def make_embtune_scorer() -> "EmbTuneScorer":
+    """RETURNS (EmbTuneScorer): The scorer `spacy-embtune.embtune_scorer.v1`."""
+    return EmbTuneScorer()
+
+
+class EmbTuneScorer:
+    """Scores tuned vectors by whether the nearest neighbours of a document share its labels, and
+    base vectors as well, so that the gain is in sight.
+
+    Base vectors do not change while only a head is trained: their scores are kept from one
+    evaluation to the next.
+    """
+
+    def __init__(self) -> None:
+        self._has_warned = False
+        self._last: tuple[bytes, dict[str, float | None]] | None = None
+
+    def __call__(
+        self,
+        examples: Iterable[Example],
+        *,
+        labels: Sequence[str],
+        exclusive_classes: bool | None,
+        extension: str = "embtune",
+        base_extension: str = "embedding",
+        set_cats: bool = False,
+        partners: Partners | None = None,
+        untuned: NDArray[Any] | None = None,
+        **cfg: Any,
+    ) -> dict[str, Any]:
+        """Score documents that went through the component.
+
+        examples (Iterable[Example]): Vectors are read from `predicted`, labels from `reference`.
+        labels (Sequence[str]): The labels. If there are none, those of the examples.
+        exclusive_classes (bool | None): Whether a document carries exactly one of them.
+        extension, base_extension (str): Where the vectors are.
+        set_cats (bool): Whether the component writes `doc.cats`; they are then scored as textcat's.
+        partners (Partners | None): What the documents are paired with, if they are.
+        untuned (ndarray | None): What to score as base vectors if the encoder learns, shape (n, d).
+            None: those under `base_extension`.
+        RETURNS (dict[str, Any]): p@1 and MAP@R (see `metrics.retrieval_scores`) under
+            "<extension>_p1" and "<extension>_map_r", those of the base vectors under
+            "<extension>_base_p1" and "<extension>_base_map_r". With partners also "_spearman" and
+            "_pearson" of each: the correlation of the pairs' cosines with their scores. With
+            set_cats also what `Scorer.score_cats` gives. None where nothing can be scored; 0.0 for
+            tuned vectors that are not there yet, where the base vectors have a score.
+        """
+        examples = list(examples)
+        scores: dict[str, Any] = {}
+        cats = [example.reference.cats for example in examples]
+        if not labels:
+            # Trained on pairs alone: what did that do to the labels that the data happen to have?
+            labels, exclusive_classes, set_cats = labels_in(cats), is_exclusive(cats), False
+        targets = make_targets(cats, labels, exclusive=bool(exclusive_classes))
+        base, tuned = _vectors(examples, base_extension), _vectors(examples, extension)
+        base = base if untuned is None else untuned
+        key = _digest(extension, base, targets)
+        if self._last is None or self._last[0] != key:
+            self._last = (key, _score(base, targets))
+        of_base = self._last[1]
+        of_tuned = _score(tuned, targets)
+        if partners is not None:
+            at, gold = partners.documents, partners.scores
+            of_base = {**of_base, **_correlate(base, partners.base, at, gold)}
+            of_tuned = {**of_tuned, **_correlate(tuned, partners.tuned, at, gold)}
+            if base is not None and of_base["spearman"] is None and not self._has_warned:
+                self._has_warned = True
+                logger.warning(
+                    "The %d pairs of the dev data all have one score, or no vectors: correlation "
+                    "is not defined, and shows as 0. Add pairs that are not alike (n_neg of "
+                    "spacy-embtune.pairs_from_corpus.v1).",
+                    len(gold),
+                )
+        for name, value in of_base.items():
+            # Not None for a head that is not trained yet: spaCy drops a score that is None once
+            # from the choice of the best model, for the rest of the training.
+            is_missing = tuned is None and value is not None
+            scores[f"{extension}_{name}"] = 0.0 if is_missing else of_tuned[name]
+            scores[f"{extension}_base_{name}"] = value
+        if set_cats:
+            scores.update(_score_cats(examples, labels, exclusive=bool(exclusive_classes), **cfg))
+        return scores
+
+
+def _vectors(examples: Sequence[Example], name: str) -> NDArray[Any] | None:
+    """RETURNS (ndarray | None): The vectors under `doc._.name`, float32 of shape (n, k), zeros for
+    Docs that have none; None if no Doc has one."""
+    vectors = [get_vector(example.predicted, name) for example in examples]
+    width = next((len(vector) for vector in vectors if vector is not None), 0)
+    if not width:
+        return None
+    nothing = numpy.zeros(width, dtype="float32")
+    return numpy.asarray([nothing if vector is None else vector for vector in vectors])
+
+
+def _score(vectors: NDArray[Any] | None, targets: Targets) -> dict[str, float | None]:
+    if vectors is None:
+        return {"p1": None, "map_r": None}
+    scores = retrieval_scores(vectors, targets.values, targets.known)
+    return {"p1": scores.p_at_1, "map_r": scores.map_at_r}
+
+
+def _score_cats(
+    examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool, **cfg: Any
+) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): Scores of `doc.cats` over the documents that have predicted ones;
+    0.0 if none has, which is so before training."""
+    predicted = [example for example in examples if example.predicted.cats]
+    if not predicted:
+        names = ("score", "micro_f", "macro_f", "macro_auc")
+        return {f"cats_{name}": 0.0 for name in names} if examples else {}
+    return Scorer.score_cats(predicted, "cats", labels=labels, multi_label=not exclusive, **cfg)
+
+
+def _correlate(
+    vectors: NDArray[Any] | None,
+    of_partners: NDArray[Any] | None,
+    documents: list[int],
+    gold: NDArray[Any],
+) -> dict[str, float | None]:
+    spearman, pearson = None, None
+    if vectors is not None and of_partners is not None:
+        a, b = vectors[documents], of_partners
+        lengths = numpy.linalg.norm(a, axis=1) * numpy.linalg.norm(b, axis=1)
+        # A text without a vector has no cosine.
+        has_both = lengths > 0
+        cosines = (a * b).sum(axis=1)[has_both] / lengths[has_both]
+        spearman, pearson, _ = correlation_scores(cosines, gold[has_both])
+    return {"spearman": spearman, "pearson": pearson}
+
+
+def _digest(name: str, base: NDArray[Any] | None, targets: Targets) -> bytes:
+    digest = hashlib.sha256(name.encode("utf8"))
+    for array in (base, targets.values, targets.known):
+        digest.update(b"" if array is None else numpy.ascontiguousarray(array).tobytes())
+    return digest.digest()

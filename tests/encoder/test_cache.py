@@ -1,0 +1,58 @@
+import pickle
+from typing import Any
+
+import numpy
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from spacy_embtune.encoder.cache import VectorCache
+
+
+class Encode:
+    """Stands in for an encoder: a row tells the text's length; calls are noted."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def __call__(self, texts: list[str]) -> Any:
+        self.seen.extend(texts)
+        return numpy.asarray([[len(text), 1.0] for text in texts], dtype="float32")
+
+
+@given(
+    st.integers(0, 5), st.lists(st.lists(st.sampled_from(["", "a", "bb", "ccc", "ä", "\ud800"])))
+)
+def test_rows_are_right_whatever_the_size_and_no_text_is_encoded_twice_in_a_batch(
+    size: int, batches: list[list[str]]
+) -> None:
+    cache, encode = VectorCache(size), Encode()
+    for texts in batches:
+        encode.seen = []
+        rows = cache.lookup(texts, encode, 2)
+        assert rows.shape == (len(texts), 2)
+        assert_array_equal(rows[:, 0], [len(text) for text in texts])
+        assert len(encode.seen) == len(set(encode.seen))
+        assert len(cache) <= size
+
+
+def test_what_fits_is_encoded_once() -> None:
+    cache, encode = VectorCache(10), Encode()
+    for _ in range(3):
+        cache.lookup(["a", "bb", "a"], encode, 2)
+    assert encode.seen == ["a", "bb"]
+
+
+def test_a_full_cache_keeps_what_it_has() -> None:
+    cache, encode = VectorCache(1), Encode()
+    cache.lookup(["a"], encode, 2)
+    cache.lookup(["bb"], encode, 2)
+    cache.lookup(["a"], encode, 2)
+    assert encode.seen == ["a", "bb"]
+
+
+def test_a_pickled_cache_is_empty_and_of_the_same_size() -> None:
+    cache = VectorCache(3)
+    cache.lookup(["a"], Encode(), 2)
+    copy = pickle.loads(pickle.dumps(cache))
+    assert (len(copy), copy.size) == (0, 3)

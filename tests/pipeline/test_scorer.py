@@ -1,0 +1,125 @@
+"""The scores that training logs and evaluations show."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+from spacy.language import Language
+from spacy.training import Example
+from spacy.training.loop import create_evaluation_callback
+from spacy.util import registry
+
+from spacy_embtune.metrics import retrieval_scores
+from spacy_embtune.pipeline import scorer as scorer_module
+from spacy_embtune.pipeline.extensions import register
+
+from ..conftest import TOPICS, make_examples
+
+MakeNlp = Callable[..., Language]
+SETTINGS: dict[str, Any] = {"labels": sorted(TOPICS), "exclusive_classes": True}
+
+
+def annotate(examples: list[Example], *, seed: int = 0) -> list[Example]:
+    """Random vectors on every Doc."""
+    register("embtune", "tuned")
+    register("embedding", "base")
+    rng = numpy.random.default_rng(seed)
+    for example in examples:
+        example.predicted._.embtune = rng.normal(size=3).astype("float32")
+        example.predicted._.embedding = rng.normal(size=5).astype("float32")
+    return examples
+
+
+def test_the_scores_are_those_of_the_metrics(make_nlp: MakeNlp) -> None:
+    examples = annotate(make_examples(make_nlp(), 40))
+    scores = registry.scorers.get("spacy-embtune.embtune_scorer.v1")()(examples, **SETTINGS)
+    values = numpy.asarray(
+        [[eg.reference.cats[label] for label in sorted(TOPICS)] for eg in examples]
+    )
+    for name, prefix in (("embtune", "embtune_"), ("embedding", "embtune_base_")):
+        expected = retrieval_scores(
+            numpy.stack([eg.predicted._.get(name) for eg in examples]), values
+        )
+        assert scores[f"{prefix}p1"] == expected.p_at_1
+        assert scores[f"{prefix}map_r"] == expected.map_at_r
+    assert set(scores) == {"embtune_p1", "embtune_map_r", "embtune_base_p1", "embtune_base_map_r"}
+
+
+def test_unknown_labels_and_documents_without_vectors_do_not_count(make_nlp: MakeNlp) -> None:
+    nlp = make_nlp()
+    examples = annotate(make_examples(nlp, 30))
+    score = scorer_module.make_embtune_scorer()
+    expected = score(examples, **SETTINGS)
+    unlabelled = annotate(make_examples(nlp, 10, cats=lambda topic: {}), seed=1)
+    without_vector = make_examples(nlp, 10)
+    assert score(examples + unlabelled + without_vector, **SETTINGS) == expected
+
+
+def test_a_label_that_nobody_or_one_document_carries_is_left_out(make_nlp: MakeNlp) -> None:
+    examples = annotate(make_examples(make_nlp(), 30))
+    score = scorer_module.make_embtune_scorer()
+    expected = score(examples, **SETTINGS)
+    for example in examples:
+        example.reference.cats["NOBODY"] = 0.0
+        example.reference.cats["ONE"] = float(example is examples[4])
+    more = {"labels": [*SETTINGS["labels"], "NOBODY", "ONE"], "exclusive_classes": False}
+    assert score(examples, **more) == expected
+
+
+def test_nothing_to_score_is_none(make_nlp: MakeNlp) -> None:
+    score = scorer_module.make_embtune_scorer()
+    nlp = make_nlp()
+    nothing = dict.fromkeys(
+        ["embtune_p1", "embtune_map_r", "embtune_base_p1", "embtune_base_map_r"]
+    )
+    assert score([], **SETTINGS) == nothing
+    assert score(make_examples(nlp), **SETTINGS) == nothing
+    assert score(annotate(make_examples(nlp, cats=lambda topic: {})), **SETTINGS) == nothing
+
+
+def test_an_untrained_pipeline_has_base_scores_only(make_nlp: MakeNlp) -> None:
+    nlp = make_nlp()
+    examples = make_examples(nlp)
+    nlp.initialize(lambda: examples)
+    scores = nlp.evaluate(examples)
+    assert scores["embtune_p1"] == scores["embtune_map_r"] == 0.0
+    assert 0 < scores["embtune_base_p1"] <= 1
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_a_first_evaluation_before_training_does_not_end_the_choice_of_the_best_model(
+    make_nlp: MakeNlp, exclusive: bool
+) -> None:
+    nlp = make_nlp(set_cats=True, exclusive_classes=exclusive)
+    examples = make_examples(nlp, 60)
+    optimizer = nlp.initialize(lambda: examples)
+    weights = {"embtune_p1": 0.4, "embtune_map_r": 0.4, "cats_score": 0.2}
+    evaluate = create_evaluation_callback(nlp, lambda nlp: make_examples(nlp, 60), weights)
+    assert evaluate()[0] == 0.0
+    for _ in range(60):
+        nlp.update(examples, sgd=optimizer)
+    score, scores = evaluate()
+    expected = sum(weight * scores[name] for name, weight in weights.items())
+    assert score == pytest.approx(expected)
+    assert score > 0.5
+
+
+def test_base_scores_are_computed_once_for_the_same_vectors(
+    make_nlp: MakeNlp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths: list[int] = []
+
+    def noted(vectors: Any, *args: Any) -> Any:
+        widths.append(vectors.shape[1])
+        return retrieval_scores(vectors, *args)
+
+    monkeypatch.setattr(scorer_module, "retrieval_scores", noted)
+    score = scorer_module.make_embtune_scorer()
+    examples = annotate(make_examples(make_nlp(), 20))
+    first = score(examples, **SETTINGS)
+    assert score(examples, **SETTINGS) == first
+    assert widths == [5, 3, 3]
+    annotate(examples, seed=7)
+    assert score(examples, **SETTINGS) != first
+    assert widths == [5, 3, 3, 5, 3]
