@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any, Literal, cast
 
-import numpy
+import numpy as np
 from thinc.types import Floats1d, Floats2d
 from thinc.util import get_array_module
 
@@ -20,7 +20,7 @@ array_module: Callable[[Any], Any] = get_array_module
 # How far the values of an exclusive document may be from summing to 1.
 TOLERANCE = 1e-3
 # The largest float32.
-_MAX_WEIGHT = float(numpy.finfo("float32").max)
+_MAX_WEIGHT = float(np.finfo("float32").max)
 
 
 def labels_in(cats: Iterable[Mapping[str, float]]) -> list[str]:
@@ -51,7 +51,7 @@ def validate_cats(cats: Mapping[str, float], *, where: str) -> None:
                 "each label by a string."
             )
         given = f"{where}: the label {label!r} has the value {value!r}"
-        if not isinstance(value, Real | numpy.bool_):
+        if not isinstance(value, Real | np.bool_):
             raise ValueError(
                 f"{given}, a {type(value).__name__}. Give a number from 0.0 (absent) to 1.0 "
                 "(present), or leave the label out where it is not known."
@@ -114,8 +114,8 @@ def make_targets(
     rows = list(cats)
     name = where if where is not None else _nth_document
     columns = {label: j for j, label in enumerate(labels)}
-    values = numpy.zeros((len(rows), len(columns)), dtype="float32")
-    known = numpy.zeros_like(values)
+    values = np.zeros((len(rows), len(columns)), dtype="float32")
+    known = np.zeros_like(values)
     for i, mapping in enumerate(rows):
         for label, value in mapping.items():
             j = columns.get(label)
@@ -129,11 +129,11 @@ def make_targets(
             known[i, j] = 1.0
     # Written so that NaN, for which every comparison is false, counts as outside.
     outside = ~((values >= 0.0) & (values <= 1.0)).all(axis=1)
-    for i in numpy.flatnonzero(outside).tolist():
+    for i in np.flatnonzero(outside).tolist():
         validate_cats(rows[i], where=name(i))
     if exclusive:
         total = values.sum(axis=1)
-        for i in numpy.flatnonzero(total > 1.0 + TOLERANCE).tolist():
+        for i in np.flatnonzero(total > 1.0 + TOLERANCE).tolist():
             raise ValueError(
                 f"{name(i)}: the classes are exclusive, but the values of {dict(rows[i])!r} "
                 "sum to more than 1. Set exclusive_classes = false if a document may carry "
@@ -345,13 +345,13 @@ def _make_weights(weights: Any, rows: list[Any], name: Callable[[int], str]) -> 
             f"There are {len(given)} weights for {len(rows)} documents. Give one for each."
         )
     for i, weight in enumerate(given):
-        is_number = isinstance(weight, Real | numpy.bool_)
+        is_number = isinstance(weight, Real | np.bool_)
         if not is_number or not 0.0 <= float(weight) <= _MAX_WEIGHT:
             raise ValueError(
                 f"{name(i)}: the weight is {weight!r}, a {type(weight).__name__}. Give a finite "
                 "number of 0 or more: 2 counts the document twice, 0 leaves it out."
             )
-    return cast(Floats1d, numpy.asarray(given, dtype="float32"))
+    return cast(Floats1d, np.asarray(given, dtype="float32"))
 
 
 def _weights(targets: Targets) -> Any:

@@ -1,6 +1,6 @@
 import math
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,8 +22,8 @@ from spacy_embtune.types import PairTargets, Targets
 
 
 def targets(values, known=None, exclusive=False):
-    values = numpy.asarray(values, dtype="float32")
-    known = numpy.ones_like(values) if known is None else numpy.asarray(known, dtype="float32")
+    values = np.asarray(values, dtype="float32")
+    known = np.ones_like(values) if known is None else np.asarray(known, dtype="float32")
     return Targets(values, known, exclusive)
 
 
@@ -39,7 +39,7 @@ def test_labels_are_distinct_and_sorted_whatever_their_values():
 
 
 @pytest.mark.parametrize(
-    "value", [0, 1, True, False, 0.25, numpy.float32(0.5), numpy.int64(1), numpy.bool_(True)]
+    "value", [0, 1, True, False, 0.25, np.float32(0.5), np.int64(1), np.bool_(True)]
 )
 def test_numbers_of_every_kind_in_0_to_1_are_valid(value):
     validate_cats({"A": value}, where="x")
@@ -55,7 +55,7 @@ def test_numbers_of_every_kind_in_0_to_1_are_valid(value):
         ({"A": 1j}, ["'A'", "1j"]),
         ({"A": math.nan}, ["'A'", "nan", "Leave the label out"]),
         ({"A": math.inf}, ["'A'", "inf"]),
-        ({"A": numpy.float32("nan")}, ["'A'", "nan"]),
+        ({"A": np.float32("nan")}, ["'A'", "nan"]),
         ({"A": 1.5}, ["'A'", "1.5", "0..1"]),
         ({"A": -0.1}, ["'A'", "-0.1", "0..1"]),
         (["A"], ["['A']", "mapping"]),
@@ -100,7 +100,7 @@ def test_a_missing_label_is_unknown_and_a_foreign_one_is_ignored():
     )
     assert_array_equal(made.values, [[0, 1], [0, 0], [0, 0.25]])
     assert_array_equal(made.known, [[0, 1], [0, 0], [1, 1]])
-    assert made.values.dtype == made.known.dtype == numpy.float32
+    assert made.values.dtype == made.known.dtype == np.float32
     assert made.exclusive is False
     assert made.counts is None
 
@@ -138,7 +138,7 @@ def test_no_invalid_value_gets_into_the_arrays(value):
 
 
 def test_counts_are_handed_on():
-    counts = numpy.ones((2, 2), dtype="float32")
+    counts = np.ones((2, 2), dtype="float32")
     assert make_targets([], ["A", "B"], exclusive=False, counts=counts).counts is counts
 
 
@@ -149,9 +149,9 @@ def test_weights_are_arranged_in_an_array():
     weights = make_targets([{"A": 1.0}] * 4, ["A"], exclusive=False, weights=[2, 0.0, True, 0.5])[
         -1
     ]
-    assert weights.dtype == numpy.float32
+    assert weights.dtype == np.float32
     assert_array_equal(weights, [2, 0, 1, 0.5])
-    given = numpy.array([0.25, 3], dtype="float16")
+    given = np.array([0.25, 3], dtype="float16")
     made = make_targets([{}] * 2, ["A"], exclusive=True, weights=given)
     assert_array_equal(made.weights, given)
     assert make_targets([{}], ["A"], exclusive=True).weights is None
@@ -166,7 +166,7 @@ def test_a_weight_out_of_range_is_an_error_that_names_the_document(weight):
         )
 
 
-@pytest.mark.parametrize("weights", [[], [1.0], numpy.ones(3)])
+@pytest.mark.parametrize("weights", [[], [1.0], np.ones(3)])
 def test_weights_of_other_documents_are_an_error(weights):
     with pytest.raises(ValueError, match=rf"{len(weights)} weights for 2 documents.*each"):
         make_targets([{}] * 2, ["A"], exclusive=True, weights=weights)
@@ -178,17 +178,17 @@ def test_weights_of_other_documents_are_an_error(weights):
         count_labels,
         pairs_of,
         relative_weights,
-        lambda made: balance_documents(made, numpy.ones(2, dtype=bool)),
+        lambda made: balance_documents(made, np.ones(2, dtype=bool)),
     ],
 )
 @pytest.mark.parametrize(
     ("weights", "match"),
     [
-        (numpy.ones(3), r"shape \(3,\).*2 documents.*\(2,\)"),
-        (numpy.ones((2, 1)), r"shape \(2, 1\).*2 documents"),
-        (numpy.array([1.0, -1.0]), "negative or not finite.*Give 0"),
-        (numpy.array([1.0, math.nan]), "negative or not finite"),
-        (numpy.array([1.0, math.inf]), "negative or not finite"),
+        (np.ones(3), r"shape \(3,\).*2 documents.*\(2,\)"),
+        (np.ones((2, 1)), r"shape \(2, 1\).*2 documents"),
+        (np.array([1.0, -1.0]), "negative or not finite.*Give 0"),
+        (np.array([1.0, math.nan]), "negative or not finite"),
+        (np.array([1.0, math.inf]), "negative or not finite"),
     ],
 )
 def test_weights_that_are_not_valid_are_an_error_wherever_they_are_used(use, weights, match):
@@ -200,12 +200,12 @@ def test_relative_weights_are_divided_by_the_largest():
     documents = make_targets([{}] * 3, ["A"], exclusive=False)
     assert relative_weights(documents) is None
     for weights in ([1.0, 2.0, 0.5], [1e38, 2e38, 5e37], [1e-38, 2e-38, 5e-39]):
-        given = documents._replace(weights=numpy.array(weights, dtype="float32"))
+        given = documents._replace(weights=np.array(weights, dtype="float32"))
         assert_allclose(relative_weights(given), [0.5, 1, 0.25], rtol=1e-6)
-    assert_array_equal(relative_weights(documents._replace(weights=numpy.zeros(3))), numpy.zeros(3))
+    assert_array_equal(relative_weights(documents._replace(weights=np.zeros(3))), np.zeros(3))
     for constant in (1e-40, 0.1, 3.0, 3e38):
-        given = documents._replace(weights=numpy.full(3, constant, dtype="float32"))
-        assert_array_equal(relative_weights(given), numpy.ones(3))
+        given = documents._replace(weights=np.full(3, constant, dtype="float32"))
+        assert_array_equal(relative_weights(given), np.ones(3))
 
 
 @st.composite
@@ -218,7 +218,7 @@ def weighted_targets(draw):
         draw(arrays("float32", (n, 3), elements=st.sampled_from([0.0, 1.0]))),
     )
     counts = draw(arrays("int64", n, elements=st.integers(0, 3)))
-    rows = numpy.repeat(numpy.arange(n), counts)
+    rows = np.repeat(np.arange(n), counts)
     repeated = made._replace(values=made.values[rows], known=made.known[rows])
     return made._replace(weights=counts), repeated, rows
 
@@ -234,9 +234,9 @@ def test_documents_are_balanced_by_weight(both, negatives, data):
     weighted, repeated, rows = both
     among = data.draw(arrays("bool", len(weighted.values)))
     balanced = balance_documents(weighted, among, negatives=negatives)
-    assert balanced.dtype == numpy.float32
-    expected = numpy.zeros(len(among))
-    numpy.add.at(expected, rows, balance_documents(repeated, among[rows], negatives=negatives))
+    assert balanced.dtype == np.float32
+    expected = np.zeros(len(among))
+    np.add.at(expected, rows, balance_documents(repeated, among[rows], negatives=negatives))
     # A common factor is left: documents are weighed in proportion to each other.
     if expected.any():
         expected *= balanced.sum() / expected.sum()
@@ -250,7 +250,7 @@ def test_balanced_documents_of_weights_give_each_class_the_same_weight_in_total(
         exclusive=True,
         weights=[3.0, 1.0, 0.0, 0.2, 0.3],
     )
-    balanced = balance_documents(documents, numpy.ones(5, dtype=bool))
+    balanced = balance_documents(documents, np.ones(5, dtype=bool))
     assert_allclose(balanced, [0.75, 0.25, 0, 0.4, 0.6], rtol=1e-6)
 
 
@@ -258,16 +258,16 @@ def test_pairs_weigh_as_much_as_both_documents():
     documents = make_targets(
         [{"A": 1.0}, {"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True
     )
-    pairs = PairTargets(numpy.full((4, 4), 0.5), numpy.zeros((4, 4)))
+    pairs = PairTargets(np.full((4, 4), 0.5), np.zeros((4, 4)))
     pairs.weight[0, 1] = pairs.weight[1, 0] = 10.0
-    weights = numpy.array([2.0, 3.0, 0.0, 0.5])
+    weights = np.array([2.0, 3.0, 0.0, 0.5])
     for explicit, of_first_pair in [(None, (1.0, 6.0)), (pairs, (0.5, 60.0))]:
         similarity, weight = pairs_of(documents._replace(pairs=explicit, weights=weights))
-        assert similarity.dtype == weight.dtype == numpy.float32
-        expected = numpy.outer(weights, weights) * (1 - numpy.eye(4))
+        assert similarity.dtype == weight.dtype == np.float32
+        expected = np.outer(weights, weights) * (1 - np.eye(4))
         expected[0, 1] = expected[1, 0] = of_first_pair[1]
         assert_array_equal(weight, expected)
-        expected = numpy.zeros((4, 4))
+        expected = np.zeros((4, 4))
         expected[0, 1] = expected[1, 0] = of_first_pair[0]
         assert_array_equal(similarity, expected)
 
@@ -278,11 +278,11 @@ def test_pairs_weigh_as_much_as_both_documents():
 def test_counts_are_of_known_presence_and_known_absence():
     made = make_targets([{"A": 1.0, "B": 0.0}, {"A": 0.25}, {}], ["A", "B"], exclusive=False)
     assert_allclose(count_labels(made), [[1.25, 0], [0.75, 1]])
-    assert count_labels(made).dtype == numpy.float32
+    assert count_labels(made).dtype == np.float32
 
 
 def test_counts_take_a_known_positive_to_exclude_the_other_classes():
-    by_hand = targets([[1, numpy.nan], [0, numpy.nan]], [[1, 0], [1, 0]], exclusive=True)
+    by_hand = targets([[1, np.nan], [0, np.nan]], [[1, 0], [1, 0]], exclusive=True)
     assert_array_equal(count_labels(by_hand), [[1, 0], [1, 1]])
 
 
@@ -292,7 +292,7 @@ def test_counts_take_a_known_positive_to_exclude_the_other_classes():
 def naive_similarity(a, b, negatives):
     """One pair and one label at a time."""
     n, m, n_labels = len(a.values), len(b.values), a.values.shape[1]
-    similarity, weight = numpy.zeros((n, m)), numpy.zeros((n, m))
+    similarity, weight = np.zeros((n, m)), np.zeros((n, m))
     for i in range(n):
         for j in range(m):
             common = [k for k in range(n_labels) if a.known[i, k] and b.known[j, k]]
@@ -336,24 +336,22 @@ def test_a_shared_absent_label_makes_documents_alike_only_as_a_class():
 
 
 def test_exclusive_documents_of_different_classes_are_dissimilar_though_no_label_is_shared():
-    a = targets([[1, numpy.nan], [numpy.nan, 1]], [[1, 0], [0, 1]], exclusive=True)
+    a = targets([[1, np.nan], [np.nan, 1]], [[1, 0], [0, 1]], exclusive=True)
     similarity, weight = pair_similarity(a, a)
-    assert_array_equal(similarity, numpy.eye(2))
-    assert_array_equal(weight, numpy.ones((2, 2)))
+    assert_array_equal(similarity, np.eye(2))
+    assert_array_equal(weight, np.ones((2, 2)))
 
 
 def test_targets_of_different_labels_and_unknown_options_are_refused():
     with pytest.raises(ValueError, match="3 and 2 labels"):
-        pair_similarity(targets(numpy.ones((1, 3))), targets(numpy.ones((1, 2))))
+        pair_similarity(targets(np.ones((1, 3))), targets(np.ones((1, 2))))
     with pytest.raises(ValueError, match="negatives"):
         pair_similarity(targets([[1]]), targets([[1]]), negatives="both")
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 0)])
 def test_pairs_of_nothing_weigh_nothing(shape):
-    similarity, weight = pair_similarity(
-        targets(numpy.zeros(shape)), targets(numpy.zeros((4, shape[1])))
-    )
+    similarity, weight = pair_similarity(targets(np.zeros(shape)), targets(np.zeros((4, shape[1]))))
     assert similarity.shape == weight.shape == (shape[0], 4)
     assert not weight.any()
 
@@ -363,7 +361,7 @@ def known_and_values(n_labels):
     value = st.sampled_from([0.0, 0.0, 1.0, 1.0, 0.5, 0.25, 0.8])
     return shape.flatmap(
         lambda s: st.tuples(
-            arrays("float32", s, elements=value.map(numpy.float32)),
+            arrays("float32", s, elements=value.map(np.float32)),
             arrays("float32", s, elements=st.sampled_from([0.0, 1.0])),
             arrays("float32", s, elements=st.sampled_from([math.nan, -7.0, math.inf, 0.3])),
         )
@@ -379,10 +377,10 @@ def test_similarity_agrees_with_the_naive_one_whatever_stands_where_nothing_is_k
     both = []
     for _ in range(2):
         values, known, garbage = data.draw(known_and_values(n_labels))
-        both.append(Targets(numpy.where(known > 0, values, garbage), known, False))
+        both.append(Targets(np.where(known > 0, values, garbage), known, False))
     similarity, weight = pair_similarity(*both, negatives=negatives)
     expected_similarity, expected_weight = naive_similarity(*both, negatives)
-    assert similarity.dtype == weight.dtype == numpy.float32
+    assert similarity.dtype == weight.dtype == np.float32
     assert_allclose(similarity, expected_similarity, atol=1e-5)
     assert_allclose(weight, expected_weight, atol=1e-6)
 
@@ -396,7 +394,7 @@ def test_similarity_is_symmetric_within_0_to_1_and_1_with_itself_where_it_counts
     assert_array_equal(similarity, similarity.T)
     assert_array_equal(weight, weight.T)
     assert ((similarity >= 0) & (similarity <= 1)).all()
-    assert_allclose(numpy.diag(similarity)[numpy.diag(weight) > 0], 1.0, atol=1e-6)
+    assert_allclose(np.diag(similarity)[np.diag(weight) > 0], 1.0, atol=1e-6)
 
 
 # Pairs of documents
@@ -405,13 +403,13 @@ def test_similarity_is_symmetric_within_0_to_1_and_1_with_itself_where_it_counts
 def test_pairs_come_from_the_labels_unless_they_are_given():
     documents = make_targets([{"A": 1.0}, {"A": 1.0}, {"B": 1.0}, {}], ["A", "B"], exclusive=True)
     similarity, weight = pairs_of(documents)
-    assert_array_equal(similarity, numpy.array([[0, 1, 0, 0], [1, 0, 0, 0]] + [[0] * 4] * 2))
-    assert_array_equal(weight, numpy.array([[0, 1, 1, 0], [1, 0, 1, 0], [1, 1, 0, 0], [0] * 4]))
-    pairs = PairTargets(numpy.full((4, 4), 0.5), numpy.full((4, 4), 2.0))
+    assert_array_equal(similarity, np.array([[0, 1, 0, 0], [1, 0, 0, 0]] + [[0] * 4] * 2))
+    assert_array_equal(weight, np.array([[0, 1, 1, 0], [1, 0, 1, 0], [1, 1, 0, 0], [0] * 4]))
+    pairs = PairTargets(np.full((4, 4), 0.5), np.full((4, 4), 2.0))
     similarity, weight = pairs_of(documents._replace(pairs=pairs))
-    assert_array_equal(similarity, 0.5 * (1 - numpy.eye(4)))
-    assert_array_equal(weight, 2.0 * (1 - numpy.eye(4)))
-    assert similarity.dtype == weight.dtype == numpy.float32
+    assert_array_equal(similarity, 0.5 * (1 - np.eye(4)))
+    assert_array_equal(weight, 2.0 * (1 - np.eye(4)))
+    assert similarity.dtype == weight.dtype == np.float32
 
 
 def test_absent_labels_make_pairs_if_asked():
@@ -421,10 +419,8 @@ def test_absent_labels_make_pairs_if_asked():
 
 
 def test_what_stands_beside_known_pairs_does_not_matter():
-    nan, inf = numpy.nan, numpy.inf
-    pairs = PairTargets(
-        numpy.array([[nan, 1, nan], [1, -9, 0.5], [inf, 0.5, 7]]), numpy.eye(3) * nan
-    )
+    nan, inf = np.nan, np.inf
+    pairs = PairTargets(np.array([[nan, 1, nan], [1, -9, 0.5], [inf, 0.5, 7]]), np.eye(3) * nan)
     pairs.weight[:] = [[nan, 1, 0], [1, -1, 2], [0, 2, inf]]
     documents = make_targets([{}] * 3, ["A"], exclusive=False)._replace(pairs=pairs)
     similarity, weight = pairs_of(documents)
@@ -436,15 +432,15 @@ def test_what_stands_beside_known_pairs_does_not_matter():
     ("similarity", "weight", "match"),
     [
         (0.5, -1.0, "weight.*negative"),
-        (0.5, numpy.nan, "weight.*not finite"),
-        (0.5, numpy.inf, "weight.*not finite"),
+        (0.5, np.nan, "weight.*not finite"),
+        (0.5, np.inf, "weight.*not finite"),
         (1.5, 1.0, "outside 0..1.*Rescale"),
         (-0.1, 1.0, "outside 0..1"),
-        (numpy.nan, 1.0, "outside 0..1"),
+        (np.nan, 1.0, "outside 0..1"),
     ],
 )
 def test_pairs_out_of_range_are_an_error(similarity, weight, match):
-    pairs = PairTargets(numpy.full((2, 2), similarity), numpy.full((2, 2), weight))
+    pairs = PairTargets(np.full((2, 2), similarity), np.full((2, 2), weight))
     documents = make_targets([{}] * 2, ["A"], exclusive=False)._replace(pairs=pairs)
     with pytest.raises(ValueError, match=match):
         pairs_of(documents)
@@ -452,7 +448,7 @@ def test_pairs_out_of_range_are_an_error(similarity, weight, match):
 
 @pytest.mark.parametrize("shapes", [((2, 2), (3, 3)), ((3, 3), (2, 2)), ((3, 2), (3, 2))])
 def test_pairs_of_other_documents_are_an_error(shapes):
-    pairs = PairTargets(*(numpy.zeros(shape, "float32") for shape in shapes))
+    pairs = PairTargets(*(np.zeros(shape, "float32") for shape in shapes))
     documents = make_targets([{}] * 3, ["A"], exclusive=False)._replace(pairs=pairs)
     with pytest.raises(ValueError, match=r"3 documents.*\(3, 3\)"):
         pairs_of(documents)
@@ -461,7 +457,7 @@ def test_pairs_of_other_documents_are_an_error(shapes):
 def test_balanced_documents_give_each_class_the_same_weight_in_total():
     cats = [{"A": 1.0}] * 4 + [{"B": 1.0}] * 2 + [{}]
     documents = make_targets(cats, ["A", "B", "C"], exclusive=True)
-    among = numpy.array([True, True, True, False, True, True, True])
+    among = np.array([True, True, True, False, True, True, True])
     third = 1 / 3
     assert_allclose(balance_documents(documents, among), [third] * 3 + [0, 0.5, 0.5, 0], rtol=1e-6)
 
@@ -469,7 +465,7 @@ def test_balanced_documents_give_each_class_the_same_weight_in_total():
 def test_a_document_of_several_labels_weighs_the_mean_of_theirs():
     cats = [{"A": 1.0, "B": 1.0}, {"A": 1.0, "B": 0.0}, {"A": 0.5}, {"B": 0.0}]
     documents = make_targets(cats, ["A", "B"], exclusive=False)
-    among = numpy.ones(4, dtype=bool)
+    among = np.ones(4, dtype=bool)
     assert_allclose(balance_documents(documents, among), [(0.4 + 1) / 2, 0.4, 0.4, 0], rtol=1e-6)
     # A: 2.5 present, 0.5 absent; B: 1 present, 2 absent.
     balanced = balance_documents(documents, among, negatives="class")

@@ -86,7 +86,7 @@ def sweep(
 def _with_progress(function: Any, *args: Any, **settings: Any) -> Any:
     from tqdm import tqdm
 
-    from ..encoder.sentence_encoder import progress_interval
+    from .._progress import progress_interval
 
     bars: list[Any] = []
 

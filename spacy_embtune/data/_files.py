@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .pairs import shorten
+from .._texts import shorten
 
 SUFFIXES = (".jsonl", ".csv", ".tsv")
 CSV_CURE = (

@@ -7,18 +7,18 @@ A relation takes the rows of some of n documents and returns how alike each of t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
+from .._texts import fold_text
 from ..labels import is_exclusive, labels_in, make_targets, pair_similarity
-from .pairs import fold_text
 
 # From here on a pair is positive.
 ALIKE = 0.5
 # Pairs looked at at a time. What is made of one takes about 64 bytes.
 BLOCK_ENTRIES = 2**20
 
-NONE = numpy.arange(0)
+NONE = np.arange(0)
 
 Array: TypeAlias = NDArray[Any]
 Relation: TypeAlias = Callable[[Array], tuple[Array, Array]]
@@ -69,8 +69,8 @@ def relate_by_group(groups: Sequence[str | None]) -> Relation:
     RETURNS (Relation): The relation.
     """
     numbers = {group: i for i, group in enumerate(dict.fromkeys(groups))}
-    ids = numpy.asarray([numbers[group] for group in groups], dtype="int32")
-    has_group = numpy.asarray([group is not None for group in groups], dtype=bool)
+    ids = np.asarray([numbers[group] for group in groups], dtype="int32")
+    has_group = np.asarray([group is not None for group in groups], dtype=bool)
 
     def relate(rows: Array) -> tuple[Array, Array]:
         same = ids[rows, None] == ids[None, :]
@@ -82,7 +82,7 @@ def relate_by_group(groups: Sequence[str | None]) -> Relation:
 def draw_partners(
     texts: Sequence[str],
     relate: Relation,
-    rng: numpy.random.Generator,
+    rng: np.random.Generator,
     *,
     n_pos: int,
     n_neg: int,
@@ -101,19 +101,19 @@ def draw_partners(
     YIELDS (Drawn): The partners of each document in turn.
     """
     numbers: dict[str, int] = {"": 0}
-    ids = numpy.asarray([numbers.setdefault(fold_text(text), len(numbers)) for text in texts])
+    ids = np.asarray([numbers.setdefault(fold_text(text), len(numbers)) for text in texts])
     if vectors is not None:
-        length = numpy.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = vectors / numpy.where(length > 0, length, 1.0)
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = vectors / np.where(length > 0, length, 1.0)
     n = len(texts)
-    for rows in numpy.array_split(numpy.arange(n), max(1, n * n // BLOCK_ENTRIES)):
+    for rows in np.array_split(np.arange(n), max(1, n * n // BLOCK_ENTRIES)):
         similarity, known = relate(rows)
         known = known & (ids[rows, None] != ids[None, :]) & (ids > 0) & (ids[rows, None] > 0)
         alike = similarity >= ALIKE
         cosine = None if vectors is None else vectors[rows] @ vectors.T
         for i in range(len(rows)):
-            alikes = numpy.flatnonzero(known[i] & alike[i]) if n_pos else NONE
-            others = numpy.flatnonzero(known[i] & ~alike[i]) if n_neg else NONE
+            alikes = np.flatnonzero(known[i] & alike[i]) if n_pos else NONE
+            others = np.flatnonzero(known[i] & ~alike[i]) if n_neg else NONE
             positives = _draw(alikes, ids, n_pos, rng)
             if cosine is None:
                 negatives = _draw(others, ids, n_neg, rng)
@@ -125,7 +125,7 @@ def draw_partners(
             )
 
 
-def _draw(others: Array, ids: Array, k: int, rng: numpy.random.Generator) -> list[int]:
+def _draw(others: Array, ids: Array, k: int, rng: np.random.Generator) -> list[int]:
     if not len(others):
         return []
     few = rng.choice(others, min(len(others), 4 * k), replace=False)
@@ -138,12 +138,12 @@ def _draw(others: Array, ids: Array, k: int, rng: numpy.random.Generator) -> lis
 def _closest(others: Array, cosine: Array, ids: Array, k: int) -> list[int]:
     if 4 * k < len(others):
         # All that are as close as the last of these, so that ties go to the first of them.
-        limit = numpy.partition(-cosine, 4 * k)[4 * k]
-        near = numpy.flatnonzero(-cosine <= limit)
-        chosen = _distinct(others[near[numpy.argsort(-cosine[near], kind="stable")]], ids, k)
+        limit = np.partition(-cosine, 4 * k)[4 * k]
+        near = np.flatnonzero(-cosine <= limit)
+        chosen = _distinct(others[near[np.argsort(-cosine[near], kind="stable")]], ids, k)
         if len(chosen) == k:
             return chosen
-    return _distinct(others[numpy.argsort(-cosine, kind="stable")], ids, k)
+    return _distinct(others[np.argsort(-cosine, kind="stable")], ids, k)
 
 
 def _distinct(rows: Array, ids: Array, k: int) -> list[int]:

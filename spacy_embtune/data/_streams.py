@@ -18,9 +18,9 @@ from operator import truediv
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
+from .._texts import shorten
 from . import _files as files
 from ._files import InvalidRecordError
-from .pairs import shorten
 
 STDIN = "-"
 GZIP = b"\x1f\x8b"

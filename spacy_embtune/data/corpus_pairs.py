@@ -5,22 +5,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.pipeline import Sentencizer
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from .._texts import shorten
 from ._sampling import Drawn, draw_partners, relate_by_cats, relate_by_group
-from .pairs import (
-    GROUP,
-    get_group,
-    get_partners,
-    set_group,
-    set_partners,
-    shorten,
-)
+from .pairs import GROUP, get_group, get_partners, set_group, set_partners
 
 logger = logging.getLogger(__name__)
 
@@ -176,11 +170,11 @@ class PairsFromCorpus:
         RAISES (ValueError): When they are asked for: if no document of the corpus has a pair, or
             there is no encoder for hard negatives.
         """
-        rng = numpy.random.default_rng([self.seed, self._n_passes])
+        rng = np.random.default_rng([self.seed, self._n_passes])
         self._n_passes += self.redraw
         return self._read(nlp, rng)
 
-    def _read(self, nlp: Language, rng: numpy.random.Generator) -> Iterator[Example]:
+    def _read(self, nlp: Language, rng: np.random.Generator) -> Iterator[Example]:
         n = n_without_positive = n_without_negative = 0
         has_pairs = False
         for window in self._windows(nlp):
@@ -262,7 +256,7 @@ class PairsFromCorpus:
         return [part.strip() for part in parts if part.strip()]
 
     def _draw(
-        self, nlp: Language, window: Sequence[Example], rng: numpy.random.Generator
+        self, nlp: Language, window: Sequence[Example], rng: np.random.Generator
     ) -> Iterator[Drawn]:
         references = [example.reference for example in window]
         texts = [reference.text for reference in references]

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any, NamedTuple, cast
 
-import numpy
+import numpy as np
 from spacy.tokens import Doc
 from thinc.types import Floats2d
 
+from .._texts import fold_text, shorten
 from ..types import PairTargets
 
 PARTNERS = "embtune_partners"
@@ -33,12 +34,6 @@ class Partner(NamedTuple):
     text: str
     score: float
     group: str | None = None
-
-
-def fold_text(text: str) -> str:
-    """RETURNS (str): The text with each run of whitespace as one space: texts that are equal then
-    count as the same text, which is never paired with itself."""
-    return " ".join(text.split())
 
 
 def set_partners(
@@ -118,7 +113,7 @@ def combine_pairs(
         or one row twice, or a score is not in 0..1.
     """
     shape = (n_rows, n_rows)
-    similarity, weight = numpy.zeros(shape, "float32"), numpy.zeros(shape, "float32")
+    similarity, weight = np.zeros(shape, "float32"), np.zeros(shape, "float32")
     if groups is not None:
         if len(groups) != n_rows:
             raise ValueError(
@@ -126,24 +121,24 @@ def combine_pairs(
                 "where there is none."
             )
         numbers = {group: i for i, group in enumerate(dict.fromkeys(groups))}
-        ids = numpy.asarray([numbers[group] for group in groups], dtype=numpy.intp)
-        has_group = numpy.asarray([group is not None for group in groups], dtype=bool)
+        ids = np.asarray([numbers[group] for group in groups], dtype=np.intp)
+        has_group = np.asarray([group is not None for group in groups], dtype=bool)
         both = has_group[:, None] & has_group[None, :]
-        similarity = numpy.where(both, (ids[:, None] == ids[None, :]), similarity)
-        weight = numpy.where(both, 1.0, weight)
+        similarity = np.where(both, (ids[:, None] == ids[None, :]), similarity)
+        weight = np.where(both, 1.0, weight)
     if explicit:
         first, second, scores = _check_explicit(n_rows, explicit)
-        pair, inverse = numpy.unique(
-            numpy.minimum(first, second) * n_rows + numpy.maximum(first, second),
+        pair, inverse = np.unique(
+            np.minimum(first, second) * n_rows + np.maximum(first, second),
             return_inverse=True,
         )
-        means = numpy.bincount(inverse, weights=scores) / numpy.bincount(inverse)
+        means = np.bincount(inverse, weights=scores) / np.bincount(inverse)
         low, high = pair // n_rows, pair % n_rows
         for i, j in ((low, high), (high, low)):
             similarity[i, j] = means
             weight[i, j] = 1.0
-    numpy.fill_diagonal(weight, 0.0)
-    similarity = numpy.where(weight > 0, similarity, 0.0)
+    np.fill_diagonal(weight, 0.0)
+    similarity = np.where(weight > 0, similarity, 0.0)
     return PairTargets(
         cast(Floats2d, similarity.astype("float32")), cast(Floats2d, weight.astype("float32"))
     )
@@ -151,11 +146,11 @@ def combine_pairs(
 
 def _check_explicit(
     n_rows: int, explicit: Sequence[tuple[int, int, float]]
-) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-    first = numpy.asarray([i for i, _, _ in explicit], dtype=numpy.intp)
-    second = numpy.asarray([j for _, j, _ in explicit], dtype=numpy.intp)
-    scores = numpy.asarray([score for _, _, score in explicit], dtype="float64")
-    outside = (numpy.minimum(first, second) < 0) | (numpy.maximum(first, second) >= n_rows)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    first = np.asarray([i for i, _, _ in explicit], dtype=np.intp)
+    second = np.asarray([j for _, j, _ in explicit], dtype=np.intp)
+    scores = np.asarray([score for _, _, score in explicit], dtype="float64")
+    outside = (np.minimum(first, second) < 0) | (np.maximum(first, second) >= n_rows)
     # Written so that NaN, for which every comparison is false, is found.
     wrong = {
         f"names a row outside 0..{n_rows - 1}": outside,
@@ -236,12 +231,6 @@ def check_score(score: Any, *, low: float = 0.0, high: float = 1.0) -> float:
             "scores have (score_range)."
         )
     return number
-
-
-def shorten(text: str, most: int = 40) -> str:
-    """RETURNS (str): The start of a text on one line, for an error."""
-    text = text[: most + 1].replace("\n", " ")
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _check_group(doc: Doc, group: Any) -> str:

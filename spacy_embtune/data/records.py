@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+from .._texts import shorten
 from ..labels import validate_cats
 from ._files import InvalidRecordError, check_text
 from ._streams import STDIN, Position, Raw, import_pyarrow, name_of, read_raw
-from .pairs import shorten
 
 __all__ = ["Kind", "OnError", "Position", "Record", "read_records"]
 

@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 from spacy.language import Language
 from spacy.training import Example
 
+from .._texts import fold_text, shorten
 from ._files import InvalidRecordError, Record, check_text, read_records
-from .pairs import check_score, fold_text, set_group, set_partners, shorten
+from .pairs import check_score, set_group, set_partners
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
 from ..data._streams import import_pyarrow
@@ -117,9 +117,9 @@ class Npz(Format):
                 f"{MOST_ID_CHARACTERS}, as all names in an array are of one length. Give shorter "
                 "ids, or another field for them, or write .parquet."
             )
-        arrays: dict[str, Any] = {"ids": numpy.asarray(ids), **chunk.vectors}
+        arrays: dict[str, Any] = {"ids": np.asarray(ids), **chunk.vectors}
         with path.open("wb") as file:
-            numpy.savez(file, **arrays)
+            np.savez(file, **arrays)
         return {key: [array.dtype.str, *array.shape[1:]] for key, array in arrays.items()}
 
     def join(self, parts: Sequence[Part], path: Path) -> None:
@@ -128,27 +128,27 @@ class Npz(Format):
             for key in parts[0].info:
                 descriptions = [part.info[key] for part in parts]
                 # Of ids, the longest: the others are filled up.
-                dtype = numpy.result_type(*{description[0] for description in descriptions})
+                dtype = np.result_type(*{description[0] for description in descriptions})
                 shape = (n, *descriptions[0][1:])
                 with _member(out, key, dtype, shape) as file:
                     for part in parts:
-                        with numpy.load(part.path) as arrays:
+                        with np.load(part.path) as arrays:
                             file.write(arrays[key].astype(dtype).tobytes())
             if "scores" in parts[0].info:
-                labels = numpy.asarray(self.labels)
+                labels = np.asarray(self.labels)
                 with _member(out, "labels", labels.dtype, labels.shape) as file:
                     file.write(labels.tobytes())
 
 
 def _member(
-    archive: zipfile.ZipFile, name: str, dtype: "numpy.dtype[Any]", shape: tuple[int, ...]
+    archive: zipfile.ZipFile, name: str, dtype: "np.dtype[Any]", shape: tuple[int, ...]
 ) -> Any:
     """RETURNS (IO[bytes]): Where to write the contents of an array, in the order of C."""
     # With the date that ZipInfo starts from: always the same.
     file = archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
-    description = numpy.lib.format.dtype_to_descr(dtype)
+    description = np.lib.format.dtype_to_descr(dtype)
     header = {"descr": description, "fortran_order": False, "shape": shape}
-    numpy.lib.format.write_array_header_1_0(file, header)
+    np.lib.format.write_array_header_1_0(file, header)
     return file
 
 

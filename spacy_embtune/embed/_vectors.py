@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, cast
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from spacy.language import Language
 
@@ -76,7 +76,7 @@ class Embedder:
             advance(sum(n_equal[text] for text in some))
         position = {text: row for row, text in enumerate(distinct)}
         rows = [position[text] for text in texts]
-        return {key: numpy.concatenate([p[key] for p in pieces])[rows] for key in self.what}
+        return {key: np.concatenate([p[key] for p in pieces])[rows] for key in self.what}
 
     def _predict(self, texts: list[str]) -> dict[str, NDArray[Any]]:
         inputs: Any = texts if self._reads_texts else list(self._make_docs(texts))
@@ -84,11 +84,11 @@ class Embedder:
             prediction = self.component.predict(inputs)
         found = {"base": prediction.base, "tuned": prediction.tuned, "scores": prediction.cats}
         # Plus zero: the zeros of a text without a vector may be negative ones.
-        vectors = {key: cast("NDArray[Any]", found[key]) + numpy.float32(0) for key in self.what}
+        vectors = {key: cast("NDArray[Any]", found[key]) + np.float32(0) for key in self.what}
         for key, rows in vectors.items():
-            finite = numpy.isfinite(rows).all(axis=1)
+            finite = np.isfinite(rows).all(axis=1)
             if not finite.all():
-                text = texts[int(numpy.flatnonzero(~finite)[0])]
+                text = texts[int(np.flatnonzero(~finite)[0])]
                 raise ValueError(
                     f"[{self.component.name}] the {key} of {text[:60]!r} are not finite numbers: "
                     f"the weights of the pipeline, or its encoder, are damaged. Train it again."

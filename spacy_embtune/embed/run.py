@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from spacy.language import Language
 
 from .._files import atomic_path, naming_full_disks
+from .._progress import progress_interval
 from ..data.records import Record
-from ..encoder.sentence_encoder import progress_interval
 from ..pipeline.component import EmbTune
 from ..pipeline.lookup import find_component
 from ._docbin import SpacyDocs

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class VectorDatabase:
                 found = self._open().execute(query, part).fetchall()
             for key, dtype, crc, data in found:
                 try:
-                    vector = numpy.frombuffer(data, dtype=dtype)
+                    vector = np.frombuffer(data, dtype=dtype)
                     is_whole = crc == _checksum(key, dtype, data)
                 except (TypeError, ValueError):
                     is_whole = False

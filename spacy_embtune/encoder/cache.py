@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
 
@@ -45,7 +45,7 @@ class VectorCache:
         for key in list(fresh)[: self.size - len(self._rows)]:
             # A copy, or the row would keep the whole batch that it is a view of.
             self._rows[key] = fresh[key].copy()
-        rows = numpy.empty((len(texts), width), dtype="float32")
+        rows = np.empty((len(texts), width), dtype="float32")
         for i, key in enumerate(keys):
             rows[i] = fresh[key] if key in fresh else self._rows[key]
         return rows

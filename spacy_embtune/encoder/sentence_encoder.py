@@ -5,16 +5,16 @@ import importlib.util
 import logging
 import multiprocessing
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
+from .._progress import progress_interval
 from .fingerprint import fingerprint_of, sha256_of_file, window_of
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
-# Below this many new texts a progress bar would only flicker.
-PROGRESS_FROM = 256
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ class SentenceEncoder:
         import torch
         from tqdm.auto import tqdm
 
-        rows = numpy.zeros((len(texts), self.width), dtype="float32")
+        rows = np.zeros((len(texts), self.width), dtype="float32")
         order = [i for i in range(len(texts)) if texts[i].strip()]
         order.sort(key=lambda i: len(texts[i]), reverse=True)
         self._limit_threads_in_child()
@@ -210,13 +208,13 @@ class SentenceEncoder:
                 batch = [texts[i] for i in indices]
                 self.n_truncated += self._count_truncated(batch)
                 encoded = self.model.encode(batch, batch_size=size, show_progress_bar=False)
-                rows[indices] = numpy.asarray(encoded, dtype="float32")
+                rows[indices] = np.asarray(encoded, dtype="float32")
                 self.n_encoded += len(batch)
                 bar.update(len(batch))
         if self.normalizes:
             # The model normalised in the precision it ran in: bfloat16 leaves lengths of 1 ± 0.004.
-            lengths = numpy.linalg.norm(rows, axis=1, keepdims=True)
-            numpy.divide(rows, lengths, out=rows, where=lengths > 0)
+            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+            np.divide(rows, lengths, out=rows, where=lengths > 0)
         return rows
 
     def _count_truncated(self, texts: list[str]) -> int:
@@ -423,9 +421,3 @@ def _width(model: "SentenceTransformer") -> int:
     if width is None:
         width = model.encode(["width"], show_progress_bar=False).shape[1]
     return int(width)
-
-
-def progress_interval() -> float:
-    """RETURNS (float): Seconds between two updates of a progress bar: in a log each is a line."""
-    is_watched = sys.stderr.isatty() or "ipykernel" in sys.modules
-    return 0.1 if is_watched else 10.0

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc
 from thinc.api import Model, Shim
 
+from .._progress import PROGRESS_FROM
 from ._database import StoreError
 from .cache import VectorCache
-from .sentence_encoder import PROGRESS_FROM, EncoderSettings, SentenceEncoder
+from .sentence_encoder import EncoderSettings, SentenceEncoder
 from .store import VectorStore
 
 logger = logging.getLogger(__name__)

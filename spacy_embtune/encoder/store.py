@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
+from .._progress import PROGRESS_FROM, progress_interval
 from ._database import StoreError, StoreFullError, VectorDatabase
-from .sentence_encoder import PROGRESS_FROM, progress_interval
 
 logger = logging.getLogger(__name__)
 
@@ -128,13 +128,13 @@ class _Rows:
     @property
     def array(self) -> NDArray[Any]:
         if self._array is None:
-            return numpy.zeros((self.n, self.width or 0), dtype="float32")
+            return np.zeros((self.n, self.width or 0), dtype="float32")
         return self._array
 
     def put(self, indices: list[int], vector: NDArray[Any]) -> None:
         if self._array is None:
             width = len(vector) if self.width is None else self.width
-            self._array = numpy.empty((self.n, width), dtype=vector.dtype)
+            self._array = np.empty((self.n, width), dtype=vector.dtype)
         width, dtype = self._array.shape[1], self._array.dtype
         if (len(vector), vector.dtype) != (width, dtype):
             raise StoreError(
@@ -174,7 +174,7 @@ def _chunks(keys: list[bytes], progress: str | None) -> Iterator[list[bytes]]:
 
 
 def _encode(encode: Callable[[list[str]], NDArray[Any]], texts: list[str]) -> NDArray[Any]:
-    rows = numpy.asarray(encode(texts))
+    rows = np.asarray(encode(texts))
     if rows.ndim != 2 or len(rows) != len(texts) or rows.dtype.kind not in "fiub":
         raise ValueError(
             f"The encoder gave {len(texts)} texts an array of {rows.dtype} of shape {rows.shape}: "

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
 from ._split import SplitModel
@@ -114,7 +114,7 @@ class EncoderTrainer:
         place = {text: i for i, text in enumerate(distinct)}
         ready = self._prepare(distinct)
         parts, keeps_graph = self._parts(ready)
-        vectors = numpy.zeros((len(distinct) + 1, self.encoder.width), dtype="float32")
+        vectors = np.zeros((len(distinct) + 1, self.encoder.width), dtype="float32")
         graphs: list[Any] = []
         for rows in parts:
             states = [] if keeps_graph else self._random_states()
@@ -123,11 +123,11 @@ class EncoderTrainer:
             vectors[rows] = output.detach().cpu().numpy()
             graphs.append(output if keeps_graph else states)
         # The last row is for texts that are empty.
-        where = numpy.asarray([place.get(text, len(distinct)) for text in texts], dtype=int)
+        where = np.asarray([place.get(text, len(distinct)) for text in texts], dtype=int)
 
         def backprop(gradient: NDArray[Any]) -> None:
-            summed = numpy.zeros_like(vectors)
-            numpy.add.at(summed, where, gradient)
+            summed = np.zeros_like(vectors)
+            np.add.at(summed, where, gradient)
             for rows, graph in zip(parts, graphs, strict=True):
                 output = graph if keeps_graph else self._run_again([ready[i] for i in rows], graph)
                 output.backward(torch.as_tensor(summed[rows], device=output.device))

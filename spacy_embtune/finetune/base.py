@@ -4,7 +4,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, Self, cast
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_consistent_length, check_random_state
@@ -153,7 +153,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             "exclusive_classes": self.exclusive_classes_,
             "label_counts": self.label_counts_.tolist(),
             "n_features_in": self.n_features_in_,
-            "feature_names_in": getattr(self, "feature_names_in_", numpy.asarray([])).tolist(),
+            "feature_names_in": getattr(self, "feature_names_in_", np.asarray([])).tolist(),
             "n_seen": self._n_seen,
             "n_steps": self.n_steps_,
         }
@@ -177,11 +177,11 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
                 storage.classes_from_json(saved["classes"]),
                 kind=saved["label_kind"],
                 exclusive=saved["exclusive_classes"],
-                counts=numpy.asarray(saved["label_counts"], dtype="float32"),
+                counts=np.asarray(saved["label_counts"], dtype="float32"),
             )
             tuner._make_head(saved["n_features_in"], saved["head"])
             if saved["feature_names_in"]:
-                tuner.feature_names_in_ = numpy.asarray(saved["feature_names_in"], dtype=object)
+                tuner.feature_names_in_ = np.asarray(saved["feature_names_in"], dtype=object)
             tuner._n_seen = saved["n_seen"]
             tuner.n_steps_ = saved["n_steps"]
             storage.arrays_to_head(arrays, tuner.head_, tuner._optimizer)
@@ -228,7 +228,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(
-                sample_weight, X, dtype=numpy.float64, ensure_non_negative=True
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
         labels = read_labels(
             y,
@@ -249,7 +249,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             labels.classes,
             kind=labels.kind,
             exclusive=targets.exclusive,
-            counts=numpy.asarray(count_labels(targets)),
+            counts=np.asarray(count_labels(targets)),
         )
         self._make_head(self.n_features_in_, self.head_config(), rng)
         self._n_seen = 0.0
@@ -274,7 +274,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         loss: Loss = build(self.loss_config())
         head: Head = build(config)
         ops = get_current_ops()
-        with seeded(numpy.random.RandomState(0) if rng is None else rng):
+        with seeded(np.random.RandomState(0) if rng is None else rng):
             head.initialize(
                 X=ops.alloc2f(1, width), Y=cast(Any, ops.alloc2f(1, len(self.classes_)))
             )
@@ -288,7 +288,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _learn_mean(self, base: NDArray[Any], targets: Targets) -> None:
         """Bring the mean that the head centres on up to date, as if all rows had come at once."""
         weights = targets.weights
-        share = numpy.ones(len(base)) if weights is None else numpy.asarray(weights)
+        share = np.ones(len(base)) if weights is None else np.asarray(weights)
         share = share * has_vector(cast(Any, base))[:, 0]
         total = float(share.sum())
         if total == 0:
@@ -304,13 +304,13 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _extend(self, labels: Labels, base: NDArray[Any], targets: Targets) -> None:
         n_new = len(labels.classes) - len(self.classes_)
         if n_new:
-            counts = numpy.zeros((2, n_new), dtype="float32")
-            self.label_counts_ = numpy.concatenate([self.label_counts_, counts], axis=1)
+            counts = np.zeros((2, n_new), dtype="float32")
+            self.label_counts_ = np.concatenate([self.label_counts_, counts], axis=1)
             arrays = storage.head_to_arrays(self.head_, self._optimizer)
             self.head_.attrs["resize_output"](self.head_, len(labels.classes))
             storage.keep_moments(arrays, self.head_, self._optimizer)
             self.classes_ = labels.classes
-        self.label_counts_ = self.label_counts_ + numpy.asarray(count_labels(targets))
+        self.label_counts_ = self.label_counts_ + np.asarray(count_labels(targets))
         self._learn_mean(base, targets)
 
     def _teach(self, lessons: Any, *, n_steps: int | None) -> None:
@@ -344,7 +344,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
 def _without_even_weights(targets: Targets, counts: NDArray[Any]) -> Targets:
     """RETURNS (Targets): What a loss is to know: weights that are all the same teach as none."""
-    weights = None if targets.weights is None else numpy.asarray(targets.weights)
+    weights = None if targets.weights is None else np.asarray(targets.weights)
     if weights is not None and len(weights) and (weights == weights[0]).all():
         weights = None
     return targets._replace(weights=cast(Any, weights), counts=cast(Any, counts))

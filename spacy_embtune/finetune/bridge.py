@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy
+import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from spacy.language import Language
@@ -162,10 +162,10 @@ def to_estimator(pipe: "EmbTune") -> HeadTuner:
         )
     tuner._random = check_random_state(None)
     tuner._set_labels(
-        numpy.asarray(pipe.labels),
+        np.asarray(pipe.labels),
         kind="classes" if pipe.cfg["exclusive_classes"] else "cats",
         exclusive=bool(pipe.cfg["exclusive_classes"]),
-        counts=numpy.asarray(pipe.cfg["label_counts"], dtype="float32"),
+        counts=np.asarray(pipe.cfg["label_counts"], dtype="float32"),
     )
     tuner._make_head(head.get_dim("nI"), tuner.head_config())
     # What the mean was made of, for a partial_fit to go on from: at least so many documents.

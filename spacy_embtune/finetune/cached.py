@@ -5,7 +5,7 @@ import os
 from numbers import Number
 from typing import Any, Self
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
@@ -204,5 +204,5 @@ def _describe(encoder: Any) -> str:
             f"{', '.join(learned)}. {cure}"
         )
     # How numpy writes its numbers depends on its version.
-    plain = {k: v.item() if isinstance(v, numpy.generic) else v for k, v in params.items()}
+    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
     return f"{kind} {sorted(plain.items())!r}"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
 Item = TypeVar("Item")
@@ -16,7 +16,7 @@ def calc_distances(
     pipeline: Any,
     anchor_pipeline: Any = None,
     metric: str = "cosine",
-    aggregate: Callable[..., Any] = numpy.max,
+    aggregate: Callable[..., Any] = np.max,
     n_jobs: int | None = None,
 ) -> NDArray[Any]:
     """Compare inputs with a few anchors: sort by it to find what is like all of them,

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any, Self
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
@@ -162,7 +162,7 @@ def read_texts(X: Any, *, name: str = "X") -> list[str]:
     if isinstance(X, str):
         raise ValueError(f"{name} is a single text: give a list of texts, such as [{X[:20]!r}].")
     array = X.to_numpy() if hasattr(X, "to_numpy") else X
-    if isinstance(array, numpy.ndarray) and array.ndim == 2 and array.shape[1] == 1:
+    if isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if not isinstance(array, Iterable) or getattr(array, "ndim", 1) == 0:
         raise ValueError(f"{name} is {X!r:.60}, a {type(X).__name__}: give a list of texts.")

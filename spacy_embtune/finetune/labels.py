@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
@@ -120,7 +120,7 @@ def _as_cats(y: Any) -> list[Mapping[str, float]] | None:
     document of which nothing is known."""
     if isinstance(y, str | Mapping) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) != 1:
         return None
-    rows = y.tolist() if isinstance(y, numpy.ndarray) else list(y)
+    rows = y.tolist() if isinstance(y, np.ndarray) else list(y)
     if not any(isinstance(row, Mapping) for row in rows):
         return None
     return [{} if is_missing(row) else row for row in rows]
@@ -138,14 +138,14 @@ def _as_array(y: Any) -> NDArray[Any]:
             "{'label': 1.0}."
         )
     try:
-        array = numpy.asarray(y)
+        array = np.asarray(y)
     except ValueError as error:
         raise ValueError(f"y cannot be read as an array ({error}). Give rows of one length.") from (
             error
         )
-    if array.dtype.kind in "US" and not isinstance(y, numpy.ndarray):
+    if array.dtype.kind in "US" and not isinstance(y, np.ndarray):
         # A list of strings in which something is missing: numpy writes "nan" or "None" then.
-        array = numpy.asarray(y, dtype=object)
+        array = np.asarray(y, dtype=object)
     return array
 
 
@@ -168,7 +168,7 @@ def as_classes(classes: Any, *, name: str = "classes") -> NDArray[Any]:
         raise ValueError(f"{name} mixes strings with other values: {values!r}. Give strings only.")
     if len(set(values)) < len(values):
         raise ValueError(f"{name} names a class twice: {values!r}.")
-    return numpy.asarray(values)
+    return np.asarray(values)
 
 
 def add_classes(known: NDArray[Any], classes: Any) -> NDArray[Any]:
@@ -196,7 +196,7 @@ def _read_classes(
     missing = find_missing(values)
     known = values[~missing]
     if values.dtype.kind == "O":
-        known = numpy.asarray(known.tolist())
+        known = np.asarray(known.tolist())
         if known.dtype.kind in "US" and not all(isinstance(v, str) for v in values[~missing]):
             raise ValueError(
                 "y mixes strings with other values. Give all classes as strings, and None or NaN "
@@ -204,12 +204,12 @@ def _read_classes(
             )
     if len(known):
         check_classification_targets(known)
-    classes = _settle(numpy.unique(known), classes, allow_new)
+    classes = _settle(np.unique(known), classes, allow_new)
     column = {label: j for j, label in enumerate(classes.tolist())}
-    matrix = numpy.zeros((len(values), len(classes)), dtype="float32")
-    rows = numpy.flatnonzero(~missing)
+    matrix = np.zeros((len(values), len(classes)), dtype="float32")
+    rows = np.flatnonzero(~missing)
     matrix[rows, [column[v] for v in known.tolist()]] = 1.0
-    is_known = numpy.zeros_like(matrix)
+    is_known = np.zeros_like(matrix)
     is_known[rows] = 1.0
     return classes, Targets(cast(Any, matrix), cast(Any, is_known), True)
 
@@ -222,36 +222,36 @@ def _read_matrix(
     exclusive: bool | None,
 ) -> tuple[NDArray[Any], Targets]:
     try:
-        values = numpy.where(find_missing(array), numpy.nan, array).astype("float32")
+        values = np.where(find_missing(array), np.nan, array).astype("float32")
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"y is a matrix of values that are no numbers ({error}). Give 1 where a document "
             "carries the label of the column, 0 where it does not, NaN where that is not known."
         ) from error
     if columns is None:
-        columns = numpy.arange(values.shape[1]) if classes is None else classes
+        columns = np.arange(values.shape[1]) if classes is None else classes
     if len(columns) != values.shape[1]:
         raise ValueError(
             f"y has {values.shape[1]} columns for {len(columns)} labels. Give one a label."
         )
-    known = ~numpy.isnan(values)
+    known = ~np.isnan(values)
     outside = known & ~((values >= 0) & (values <= 1))
     if outside.any():
-        row, j = numpy.argwhere(outside)[0].tolist()
+        row, j = np.argwhere(outside)[0].tolist()
         raise ValueError(
             f"Row {row} of y has the value {values[row, j]:g} for the label {columns[j]!s}. Give "
             "numbers from 0 (absent) to 1 (present), and NaN where it is not known. (For one "
             "class a document, give y as one column of classes. multi-output targets are labels "
             "here.)"
         )
-    values = numpy.where(known, values, 0.0).astype("float32")
+    values = np.where(known, values, 0.0).astype("float32")
     sums = values.sum(axis=1)
     if exclusive is None:
         labelled = sums[known.any(axis=1)]
         n_labels = int(known.any(axis=0).sum())
         exclusive = n_labels > 1 and bool((abs(labelled - 1.0) < TOLERANCE).all())
     if exclusive:
-        for row in numpy.flatnonzero(sums > 1.0 + TOLERANCE).tolist():
+        for row in np.flatnonzero(sums > 1.0 + TOLERANCE).tolist():
             raise ValueError(
                 f"Row {row} of y: the classes are exclusive, but the values sum to {sums[row]:g}. "
                 "Set exclusive_classes = False if a document may carry several labels at once."
@@ -267,10 +267,10 @@ def _arrange(targets: Targets, columns: NDArray[Any], classes: NDArray[Any]) -> 
     """RETURNS (Targets): The same with one column a class. A class without a column is absent where
     the others leave nothing to it, and unknown elsewhere."""
     place = {label: j for j, label in enumerate(classes.tolist())}
-    values = numpy.zeros((len(targets.values), len(classes)), dtype="float32")
-    known = numpy.zeros_like(values)
+    values = np.zeros((len(targets.values), len(classes)), dtype="float32")
+    known = np.zeros_like(values)
     if targets.exclusive:
-        known[numpy.asarray(targets.values).sum(axis=1) >= 1.0 - TOLERANCE] = 1.0
+        known[np.asarray(targets.values).sum(axis=1) >= 1.0 - TOLERANCE] = 1.0
     at = [place[label] for label in columns.tolist()]
     values[:, at], known[:, at] = targets.values, targets.known
     return targets._replace(values=cast(Any, values), known=cast(Any, known))
@@ -284,7 +284,7 @@ def _read_cats(
 ) -> tuple[NDArray[Any], Targets]:
     for i, mapping in enumerate(cats):
         validate_cats(mapping, where=f"Row {i} of y")
-    classes = _settle(numpy.asarray(labels_in(cats)), classes, allow_new)
+    classes = _settle(np.asarray(labels_in(cats)), classes, allow_new)
     if exclusive is None:
         exclusive = is_exclusive(cats)
     targets = make_targets(
@@ -301,12 +301,12 @@ def require_contrast(targets: Targets, classes: NDArray[Any]) -> None:
     RAISES (ValueError): If there is one class only, or no label that is known to be present in one
         document and absent in another.
     """
-    values, known = numpy.asarray(targets.values), numpy.asarray(targets.known)
+    values, known = np.asarray(targets.values), np.asarray(targets.known)
     if not known.any():
         raise ValueError("y is missing everywhere: give the labels that are known.")
     if targets.exclusive:
         taught = known.any(axis=1)
-        rows = numpy.concatenate([values[taught], known[taught]], axis=1)
+        rows = np.concatenate([values[taught], known[taught]], axis=1)
         if len(classes) > 1 and (rows != rows[0]).any():
             return
         names = ", ".join(map(repr, classes[values.any(axis=0)].tolist()))
@@ -314,7 +314,7 @@ def require_contrast(targets: Targets, classes: NDArray[Any]) -> None:
             f"y has one class only, {names}: there is nothing to tell apart. Give rows of two "
             "classes or more."
         )
-    present, absent = numpy.asarray(count_labels(targets))
+    present, absent = np.asarray(count_labels(targets))
     if not ((present > 0) & (absent > 0)).any():
         raise ValueError(
             "y has one class only: each label is present wherever it is known, or absent wherever "
@@ -326,17 +326,17 @@ def is_missing(value: Any) -> bool:
     """RETURNS (bool): Whether a value is None, NaN, or pandas' NA or NaT."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return isinstance(value, float | numpy.floating) and bool(value != value)
+    return isinstance(value, float | np.floating) and bool(value != value)
 
 
 def find_missing(values: NDArray[Any]) -> NDArray[Any]:
     """RETURNS (ndarray of bool): Where nothing is known, in the shape of the values."""
     if values.dtype.kind == "f":
-        return numpy.isnan(values)
+        return np.isnan(values)
     if values.dtype.kind != "O":
-        return numpy.zeros(values.shape, dtype=bool)
+        return np.zeros(values.shape, dtype=bool)
     flat = [is_missing(value) for value in values.ravel()]
-    return numpy.asarray(flat, dtype=bool).reshape(values.shape)
+    return np.asarray(flat, dtype=bool).reshape(values.shape)
 
 
 def _settle(found: NDArray[Any], classes: NDArray[Any] | None, allow_new: bool) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Self, cast
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
@@ -152,7 +152,7 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             "params": {k: storage.to_json(v) for k, v in self.get_params().items()},
             "head": self._head_config,
             "n_features_in": self.n_features_in_,
-            "feature_names_in": getattr(self, "feature_names_in_", numpy.asarray([])).tolist(),
+            "feature_names_in": getattr(self, "feature_names_in_", np.asarray([])).tolist(),
         }
         storage.save(path, description, storage.head_to_arrays(self.head_, None))
 
@@ -169,9 +169,9 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             learner = cls(**{k: storage.from_json(v) for k, v in saved["params"].items()})
             learner.n_features_in_ = saved["n_features_in"]
             if saved["feature_names_in"]:
-                learner.feature_names_in_ = numpy.asarray(saved["feature_names_in"], dtype=object)
-            empty = numpy.zeros((1, learner.n_features_in_), dtype="float32")
-            learner._make_head(empty, saved["head"], numpy.random.RandomState(0))
+                learner.feature_names_in_ = np.asarray(saved["feature_names_in"], dtype=object)
+            empty = np.zeros((1, learner.n_features_in_), dtype="float32")
+            learner._make_head(empty, saved["head"], np.random.RandomState(0))
             storage.arrays_to_head(arrays, learner.head_)
         return learner
 
@@ -217,7 +217,7 @@ class DifferenceClassifier(BaseEstimator):
     def _differences(self, X1: Any, X2: Any) -> NDArray[Any]:
         first, second = (self.enc.transform(X) for X in (X1, X2))
         if not issparse(first):
-            first, second = numpy.asarray(first), numpy.asarray(second)
+            first, second = np.asarray(first), np.asarray(second)
         check_consistent_length(first, second)
         return abs(first - second)
 
@@ -241,7 +241,7 @@ def check_scores(y: Any) -> NDArray[Any]:
 def paired_cosines(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
     """RETURNS (ndarray): The cosine of each row with the one in the same place, shape (n,); 0 for a
     row of zeros."""
-    lengths = numpy.linalg.norm(first, axis=1) * numpy.linalg.norm(second, axis=1)
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     products = (first * second).sum(axis=1)
-    cosines = numpy.where(lengths > 0, products / numpy.where(lengths > 0, lengths, 1.0), 0.0)
+    cosines = np.where(lengths > 0, products / np.where(lengths > 0, lengths, 1.0), 0.0)
     return cosines.astype("float32")

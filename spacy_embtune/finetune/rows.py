@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple, cast
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
 from ..types import Targets
@@ -29,9 +29,9 @@ def distinct_rows(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     RETURNS (tuple[ndarray, ndarray]): The numbers of the m distinct ones, in an order that does not
         depend on the one they came in, and to which of these each row is equal, shape (n,).
     """
-    rows = numpy.ascontiguousarray(rows)
-    as_bytes = rows.view(numpy.dtype((numpy.void, rows.itemsize * rows.shape[1]))).ravel()
-    _, first, place = numpy.unique(as_bytes, return_index=True, return_inverse=True)
+    rows = np.ascontiguousarray(rows)
+    as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    _, first, place = np.unique(as_bytes, return_index=True, return_inverse=True)
     return first, place
 
 
@@ -44,15 +44,15 @@ def merge_equal_rows(X: NDArray[Any], targets: Targets) -> tuple[NDArray[Any], T
     RETURNS (tuple[ndarray, Targets]): The m distinct ones, whose weights are how often they were
         there, None if all were once; those of weight 0 are left out.
     """
-    values, known = numpy.asarray(targets.values), numpy.asarray(targets.known)
+    values, known = np.asarray(targets.values), np.asarray(targets.known)
     weights = targets.weights
     if weights is not None:
-        counted = numpy.asarray(weights) > 0
+        counted = np.asarray(weights) > 0
         X, values, known = X[counted], values[counted], known[counted]
-    every = numpy.concatenate([X, values, known], axis=1)
+    every = np.concatenate([X, values, known], axis=1)
     first, place = distinct_rows(every)
-    of_each = None if weights is None else numpy.asarray(weights, dtype="float64")[counted]
-    merged: Any = numpy.bincount(place, of_each, minlength=len(first))
+    of_each = None if weights is None else np.asarray(weights, dtype="float64")[counted]
+    merged: Any = np.bincount(place, of_each, minlength=len(first))
     if (merged == 1).all():
         merged = None
     return X[first], targets._replace(
@@ -71,12 +71,12 @@ def distinct_pairs(X1: NDArray[Any], X2: NDArray[Any], scores: NDArray[Any]) -> 
     RETURNS (ScoredPairs): The pairs.
     RAISES (ValueError): If there are none left.
     """
-    rows = numpy.concatenate([X1, X2])
+    rows = np.concatenate([X1, X2])
     kept, place = distinct_rows(rows)
-    first, second = numpy.split(place, 2)
+    first, second = np.split(place, 2)
     different = first != second
     if not different.any():
         raise ValueError("Each row of X1 is equal to its row of X2: there is nothing to learn.")
-    order = numpy.lexsort((scores, second, first))
+    order = np.lexsort((scores, second, first))
     order = order[different[order]]
     return ScoredPairs(rows[kept], first[order], second[order], scores[order])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_consistent_length, check_random_state
@@ -190,7 +190,7 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         vectors, backprop = trainer.forward(texts)
         rows = cast(Any, vectors)
         explicit = [(place[a], place[b], score) for a, b, score in pairs]
-        nothing = cast(Any, numpy.zeros((len(rows), 0), dtype="float32"))
+        nothing = cast(Any, np.zeros((len(rows), 0), dtype="float32"))
         _, gradient = loss(Output(rows, rows, nothing), pair_targets(len(rows), explicit))
         backprop(cast(Any, gradient.tuned))
 

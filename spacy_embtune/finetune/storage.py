@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from thinc.api import Model, Optimizer
 
@@ -48,7 +48,7 @@ def save(path: str | Path, description: dict[str, Any], arrays: dict[str, NDArra
     path.mkdir(parents=True, exist_ok=True)
     (path / DESCRIPTION).unlink(missing_ok=True)
     temporary = path / f"{ARRAYS}.part"
-    save_file({k: numpy.ascontiguousarray(v) for k, v in arrays.items()}, str(temporary))
+    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, str(temporary))
     os.replace(temporary, path / ARRAYS)
     written = {"format": FORMAT, **description, "sha256": sha256_of_file(path / ARRAYS)}
     replace_file(path / DESCRIPTION, json.dumps(written, indent=2).encode("utf8"))
@@ -109,7 +109,7 @@ def reading(path: str | Path) -> Iterator[None]:
 def to_json(value: Any) -> Any:
     """RETURNS (Any): A parameter as JSON. A number of numpy becomes one of Python; a dict becomes a
     list of its items, as JSON knows no other keys than strings."""
-    if isinstance(value, numpy.generic):
+    if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
         return {"items": [[to_json(k), to_json(v)] for k, v in value.items()]}
@@ -137,7 +137,7 @@ def head_to_arrays(head: Model[Any, Any], optimizer: Optimizer | None) -> dict[s
             if optimizer is not None and key in optimizer.mom1:
                 arrays[f"mom1.{i}.{name}"] = ops.to_numpy(optimizer.mom1[key]).copy()
                 arrays[f"mom2.{i}.{name}"] = ops.to_numpy(optimizer.mom2[key]).copy()
-                arrays[f"steps.{i}.{name}"] = numpy.asarray(optimizer.nr_update[key])
+                arrays[f"steps.{i}.{name}"] = np.asarray(optimizer.nr_update[key])
     return arrays
 
 
@@ -187,7 +187,7 @@ def keep_moments(
         key = (layer.id, name)
         for moments, prefix in ((optimizer.mom1, "mom1"), (optimizer.mom2, "mom2")):
             old = arrays[f"{prefix}.{position}.{name}"].ravel()
-            new = numpy.zeros(layer.get_param(name).size, dtype="float32")
+            new = np.zeros(layer.get_param(name).size, dtype="float32")
             new[: len(old)] = old
             moments[key] = ops.asarray(new)
         optimizer.nr_update[key] = int(arrays[f"steps.{position}.{name}"].item())
@@ -203,15 +203,15 @@ def random_to_arrays(rng: Any) -> dict[str, NDArray[Any]]:
     numbers = [state["state"]["pos"], state["has_gauss"]]
     return {
         "random.key": state["state"]["key"],
-        "random.position": numpy.asarray(numbers, dtype="int64"),
-        "random.gauss": numpy.asarray([state["gauss"]], dtype="float64"),
+        "random.position": np.asarray(numbers, dtype="int64"),
+        "random.gauss": np.asarray([state["gauss"]], dtype="float64"),
     }
 
 
 def arrays_to_random(arrays: dict[str, NDArray[Any]]) -> Any:
     """RETURNS (RandomState): The generator that `random_to_arrays` describes."""
     position, has_gauss = arrays["random.position"].tolist()
-    rng = numpy.random.RandomState()
+    rng = np.random.RandomState()
     key, gauss = arrays["random.key"], arrays["random.gauss"].item()
     rng.set_state(("MT19937", key, position, has_gauss, gauss))
     return rng
@@ -225,4 +225,4 @@ def classes_to_json(classes: NDArray[Any]) -> dict[str, Any]:
 
 def classes_from_json(data: dict[str, Any]) -> NDArray[Any]:
     """RETURNS (ndarray): The classes that `classes_to_json` wrote."""
-    return numpy.asarray(data["values"], dtype=data["dtype"])
+    return np.asarray(data["values"], dtype=data["dtype"])

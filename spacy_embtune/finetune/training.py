@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, cast
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from spacy.util import registry
 from thinc.api import Optimizer, get_current_ops
@@ -46,7 +46,7 @@ def count_batches(n: int, batch_size: int) -> int:
 def batch_rows(n: int, batch_size: int, rng: Any) -> Iterator[NDArray[Any]]:
     """RETURNS (Iterator[ndarray]): The rows 0..n-1 in a new order, in batches of about one size:
     a last one of two documents would be a step as large as the others, on noise."""
-    yield from numpy.array_split(rng.permutation(n), count_batches(n, batch_size))
+    yield from np.array_split(rng.permutation(n), count_batches(n, batch_size))
 
 
 def take(targets: Targets, rows: NDArray[Any]) -> Targets:
@@ -74,16 +74,16 @@ def pair_lessons(
     """RETURNS (Iterator[Lesson]): Batches of pairs, each distinct row of a batch once."""
     for _ in range(n_epochs):
         for chosen in batch_rows(len(pairs.scores), batch_size, rng):
-            sides = numpy.concatenate([pairs.first[chosen], pairs.second[chosen]])
-            rows, place = numpy.unique(sides, return_inverse=True)
-            first, second = numpy.split(place, 2)
+            sides = np.concatenate([pairs.first[chosen], pairs.second[chosen]])
+            rows, place = np.unique(sides, return_inverse=True)
+            first, second = np.split(place, 2)
             explicit = list(zip(first, second, pairs.scores[chosen], strict=True))
             yield Lesson(pairs.base[rows], pair_targets(len(rows), explicit))
 
 
 def pair_targets(n_rows: int, explicit: list[tuple[int, int, float]]) -> Targets:
     """RETURNS (Targets): What scores of pairs tell of n rows without labels."""
-    nothing = cast(Any, numpy.zeros((n_rows, 0), dtype="float32"))
+    nothing = cast(Any, np.zeros((n_rows, 0), dtype="float32"))
     return Targets(nothing, nothing, False, pairs=combine_pairs(n_rows, explicit))
 
 
@@ -140,12 +140,12 @@ def apply_head(head: Head, X: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]
     tuned, scores = [], []
     for start in range(0, len(X), BLOCK):
         block = X[start : start + BLOCK]
-        padded = numpy.zeros((BLOCK, X.shape[1]), dtype="float32")
+        padded = np.zeros((BLOCK, X.shape[1]), dtype="float32")
         padded[: len(block)] = block
         output = head.predict(ops.asarray2f(cast(Any, padded)))
         tuned.append(ops.to_numpy(output.tuned)[: len(block)])
         scores.append(ops.to_numpy(output.scores)[: len(block)])
-    return numpy.concatenate(tuned), numpy.concatenate(scores)
+    return np.concatenate(tuned), np.concatenate(scores)
 
 
 def _forget_gradients(head: Head) -> None:
@@ -157,12 +157,12 @@ def _forget_gradients(head: Head) -> None:
 
 
 def _to_device(targets: Targets, ops: Any) -> Targets:
-    if ops.xp is numpy:
+    if ops.xp is np:
         return targets
     moved = {
         name: ops.asarray(array)
         for name, array in targets._asdict().items()
-        if isinstance(array, numpy.ndarray)
+        if isinstance(array, np.ndarray)
     }
     if targets.pairs is not None:
         moved["pairs"] = PairTargets(*(ops.asarray(array) for array in targets.pairs))
@@ -193,13 +193,13 @@ def seeded(rng: Any) -> Iterator[None]:
     """
     # Before the state is kept: without a random_state, rng is that global generator.
     seed = rng.randint(2**31 - 1)
-    state = numpy.random.get_state()  # noqa: NPY002
-    numpy.random.seed(seed)  # noqa: NPY002
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
     xp: Any = get_current_ops().xp
-    if xp is not numpy:
+    if xp is not np:
         # Dropout on a GPU draws from cupy's, whose state cannot be kept.
         xp.random.seed(seed)
     try:
         yield
     finally:
-        numpy.random.set_state(state)  # noqa: NPY002
+        np.random.set_state(state)  # noqa: NPY002

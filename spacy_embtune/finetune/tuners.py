@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
@@ -92,14 +92,14 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
                 f"class_weight names {unknown[0]!r}, which is not among the classes: "
                 f"{', '.join(map(repr, classes[:10]))}."
             )
-        of_class = numpy.asarray([float(self.class_weight.get(c, 1.0)) for c in classes])
-        if not ((of_class >= 0) & (of_class < numpy.inf)).all():
+        of_class = np.asarray([float(self.class_weight.get(c, 1.0)) for c in classes])
+        if not ((of_class >= 0) & (of_class < np.inf)).all():
             raise ValueError("class_weight has a weight that is negative or not finite.")
-        values: Any = numpy.asarray(targets.values)
+        values: Any = np.asarray(targets.values)
         # Of what is unexplained by known labels, any class may be the true one: it counts once.
-        weights = values @ of_class + numpy.clip(1.0 - values.sum(axis=1), 0.0, 1.0)
+        weights = values @ of_class + np.clip(1.0 - values.sum(axis=1), 0.0, 1.0)
         if targets.weights is not None:
-            weights = weights * numpy.asarray(targets.weights)
+            weights = weights * np.asarray(targets.weights)
         return labels._replace(targets=targets._replace(weights=weights))
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
@@ -141,23 +141,23 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         _, targets = read_labels(
             y, classes=self.classes_, allow_new=True, exclusive=self.exclusive_classes_
         )[1:]
-        values, known = numpy.asarray(targets.values), numpy.asarray(targets.known) > 0
+        values, known = np.asarray(targets.values), np.asarray(targets.known) > 0
         check_consistent_length(probabilities, values, sample_weight)
         counted = known.any(axis=1)
         if not counted.any():
             raise ValueError("y is missing everywhere: there is nothing to compare with.")
-        predicted = numpy.zeros(values.shape, dtype=bool)
+        predicted = np.zeros(values.shape, dtype=bool)
         predicted[:, : len(self.classes_)] = self._decide(probabilities)
         right = (~known | (predicted == (values >= 0.5))).all(axis=1)
-        weights = None if sample_weight is None else numpy.asarray(sample_weight)[counted]
-        return float(numpy.average(right[counted], weights=weights))
+        weights = None if sample_weight is None else np.asarray(sample_weight)[counted]
+        return float(np.average(right[counted], weights=weights))
 
     def _decide(self, probabilities: NDArray[Any]) -> NDArray[Any]:
         """RETURNS (ndarray of bool): Which labels each row is said to carry, shape (n, L)."""
         if not self.exclusive_classes_:
             return probabilities >= 0.5
         best = probabilities.argmax(axis=1)
-        return numpy.arange(len(self.classes_)) == best[:, None]
+        return np.arange(len(self.classes_)) == best[:, None]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

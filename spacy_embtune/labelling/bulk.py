@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from ..data.pairs import shorten
-from ..metrics.vectors import carried_labels
+from .._texts import shorten
+from ..metrics.ranking import carried_labels
 from ..plots.colors import UNLABELLED, color_groups
 from ..plots.neighbors import Space, nearest_rows
 from ..plots.projection import Projection, project

@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..metrics.vectors import Floats
+from ..metrics.ranking import Floats
 from ..report.types import Documents
 from .suspects import cross_predict
 

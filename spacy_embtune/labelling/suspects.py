@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..metrics.vectors import Bools, Floats, Ints, carried_labels, unit_rows
+from ..metrics.ranking import Bools, Floats, Ints, carried_labels, unit_rows
 from ..plots.neighbors import Space, vectors_of
 from ..report.types import Documents
 

@@ -29,6 +29,7 @@ from .intervals import (
     map_at_r_ratios,
     p_at_1_ratios,
 )
+from .ranking import CARRIES
 from .retrieval import (
     LabelScores,
     QueryScores,
@@ -36,7 +37,6 @@ from .retrieval import (
     query_scores,
     retrieval_scores,
 )
-from .vectors import CARRIES
 
 __all__ = [
     "CARRIES",

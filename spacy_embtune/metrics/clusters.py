@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..types import Targets
-from .vectors import Array, Floats, Ints, carried_labels, unit_rows
+from .ranking import Array, Floats, Ints, carried_labels, unit_rows
 
 # k-means is started anew this many times; the best is kept.
 _STARTS = 4

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .vectors import Array
+from .ranking import Array
 
 
 class CorrelationScores(NamedTuple):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..types import Targets
-from .vectors import (
+from .ranking import (
     Array,
     Bools,
     Floats,

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .classification import Predictions
+from .ranking import Floats, Ints
 from .retrieval import QueryScores
-from .vectors import Floats, Ints
 
 N_RESAMPLES = 1000
 LEVEL = 0.95

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .vectors import (
+from .ranking import (
     Array,
     Bools,
     Floats,

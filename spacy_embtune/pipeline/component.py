@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from spacy.errors import Errors
 from spacy.language import Language
@@ -210,7 +210,7 @@ class EmbTune(EncoderPipe):
         """
         docs = list(docs)
         if not docs:
-            nothing = numpy.zeros((0, 0), dtype="float32")
+            nothing = np.zeros((0, 0), dtype="float32")
             return Prediction(nothing, nothing, nothing)
         if not self.is_trained:
             base = self.model.get_ref("encoder").predict(docs)
@@ -320,7 +320,7 @@ class EmbTune(EncoderPipe):
             examples,
             self.labels,
             exclusive=bool(self.cfg["exclusive_classes"]),
-            counts=None if counts is None else numpy.asarray(counts, dtype="float32"),
+            counts=None if counts is None else np.asarray(counts, dtype="float32"),
         )
 
     def finish_update(self, sgd: Optimizer) -> None:
@@ -416,7 +416,7 @@ class EmbTune(EncoderPipe):
         rows = [position[text] for _, text, _ in pairs]
         return Partners(
             documents=[i for i, _, _ in pairs],
-            scores=numpy.asarray([score for _, _, score in pairs]),
+            scores=np.asarray([score for _, _, score in pairs]),
             base=base[rows],
             tuned=None if prediction.tuned is None else prediction.tuned[rows],
         )

@@ -7,7 +7,7 @@ attributes with a default. So it is stored with the Doc like any other, and can 
 from functools import partial
 from typing import Any, Literal, cast
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from spacy.tokens import Doc
 
@@ -97,7 +97,7 @@ def _hook_vector(doc: Doc, *, name: str) -> NDArray[Any]:
 
 
 def _hook_vector_norm(doc: Doc, *, name: str) -> float:
-    return float(numpy.linalg.norm(doc._.get(name)))
+    return float(np.linalg.norm(doc._.get(name)))
 
 
 def _hook_has_vector(doc: Doc, *, name: str) -> bool:
@@ -114,5 +114,5 @@ def _hook_similarity(doc: Doc, other: Any, *, name: str) -> float:
             f"{len(vector)}; the other object has a vector of length {len(other_vector)}. Compare "
             f"two Docs that went through the same pipeline, or switch vector_hooks off."
         )
-    norms = float(numpy.linalg.norm(vector)) * float(numpy.linalg.norm(other_vector))
+    norms = float(np.linalg.norm(vector)) * float(np.linalg.norm(other_vector))
     return float(vector @ other_vector) / norms if norms else 0.0

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from spacy.scorer import Scorer
 from spacy.training import Example
@@ -124,8 +124,8 @@ def _vectors(examples: Sequence[Example], name: str) -> NDArray[Any] | None:
     width = next((len(vector) for vector in vectors if vector is not None), 0)
     if not width:
         return None
-    nothing = numpy.zeros(width, dtype="float32")
-    return numpy.asarray([nothing if vector is None else vector for vector in vectors])
+    nothing = np.zeros(width, dtype="float32")
+    return np.asarray([nothing if vector is None else vector for vector in vectors])
 
 
 def _score(vectors: NDArray[Any] | None, targets: Targets) -> dict[str, float | None]:
@@ -156,7 +156,7 @@ def _correlate(
     spearman, pearson = None, None
     if vectors is not None and of_partners is not None:
         a, b = vectors[documents], of_partners
-        lengths = numpy.linalg.norm(a, axis=1) * numpy.linalg.norm(b, axis=1)
+        lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
         # A text without a vector has no cosine.
         has_both = lengths > 0
         cosines = (a * b).sum(axis=1)[has_both] / lengths[has_both]
@@ -167,5 +167,5 @@ def _correlate(
 def _digest(name: str, base: NDArray[Any] | None, targets: Targets) -> bytes:
     digest = hashlib.sha256(name.encode("utf8"))
     for array in (base, targets.values, targets.known):
-        digest.update(b"" if array is None else numpy.ascontiguousarray(array).tobytes())
+        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.digest()

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..metrics.vectors import Ints, carried_labels
+from ..metrics.ranking import Ints, carried_labels
 from ..report.types import Documents
 
 # Okabe & Ito 2008, "Color Universal Design", told apart by those who see fewer colours as well;

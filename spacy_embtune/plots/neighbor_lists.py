@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..metrics.vectors import carried_labels
+from ..metrics.ranking import carried_labels
 from ..report.types import Documents
 from .neighbors import Space, find_neighbors
 

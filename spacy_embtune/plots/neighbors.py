@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.vectors import (
+from ..metrics.ranking import (
     Bools,
     Floats,
     Ints,

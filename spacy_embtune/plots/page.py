@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.vectors import CARRIES
+from ..metrics.ranking import CARRIES
 from ..report.types import Documents
 
 SCRIPTS = (

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.vectors import Floats, Ints, unit_rows
+from ..metrics.ranking import Floats, Ints, unit_rows
 from ..report.types import Documents
 
 Method = Literal["pca", "umap"]

@@ -6,7 +6,7 @@ import numpy as np
 from thinc.types import Floats2d
 
 from ..labels import pair_similarity
-from ..metrics.vectors import Bools, Floats, carried_labels, unit_rows
+from ..metrics.ranking import Bools, Floats, carried_labels, unit_rows
 from ..report.types import Documents
 from ..types import Targets
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -216,7 +216,7 @@ def compare(
         ],
         seen=seen,
         n_documents=len(data.ids),
-        n_labelled=int((numpy.asarray(data.targets.known) > 0).any(axis=1).sum()),
+        n_labelled=int((np.asarray(data.targets.known) > 0).any(axis=1).sum()),
         n_train=0 if train is None else len(train.ids),
         labels=data.labels,
         n_occurring=int(_find_occurring(data).sum()),
@@ -252,7 +252,7 @@ def _to_findings(rows: Sequence[Row]) -> list[Finding]:
 def _find_seen(
     data: Documents, train: Documents | None, remembered: SeenTexts | None, is_trained_on: bool
 ) -> Seen:
-    is_seen = numpy.zeros(len(data.texts), dtype=bool)
+    is_seen = np.zeros(len(data.texts), dtype=bool)
     counts: list[int | None] = []
     in_train = None if train is None else SeenTexts(train.texts, most=len(train.texts) + 1)
     for texts in (in_train, remembered):
@@ -341,7 +341,7 @@ def _explain_chance(primary: Sequence[Row]) -> list[str]:
     ]
 
 
-def _find_occurring(data: Documents) -> NDArray[numpy.bool_]:
+def _find_occurring(data: Documents) -> NDArray[np.bool_]:
     """RETURNS (ndarray): Of which labels something is known, shape (L,). Exclusive labels are known
     to be absent wherever another is present, which says nothing."""
     counts = count_labels(data)
@@ -351,7 +351,7 @@ def _find_occurring(data: Documents) -> NDArray[numpy.bool_]:
 
 def _describe_labels(data: Documents) -> list[str]:
     counts = count_labels(data)
-    names = numpy.asarray(data.labels, dtype=object)
+    names = np.asarray(data.labels, dtype=object)
     if not counts.carry.any():
         return ["No document carries a label: only the shape of the space can be measured."]
     occurring = _find_occurring(data)

@@ -4,15 +4,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..data.pairs import shorten
+from .._progress import PROGRESS_FROM, progress_interval
+from .._texts import shorten
 from ..data.records import Record
-from ..encoder.sentence_encoder import progress_interval
 from ..labels import (
     TOLERANCE,
     is_exclusive,
@@ -25,8 +25,6 @@ from ..pipeline.lookup import find_component
 from .types import Documents
 
 _BATCH_SIZE = 512
-# Below this many texts a progress bar would only flicker.
-_PROGRESS_FROM = 256
 
 
 class LabelSpace(NamedTuple):
@@ -166,7 +164,7 @@ def _predict(
             "on. Train it first (`spacy train`, or nlp.initialize and nlp.update)."
         )
     batches = []
-    hidden = progress is None or len(texts) < _PROGRESS_FROM
+    hidden = progress is None or len(texts) < PROGRESS_FROM
     with tqdm(
         total=len(texts),
         desc=progress,
@@ -186,7 +184,7 @@ def _predict(
     arrays = []
     for kind in ("base", "tuned", "cats"):
         rows = [getattr(batch, kind) for batch in batches]
-        arrays.append(numpy.concatenate(rows) if rows else numpy.zeros((0, 0), dtype="float32"))
+        arrays.append(np.concatenate(rows) if rows else np.zeros((0, 0), dtype="float32"))
     return arrays[0], arrays[1], arrays[2]
 
 

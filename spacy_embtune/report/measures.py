@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from thinc.types import Floats2d
 
@@ -129,18 +129,18 @@ def measure(data: Documents, train: Documents | None) -> Measures:
         on_train=on_train,
         space=space,
         warnings=warnings,
-        n_scored=int(numpy.any(scored, axis=0).sum()),
+        n_scored=int(np.any(scored, axis=0).sum()),
     )
 
 
 class Occurrence(NamedTuple):
     """How many documents with a vector are known to carry, and to lack, each label, shape (L,)."""
 
-    carry: NDArray[numpy.intp]
-    lack: NDArray[numpy.intp]
+    carry: NDArray[np.intp]
+    lack: NDArray[np.intp]
 
     @property
-    def can_be_retrieved(self) -> NDArray[numpy.bool_]:
+    def can_be_retrieved(self) -> NDArray[np.bool_]:
         """RETURNS (ndarray): Whether a label has two documents to find each other, and another one
         that could be found instead, shape (L,)."""
         return (self.carry >= 2) & (self.lack >= 1)
@@ -149,7 +149,7 @@ class Occurrence(NamedTuple):
 def count_labels(docs: Documents) -> Occurrence:
     """RETURNS (Occurrence): How often labels occur in documents that have a vector."""
     has_vector = docs.base.any(axis=1)
-    values, known = numpy.asarray(docs.targets.values), numpy.asarray(docs.targets.known) > 0
+    values, known = np.asarray(docs.targets.values), np.asarray(docs.targets.known) > 0
     carries = known & (values >= CARRIES)
     return Occurrence(carries[has_vector].sum(axis=0), (known & ~carries)[has_vector].sum(axis=0))
 
@@ -179,15 +179,15 @@ class _Pair(NamedTuple):
     tuned: Ratios
 
 
-def _select(docs: Documents, columns: NDArray[numpy.bool_]) -> Documents:
+def _select(docs: Documents, columns: NDArray[np.bool_]) -> Documents:
     """RETURNS (Documents): The documents with some of their labels only."""
-    values, known = (numpy.asarray(part)[:, columns] for part in docs.targets[:2])
+    values, known = (np.asarray(part)[:, columns] for part in docs.targets[:2])
     labels = [label for label, taken in zip(docs.labels, columns, strict=True) if taken]
     targets = Targets(cast(Floats2d, values), cast(Floats2d, known), docs.targets.exclusive)
     return docs._replace(labels=labels, targets=targets)
 
 
-def _retrieval(docs: Documents, columns: NDArray[numpy.bool_]) -> list[_Pair]:
+def _retrieval(docs: Documents, columns: NDArray[np.bool_]) -> list[_Pair]:
     targets = _select(docs, columns).targets
     base, tuned = (
         query_scores(vectors, targets.values, targets.known) for vectors in (docs.base, docs.tuned)

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
 
@@ -56,7 +56,7 @@ class VectorBank:
         if not kept:
             return None
         base, values, known, groups = zip(*kept, strict=True)
-        return Entries(numpy.stack(base), numpy.stack(values), numpy.stack(known), list(groups))
+        return Entries(np.stack(base), np.stack(values), np.stack(known), list(groups))
 
     def remember(self, keys: Sequence[Hashable], entries: Entries) -> None:
         """Put documents in, in place of the oldest if there is no room. Documents without a vector

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any, NamedTuple, cast
 
-import numpy
+import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..data.pairs import combine_pairs, get_group, get_partners, shorten
+from .._texts import shorten
+from ..data.pairs import combine_pairs, get_group, get_partners
 from ..labels import make_targets, validate_cats
 from ..types import PairTargets, Targets
 from .bank import Entries, VectorBank
@@ -92,8 +93,8 @@ def add_bank(batch: Batch, base: Any, bank: VectorBank, ops: Any) -> tuple[Any, 
     groups = batch.groups
     if recalled is not None:
         base = ops.xp.concatenate([base, ops.asarray2f(recalled.base)])
-        values = numpy.concatenate([values, recalled.values])
-        known = numpy.concatenate([known, recalled.known])
+        values = np.concatenate([values, recalled.values])
+        known = np.concatenate([known, recalled.known])
         groups = groups + recalled.groups
     pairs = None
     if batch.explicit or any(group is not None for group in groups):

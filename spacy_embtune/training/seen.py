@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Iterable
 from typing import Self
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
-from ..data.pairs import fold_text
+from .._texts import fold_text
 
 # How many texts of a corpus are remembered, at 8 bytes each in a file.
 MOST_TEXTS = 100_000
@@ -44,20 +44,20 @@ class SeenTexts:
             if digest is not None:
                 self._digests.add(digest)
 
-    def recognize(self, texts: Iterable[str]) -> NDArray[numpy.bool_]:
+    def recognize(self, texts: Iterable[str]) -> NDArray[np.bool_]:
         """RETURNS (ndarray): Whether it remembers each text, shape (n,)."""
-        return numpy.asarray([_digest(text) in self._digests for text in texts], dtype=bool)
+        return np.asarray([_digest(text) in self._digests for text in texts], dtype=bool)
 
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): The digests in order, the most significant byte first: the same for the
         same texts."""
-        return numpy.asarray(sorted(self._digests), dtype=_STORED).tobytes()
+        return np.asarray(sorted(self._digests), dtype=_STORED).tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """RETURNS (SeenTexts): What gave these bytes."""
         seen = cls()
-        seen._digests.update(numpy.frombuffer(data, dtype=_STORED).tolist())
+        seen._digests.update(np.frombuffer(data, dtype=_STORED).tolist())
         return seen
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from thinc.api import Adam, Config
 
@@ -119,7 +119,7 @@ def sweep(
     RETURNS (Sweep): The trials.
     RAISES (ValueError): If there are too few documents for the folds, or nothing can be scored.
     """
-    rng = numpy.random.RandomState(seed)
+    rng = np.random.RandomState(seed)
     folds = [
         _Fold(vectors[known], take(targets, known), vectors[held], take(targets, held), batch_size)
         for known, held in make_folds(targets, n_folds, rng)
@@ -134,9 +134,9 @@ def sweep(
         min(max(math.ceil(len(order) / KEEP_ONE_OF**rung), 2), len(order))
         for rung in range(len(checkpoints))
     ]
-    stretches = numpy.diff([0, *checkpoints])
+    stretches = np.diff([0, *checkpoints])
     # When each rung is to end: its part of the work is its part of the time.
-    ends = seconds * numpy.cumsum(sizes * stretches) / (sizes @ stretches)
+    ends = seconds * np.cumsum(sizes * stretches) / (sizes @ stretches)
     begin = time.monotonic()
     # Made one after the other, as only the best of a rung are kept.
     waiting: Iterable[_Run] = (_Run(candidate, folds, seed) for candidate in order)
@@ -194,8 +194,8 @@ class _Head:
     def __init__(self, candidate: Candidate, fold: _Fold, seed: int) -> None:
         self.fold = fold
         self.rate = candidate.learn_rate
-        self.rng = numpy.random.RandomState(seed)
-        order = numpy.random.RandomState(seed)
+        self.rng = np.random.RandomState(seed)
+        order = np.random.RandomState(seed)
         self.head = build(candidate.head)
         self.optimizer = Adam(
             candidate.learn_rate, L2=candidate.weight_decay, grad_clip=1.0, use_averages=False
@@ -224,15 +224,15 @@ def make_folds(
     number; with exclusive classes all of them in the same shares."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
-    values, known = numpy.asarray(targets.values), numpy.asarray(targets.known)
-    labelled = numpy.flatnonzero(known.any(axis=1))
+    values, known = np.asarray(targets.values), np.asarray(targets.known)
+    labelled = np.flatnonzero(known.any(axis=1))
     if len(labelled) < 4 * n_folds:
         raise ValueError(
             f"There are {len(labelled)} labelled documents, too few for {n_folds} folds: label at "
             f"least {4 * n_folds}, or take the settings as they are."
         )
     classes = values[labelled].argmax(axis=1)
-    smallest = numpy.bincount(classes)[numpy.unique(classes)].min()
+    smallest = np.bincount(classes)[np.unique(classes)].min()
     if targets.exclusive and smallest >= n_folds:
         splits = StratifiedKFold(n_folds, shuffle=True, random_state=rng).split(labelled, classes)
     else:
@@ -339,7 +339,7 @@ def sweep_config(
         cats, labels, exclusive=is_exclusive(cats) if exclusive is None else exclusive
     )
     try:
-        require_contrast(targets, numpy.asarray(labels))
+        require_contrast(targets, np.asarray(labels))
     except ValueError as error:
         raise ValueError(
             "The documents are all of one class, so that there is nothing to search by. Give some "

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pyarrow.parquet
 import pytest
 import spacy
@@ -85,7 +85,7 @@ def test_a_corpus_becomes_a_file_of_vectors(pipeline, data, tmp_path, suffix):
     component = spacy.load(pipeline).get_pipe("embtune")
     expected = component.predict([record.text for record in RECORDS]).tuned
     if suffix == ".npz":
-        arrays = numpy.load(out)
+        arrays = np.load(out)
         found_ids, tuned = arrays["ids"].tolist(), arrays["tuned"]
     elif suffix == ".parquet":
         table = pyarrow.parquet.read_table(out)
@@ -98,12 +98,12 @@ def test_a_corpus_becomes_a_file_of_vectors(pipeline, data, tmp_path, suffix):
         found_ids = [doc.user_data["id"] for doc in docs]
         tuned = [doc._.embtune for doc in docs]
     assert found_ids == ids
-    numpy.testing.assert_allclose(numpy.asarray(tuned), expected, atol=0.1)
+    np.testing.assert_allclose(np.asarray(tuned), expected, atol=0.1)
 
 
 def test_only_tuned_vectors_are_written_unless_more_is_asked_for(pipeline, data, tmp_path):
     assert embed(pipeline, data, tmp_path / "out.npz")[0] == 0
-    assert set(numpy.load(tmp_path / "out.npz")) == {"ids", "tuned"}
+    assert set(np.load(tmp_path / "out.npz")) == {"ids", "tuned"}
 
 
 @pytest.mark.parametrize("kind", ["gz", "csv", "text", "spacy", "parquet", "jsonl"])
@@ -247,7 +247,7 @@ def test_bad_lines_are_skipped_and_counted_if_asked(pipeline, tmp_path):
     data.write_text("\n".join([*BAD, *["nope"] * 20]))
     code, _, stderr = embed(pipeline, data, out, "--on-error", "skip")
     assert code == 0
-    assert numpy.load(out)["ids"].tolist() == ["0", "6"]
+    assert np.load(out)["ids"].tolist() == ["0", "6"]
     told = words(stderr)
     for number in range(2, 7):
         assert f"Skipped {data}, line {number}: " in told
@@ -306,7 +306,7 @@ def test_an_untrained_pipeline_gives_base_vectors_only(tiny_encoder, data, tmp_p
     assert code == 1
     assert "is not trained" in words(stderr)
     assert embed(untrained, data, out, "--what", "base")[0] == 0
-    assert numpy.load(out)["base"].shape == (60, 64)
+    assert np.load(out)["base"].shape == (60, 64)
 
 
 def test_numbers_out_of_range_are_refused(pipeline, data, tmp_path):

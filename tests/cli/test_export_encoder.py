@@ -1,6 +1,6 @@
 import shutil
 
-import numpy
+import numpy as np
 import spacy
 from sentence_transformers import SentenceTransformer
 
@@ -12,7 +12,7 @@ def test_what_is_exported_gives_the_vectors_of_the_pipeline(trained, embtune, tm
     assert "SentenceTransformer(" in output
     doc = spacy.load(trained.model)("a new guitar")
     vector = SentenceTransformer(str(out), device="cpu").encode("a new guitar")
-    numpy.testing.assert_allclose(vector, doc._.embedding, rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(vector, doc._.embedding, rtol=1e-2, atol=1e-2)
 
 
 def test_a_directory_that_exists_is_replaced_only_if_asked(trained, embtune, tmp_path):

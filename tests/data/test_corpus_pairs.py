@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import islice
 from typing import NamedTuple
 
-import numpy
+import numpy as np
 import pytest
 import spacy
 from hypothesis import given
@@ -13,9 +13,10 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from thinc.api import Config
 
+from spacy_embtune._texts import fold_text
 from spacy_embtune.data import PairsFromCorpus
 from spacy_embtune.data import _sampling as sampling
-from spacy_embtune.data.pairs import fold_text, get_group, get_partners, set_group, set_partners
+from spacy_embtune.data.pairs import get_group, get_partners, set_group, set_partners
 
 from ..conftest import make_examples
 
@@ -225,11 +226,11 @@ def test_hard_negatives_are_the_nearest_of_another_label(make_nlp, n_neg):
     reader = PairsFromCorpus(lambda nlp: examples, "cats", n_neg=n_neg, hard_negatives=True)
     rows = read(reader, nlp)
     vectors = nlp.get_pipe("embtune").encoder.vectors([e.reference.text for e in examples])
-    unit = vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)
-    label = numpy.asarray([max(e.reference.cats, key=e.reference.cats.get) for e in examples])
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    label = np.asarray([max(e.reference.cats, key=e.reference.cats.get) for e in examples])
     for i, (_, partners, _) in enumerate(rows):
-        cosine = numpy.where(label != label[i], unit @ unit[i], -2)
-        nearest = numpy.argsort(-cosine, kind="stable")[:n_neg]
+        cosine = np.where(label != label[i], unit @ unit[i], -2)
+        nearest = np.argsort(-cosine, kind="stable")[:n_neg]
         expected = [examples[j].reference.text for j in nearest]
         assert [p.text for p in partners if p.score == 0.0] == expected
 

@@ -1,7 +1,7 @@
 import math
 from itertools import product
 
-import numpy
+import numpy as np
 import pytest
 import spacy
 from hypothesis import given
@@ -25,7 +25,7 @@ NLP = spacy.blank("en")
 
 def test_partners_and_group_are_kept_by_docbin_and_bytes():
     doc = NLP("A man eats.")
-    set_partners(doc, [("Someone eats.", 0.8), ("A dog sleeps.", numpy.float32(0.0))])
+    set_partners(doc, [("Someone eats.", 0.8), ("A dog sleeps.", np.float32(0.0))])
     set_group(doc, "meals")
     docs = DocBin(store_user_data=True)
     docs.add(doc)
@@ -89,7 +89,7 @@ def test_a_group_is_a_string_that_is_not_empty(group):
 
 def by_hand(n, explicit, groups):
     """One pair after the other."""
-    similarity, weight = numpy.zeros((n, n)), numpy.zeros((n, n))
+    similarity, weight = np.zeros((n, n)), np.zeros((n, n))
     for i, j in product(range(n), range(n)):
         scores = [s for a, b, s in explicit if {a, b} == {i, j}]
         if i == j:
@@ -115,9 +115,9 @@ def what_is_known(draw):
 @given(what_is_known())
 def test_scores_precede_groups(known):
     similarity, weight = combine_pairs(*known)
-    assert similarity.dtype == weight.dtype == numpy.float32
+    assert similarity.dtype == weight.dtype == np.float32
     expected_similarity, expected_weight = by_hand(*known)
-    numpy.testing.assert_allclose(similarity, expected_similarity, atol=1e-6)
+    np.testing.assert_allclose(similarity, expected_similarity, atol=1e-6)
     assert_array_equal(weight, expected_weight)
     assert_array_equal(similarity, similarity.T)
     assert_array_equal(weight, weight.T)

@@ -6,7 +6,7 @@ import math
 from itertools import islice
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 import spacy
 import srsly
@@ -313,7 +313,7 @@ def test_settings_that_make_no_sense_are_errors(settings):
         ([("a", "b", 0.5), ("a",)], r"pairs, pair 1: is \('a',\)"),
         (["ab"], "pair 0: is 'ab'"),
         ([("a", "b", 2.0)], "pair 0: the score 2 is outside"),
-        ([("a", "b", numpy.float32("nan"))], "pair 0: the score is NaN"),
+        ([("a", "b", np.float32("nan"))], "pair 0: the score is NaN"),
         ([{"text1": "a"}], "there is no 'text2'"),
     ],
 )

@@ -1,7 +1,7 @@
 import json
 import zipfile
 
-import numpy
+import numpy as np
 import pyarrow.parquet
 import pytest
 import spacy
@@ -23,7 +23,7 @@ LABELS = ("A", 'odd "label".', "Ü")
 
 
 def make_vectors(n, seed=0):
-    rng = numpy.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     widths = {"base": 5, "tuned": 3, "scores": len(LABELS)}
     vectors = {key: rng.normal(size=(n, k)).astype("float32") for key, k in widths.items()}
     vectors["base"][:2] = [[0, 1e-30, -1e30, 0.1, 1 / 3], [1, -1, 16777217, 1e-45, 3.4e38]]
@@ -57,38 +57,38 @@ def test_json_lines_hold_each_record_with_the_exact_vectors(tmp_path):
     assert [row["text"] for row in rows] == [record.text for record in RECORDS]
     assert [row.get("cats", {}) for row in rows] == [record.cats for record in RECORDS]
     for key in ("base", "tuned"):
-        assert_array_equal(numpy.asarray([row[key] for row in rows], "float32"), VECTORS[key])
+        assert_array_equal(np.asarray([row[key] for row in rows], "float32"), VECTORS[key])
     scores = [[row["scores"][label] for label in LABELS] for row in rows]
-    assert_array_equal(numpy.asarray(scores, "float32"), VECTORS["scores"])
+    assert_array_equal(np.asarray(scores, "float32"), VECTORS["scores"])
     assert list(rows[0]) == ["id", "text", "cats", "base", "tuned", "scores"]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.floats(width=32, allow_nan=False))
 def test_any_text_and_any_number_survive_json_lines(tmp_path_factory, text, number):
-    if numpy.isinf(number):
+    if np.isinf(number):
         number = 0.0
     folder = tmp_path_factory.mktemp("any")
-    vectors = {"tuned": numpy.asarray([[number]], "float32")}
+    vectors = {"tuned": np.asarray([[number]], "float32")}
     path = join(JsonLines(()), folder, [Record(text, {}, text, {}, 1)], vectors, [1])
     (line,) = path.read_bytes().removesuffix(b"\n").split(b"\n")
     row = json.loads(line)
     assert (row["text"], row["id"]) == (text, text)
-    assert numpy.float32(row["tuned"][0]) == vectors["tuned"][0, 0]
+    assert np.float32(row["tuned"][0]) == vectors["tuned"][0, 0]
 
 
 def test_npz_holds_arrays(tmp_path):
     records = [record._replace(id="x" * (i + 1)) for i, record in enumerate(RECORDS)]
     path = join(Npz(LABELS), tmp_path, records, VECTORS, SIZES)
-    with numpy.load(path) as arrays:
+    with np.load(path) as arrays:
         assert set(arrays) == {"ids", "base", "tuned", "scores", "labels"}
         assert arrays["ids"].tolist() == [record.id for record in records]
         assert arrays["labels"].tolist() == list(LABELS)
         for key, rows in VECTORS.items():
             assert_array_equal(arrays[key], rows)
-            assert arrays[key].dtype == numpy.float32
+            assert arrays[key].dtype == np.float32
             assert arrays[key].flags.c_contiguous
     without = {"tuned": VECTORS["tuned"]}
-    with numpy.load(join(Npz(LABELS), tmp_path, RECORDS, without, SIZES)) as arrays:
+    with np.load(join(Npz(LABELS), tmp_path, RECORDS, without, SIZES)) as arrays:
         assert set(arrays) == {"ids", "tuned"}
     with zipfile.ZipFile(path) as file:
         assert {info.date_time for info in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
@@ -106,10 +106,10 @@ def test_parquet_holds_columns(tmp_path):
     assert table["id"].to_pylist() == [record.id for record in RECORDS]
     assert table["text"].to_pylist() == [record.text for record in RECORDS]
     for key in ("base", "tuned"):
-        assert_array_equal(numpy.asarray(table[key].to_pylist(), "float32"), VECTORS[key])
+        assert_array_equal(np.asarray(table[key].to_pylist(), "float32"), VECTORS[key])
         assert str(table.schema.field(key).type.value_type) == "float"
     scores = [[row[label] for label in LABELS] for row in table["scores"].to_pylist()]
-    assert_array_equal(numpy.asarray(scores, "float32"), VECTORS["scores"])
+    assert_array_equal(np.asarray(scores, "float32"), VECTORS["scores"])
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_scores_take_the_place_of_cats_in_a_spacy_file(tmp_path, spacy_docs, nlp
     vectors = {"scores": VECTORS["scores"]}
     docs = read_docs(join(spacy_docs(), tmp_path, RECORDS, vectors, SIZES))
     scores = [[doc.cats[label] for label in labels] for doc in docs]
-    assert_array_equal(numpy.asarray(scores, "float32"), VECTORS["scores"])
+    assert_array_equal(np.asarray(scores, "float32"), VECTORS["scores"])
 
 
 @pytest.mark.parametrize("sizes", [[20], [1] * 20, SIZES])

@@ -2,7 +2,7 @@ import re
 import subprocess
 import sys
 
-import numpy
+import numpy as np
 import pytest
 import spacy
 from hypothesis import given
@@ -66,10 +66,10 @@ def test_a_run_that_is_taken_up_gives_the_same_bytes(tmp_path, pipeline, suffix)
 def test_the_result_is_that_of_the_component(nlp, out):
     run_to_the_end(nlp, out, chunk_size=1000)
     expected = nlp.get_pipe("embtune").predict([nlp.make_doc(r.text) for r in RECORDS])
-    with numpy.load(out) as arrays:
+    with np.load(out) as arrays:
         assert arrays["ids"].tolist() == [record.id for record in RECORDS]
-        numpy.testing.assert_allclose(arrays["base"], expected.base, atol=0.02)
-        numpy.testing.assert_allclose(arrays["scores"], expected.cats, atol=0.05)
+        np.testing.assert_allclose(arrays["base"], expected.base, atol=0.02)
+        np.testing.assert_allclose(arrays["scores"], expected.cats, atol=0.05)
 
 
 def test_an_error_of_the_input_keeps_what_is_finished(nlp, out):
@@ -109,7 +109,7 @@ def test_a_result_that_exists_is_replaced_only_by_force(nlp, out):
         run_to_the_end(nlp, out, stopping(RECORDS, 20), force=True)
     assert out.read_text() == "old"
     assert run_to_the_end(nlp, out, force=True).n_kept == 16
-    assert numpy.load(out)["tuned"].shape == (60, 200)
+    assert np.load(out)["tuned"].shape == (60, 200)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_an_input_that_has_become_shorter_is_refused_or_cut_by_force(nlp, out):
     with pytest.raises(ValueError, match="what comes after record 16"):
         run_to_the_end(nlp, out, RECORDS[:16])
     assert run_to_the_end(nlp, out, RECORDS[:16], force=True)[:3] == (16, 16, 2)
-    assert len(numpy.load(out)["ids"]) == 16
+    assert len(np.load(out)["ids"]) == 16
 
 
 def test_no_records_are_an_error_that_leaves_nothing(nlp, tmp_path, out):
@@ -182,7 +182,7 @@ def test_settings_without_sense_leave_nothing(nlp, tmp_path, name, settings, cau
 def test_a_text_that_cannot_be_encoded_alone_in_a_chunk_is_written_too(nlp, out):
     records = [Record("", {}, str(i), {}, i) for i in range(10)]
     assert run_to_the_end(nlp, out, records).n_empty == 10
-    assert not numpy.load(out)["tuned"].any()
+    assert not np.load(out)["tuned"].any()
 
 
 @given(

@@ -1,4 +1,4 @@
-import numpy
+import numpy as np
 import pytest
 import spacy
 from numpy.testing import assert_array_equal
@@ -24,7 +24,7 @@ def make_static_pipeline():
     tokens, and one behind that must not run."""
     fix_random_seed(0)
     nlp = spacy.blank("en")
-    rng = numpy.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for word in sorted({word for text in TEXTS for word in text.split()}):
         nlp.vocab.set_vector(word, rng.normal(size=8).astype("float32"))
     nlp.add_pipe("merge_entities")
@@ -41,9 +41,9 @@ def test_vectors_are_those_of_the_component(nlp):
     vectors = embed(nlp, TEXTS)
     component = nlp.get_pipe("embtune")
     expected = component.predict([nlp.make_doc(text) for text in TEXTS])
-    numpy.testing.assert_allclose(vectors["base"], expected.base, atol=0.02)
-    numpy.testing.assert_allclose(vectors["tuned"], expected.tuned, atol=0.1)
-    numpy.testing.assert_allclose(vectors["scores"].sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(vectors["base"], expected.base, atol=0.02)
+    np.testing.assert_allclose(vectors["tuned"], expected.tuned, atol=0.1)
+    np.testing.assert_allclose(vectors["scores"].sum(axis=1), 1, atol=1e-5)
     assert_array_equal(vectors["scores"].argmax(axis=1), expected.cats.argmax(axis=1))
     assert {rows.dtype.str for rows in vectors.values()} == {"<f4"}
 
@@ -58,16 +58,16 @@ def test_equal_texts_are_encoded_once(nlp):
     vectors = embed(nlp, ["a", "b", "a", "", "a"])
     assert component.encoder.n_requested - before == 3
     assert_array_equal(vectors["tuned"][0], vectors["tuned"][4])
-    assert not numpy.array_equal(vectors["tuned"][0], vectors["tuned"][1])
+    assert not np.array_equal(vectors["tuned"][0], vectors["tuned"][1])
 
 
 def test_texts_without_words_have_zeros_and_scores_that_say_nothing(nlp):
     vectors = embed(nlp, ["", " \n", "ball"])
     for key in ("base", "tuned"):
         assert_array_equal(vectors[key][:2], 0)
-        assert not numpy.signbit(vectors[key][:2]).any()
+        assert not np.signbit(vectors[key][:2]).any()
         assert vectors[key][2].any()
-    numpy.testing.assert_allclose(vectors["scores"][:2], 1 / 3, rtol=1e-6)
+    np.testing.assert_allclose(vectors["scores"][:2], 1 / 3, rtol=1e-6)
 
 
 def test_the_same_texts_give_the_same_bits_whatever_was_cached(nlp):
@@ -103,7 +103,7 @@ def test_the_batch_size_is_the_one_asked_for_and_forgotten_afterwards(nlp, monke
 
 def test_an_encoder_that_reads_docs_gets_what_earlier_components_made():
     nlp = make_static_pipeline()
-    expected = numpy.stack([doc._.embtune for doc in nlp.pipe(TEXTS)])
+    expected = np.stack([doc._.embtune for doc in nlp.pipe(TEXTS)])
 
     @spacy.Language.component("must_not_run")
     def must_not_run(doc):
@@ -120,7 +120,7 @@ def test_an_encoder_that_reads_docs_gets_what_earlier_components_made():
     nlp.add_pipe("must_run", first=True)
     vectors = embed(nlp, [*TEXTS, "", "unknown words"])
     assert set(ran) == {*TEXTS, "", "unknown words"}
-    numpy.testing.assert_allclose(vectors["tuned"][: len(TEXTS)], expected, atol=1e-5)
+    np.testing.assert_allclose(vectors["tuned"][: len(TEXTS)], expected, atol=1e-5)
     assert_array_equal(vectors["tuned"][len(TEXTS) :], 0)
 
 
@@ -160,7 +160,7 @@ def test_vectors_that_are_no_numbers_are_an_error(nlp):
     head = nlp.get_pipe("embtune").model.get_ref("head")
     for node in head.walk():
         for name in node.param_names:
-            node.set_param(name, node.get_param(name) * numpy.float32("nan"))
+            node.set_param(name, node.get_param(name) * np.float32("nan"))
     with pytest.raises(ValueError, match="the tuned of 'ball' are not finite numbers"):
         embed(nlp, ["ball"], what=["tuned"])
 
@@ -199,7 +199,7 @@ def test_static_vectors_and_earlier_components_belong_to_the_pipeline():
     assert identify(make_static_pipeline()) == before
     nlp.add_pipe("sentencizer")
     assert identify(nlp) == before
-    nlp.vocab.set_vector("ball", numpy.ones(8, dtype="float32"))
+    nlp.vocab.set_vector("ball", np.ones(8, dtype="float32"))
     changed = identify(nlp)
     assert changed != before
     nlp.remove_pipe("merge_entities")

@@ -1,7 +1,7 @@
 import pickle
 from typing import Any
 
-import numpy
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -17,7 +17,7 @@ class Encode:
 
     def __call__(self, texts: list[str]) -> Any:
         self.seen.extend(texts)
-        return numpy.asarray([[len(text), 1.0] for text in texts], dtype="float32")
+        return np.asarray([[len(text), 1.0] for text in texts], dtype="float32")
 
 
 @given(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 import spacy
 from numpy.testing import assert_allclose, assert_array_equal
@@ -108,7 +108,7 @@ def test_processes_of_a_pipe_share_the_directory(
     n_encoded = shim_of(nlp).n_encoded
     alone = [doc._.embedding for doc in nlp.pipe(texts)]
     assert shim_of(nlp).n_encoded == n_encoded
-    assert_array_equal(numpy.stack([doc._.embedding for doc in docs]), numpy.stack(alone))
+    assert_array_equal(np.stack([doc._.embedding for doc in docs]), np.stack(alone))
 
 
 def test_the_texts_are_not_on_disk(tiny_encoder: Path, tmp_path: Path) -> None:

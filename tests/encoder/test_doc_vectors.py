@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 import spacy
 from numpy.testing import assert_allclose, assert_array_equal
@@ -19,7 +19,7 @@ WORDS = sorted({word for topic in (*TOPICS.values(), COMMON) for word in topic.s
 def make_nlp(vectors: bool = True, **encoder: Any) -> Language:
     nlp = spacy.blank("en")
     if vectors:
-        rng = numpy.random.default_rng(0)
+        rng = np.random.default_rng(0)
         for word in WORDS:
             nlp.vocab.set_vector(word, rng.normal(size=64).astype("float32"))
     nlp.add_pipe(
@@ -35,7 +35,7 @@ def make_nlp(vectors: bool = True, **encoder: Any) -> Language:
     return nlp
 
 
-@pytest.mark.parametrize(("pooling", "reduce"), [("mean", numpy.mean), ("max", numpy.max)])
+@pytest.mark.parametrize(("pooling", "reduce"), [("mean", np.mean), ("max", np.max)])
 def test_static_vectors_are_pooled_over_the_tokens_that_have_one(pooling: Any, reduce: Any) -> None:
     nlp = make_nlp(pooling=pooling)
     doc = nlp("bread  and nosuchword\n soup")
@@ -45,7 +45,7 @@ def test_static_vectors_are_pooled_over_the_tokens_that_have_one(pooling: Any, r
 
 @pytest.mark.parametrize("text", ["", " ", "nosuchword"])
 def test_a_document_without_any_vector_gets_zeros(text: str) -> None:
-    assert_array_equal(make_nlp()(text)._.embedding, numpy.zeros(64))
+    assert_array_equal(make_nlp()(text)._.embedding, np.zeros(64))
 
 
 def test_it_trains_and_is_stored_with_the_pipeline(tmp_path: Any) -> None:
@@ -91,7 +91,7 @@ def test_vectors_of_another_width_say_so() -> None:
     layer = DocVectors()
     layer.initialize(X=[nlp.make_doc("bread")])
     other = spacy.blank("en")
-    other.vocab.set_vector("bread", numpy.ones(5, dtype="float32"))
+    other.vocab.set_vector("bread", np.ones(5, dtype="float32"))
     with pytest.raises(ValueError, match=r"width 5, expected 64"):
         layer.predict([other.make_doc("bread")])
 

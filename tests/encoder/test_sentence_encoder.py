@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import load_file, save_file
@@ -37,7 +37,7 @@ def tiny(tiny_encoder: Path) -> SentenceEncoder:
 def test_rows_are_float32_in_the_order_of_the_texts(tiny: SentenceEncoder) -> None:
     rows = tiny.encode(TEXTS)
     assert rows.shape == (3, tiny.width)
-    assert rows.dtype == numpy.float32
+    assert rows.dtype == np.float32
     for text, row in zip(TEXTS, rows, strict=True):
         assert_allclose(tiny.encode([text])[0], row, atol=1e-5)
 
@@ -61,9 +61,9 @@ def test_no_text_and_no_content(tiny: SentenceEncoder) -> None:
 def test_bfloat16_is_close_to_float32(tiny_encoder: Path, tiny: SentenceEncoder) -> None:
     half = SentenceEncoder.load(EncoderSettings(name=str(tiny_encoder), precision="bfloat16"))
     rows, expected = half.encode(TEXTS), tiny.encode(TEXTS)
-    assert rows.dtype == numpy.float32
-    cosines = (rows * expected).sum(1) / numpy.linalg.norm(rows, axis=1)
-    assert_allclose(cosines / numpy.linalg.norm(expected, axis=1), 1.0, atol=1e-2)
+    assert rows.dtype == np.float32
+    cosines = (rows * expected).sum(1) / np.linalg.norm(rows, axis=1)
+    assert_allclose(cosines / np.linalg.norm(expected, axis=1), 1.0, atol=1e-2)
 
 
 def test_truncated_texts_are_counted(tiny: SentenceEncoder) -> None:
@@ -348,7 +348,7 @@ def test_the_packaged_minilm_is_the_published_one() -> None:
     encoder = SentenceEncoder.load(EncoderSettings(name=DEFAULT_ENCODER, precision="float32"))
     assert (encoder.width, encoder.window) == (384, 256)
     rows = encoder.encode(["A man is eating food.", "A man eats something.", "The sky is blue."])
-    assert_allclose(numpy.linalg.norm(rows, axis=1), 1.0, atol=1e-5)
+    assert_allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-5)
     assert rows[0] @ rows[1] > 0.6 > 0.3 > rows[0] @ rows[2]
     bare = SentenceEncoder.load(EncoderSettings(name="all-MiniLM-L6-v2"))
     assert bare.fingerprint == encoder.fingerprint

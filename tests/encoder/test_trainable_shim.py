@@ -5,7 +5,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -34,7 +34,7 @@ def shim_of(layer: Model[Any, Any]) -> TrainableShim:
 def step(layer: Model[Any, Any], optimizer: Optimizer, *, seed: int = 0) -> None:
     """Learn from a gradient that is not zero."""
     rows, backprop = layer.begin_update(TEXTS)
-    backprop(numpy.random.default_rng(seed).standard_normal(rows.shape).astype("float32"))
+    backprop(np.random.default_rng(seed).standard_normal(rows.shape).astype("float32"))
     layer.finish_update(optimizer)
 
 
@@ -142,9 +142,7 @@ def test_gradients_add_up_until_the_update(tiny_encoder: Path) -> None:
         done = 0
         for part in parts:
             rows, backprop = layer.begin_update(part)
-            backprop(
-                numpy.stack([numpy.sin(numpy.arange(WIDTH) + done + i) for i in range(len(rows))])
-            )
+            backprop(np.stack([np.sin(np.arange(WIDTH) + done + i) for i in range(len(rows))]))
             done += len(part)
         layer.finish_update(Optimizer(0.1, beta1=0.0, beta2=0.0, grad_clip=0.0))
         results.append(layer.predict(TEXTS))
@@ -245,7 +243,7 @@ def test_vectors_follow_the_weights(layer: Model[Any, Any], tiny_encoder: Path) 
         assert all((rows[0] != before[0]).all() for before in seen)
         assert_array_equal(rows, shim_of(layer).encoder.encode(TEXTS))
         seen.append(rows)
-    assert_array_equal(rows[2], numpy.zeros(WIDTH))
+    assert_array_equal(rows[2], np.zeros(WIDTH))
     # Until they change, each text is encoded once.
     n_encoded = shim_of(layer).n_encoded
     layer.predict(TEXTS)
@@ -410,7 +408,7 @@ def test_averages_of_others_are_passed_by(layer: Model[Any, Any]) -> None:
     step(layer, Adam(0.01))
     before = layer.predict(TEXTS)
     n_encoded = shim_of(layer).n_encoded
-    with layer.use_params({(12345, "W"): numpy.zeros(3)}):
+    with layer.use_params({(12345, "W"): np.zeros(3)}):
         assert_array_equal(layer.predict(TEXTS), before)
     assert shim_of(layer).n_encoded == n_encoded
 

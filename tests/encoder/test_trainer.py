@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -27,7 +27,7 @@ def load(path: Path, precision: Any = "float32") -> SentenceEncoder:
 
 
 def random_rows(n: int, width: int = WIDTH) -> NDArray[Any]:
-    return numpy.random.default_rng(0).standard_normal((n, width)).astype("float32")
+    return np.random.default_rng(0).standard_normal((n, width)).astype("float32")
 
 
 def gradients(trainer: EncoderTrainer) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_vectors_and_gradients_are_those_of_a_plain_pass(
     expected = load(path).encode(TEXTS)
     trainer = EncoderTrainer(load(path), trainable_layers=trainable_layers, dropout=0.0)
     vectors, backprop = trainer.forward(TEXTS)
-    assert (vectors.shape, vectors.dtype) == ((len(TEXTS), WIDTH), numpy.float32)
+    assert (vectors.shape, vectors.dtype) == ((len(TEXTS), WIDTH), np.float32)
     assert_allclose(vectors, expected, atol=1e-5 * abs(expected).max())
     assert not vectors[[2, 6]].any()
     gradient = random_rows(len(TEXTS))
@@ -150,7 +150,7 @@ def test_vectors_are_cut_off_where_the_model_is_set_so(tmp_path: Path) -> None:
 def test_no_text_and_no_content(texts: list[str], tmp_path: Path) -> None:
     trainer = EncoderTrainer(load(make_model(tmp_path, "bert")), trainable_layers=1)
     vectors, backprop = trainer.forward(texts)
-    assert_array_equal(vectors, numpy.zeros((len(texts), WIDTH)))
+    assert_array_equal(vectors, np.zeros((len(texts), WIDTH)))
     backprop(random_rows(len(texts)))
     assert not gradients(trainer)
 
@@ -387,7 +387,7 @@ def test_activations_are_kept_in_bfloat16_where_that_is_the_precision(tmp_path: 
     trainer = EncoderTrainer(load(path, "bfloat16"), trainable_layers=1, dropout=0.0)
     vectors, backprop = trainer.forward(TEXTS)
     assert {r.hidden.dtype for r in trainer._prepared.values()} == {torch.bfloat16}
-    assert vectors.dtype == numpy.float32
+    assert vectors.dtype == np.float32
     assert_allclose(vectors, expected, atol=0.05 * abs(expected).max())
     gradient = random_rows(len(TEXTS))
     backprop(gradient)
@@ -432,7 +432,7 @@ def test_dropout_has_the_rate_asked_for(kind: str, tmp_path: Path) -> None:
     for rate in (0.01, 0.5):
         trainer = EncoderTrainer(load(path), trainable_layers=-1, dropout=rate)
         torch.manual_seed(0)
-        drawn = numpy.stack([trainer.forward(TEXTS[:2])[0] for _ in range(10)])
+        drawn = np.stack([trainer.forward(TEXTS[:2])[0] for _ in range(10)])
         distances.append(float(abs(drawn - expected).mean()))
     assert 0 < distances[0] < distances[1] / 2
 

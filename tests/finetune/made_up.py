@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
 TOPICS = ("FOOD", "MUSIC", "SPORT")
@@ -15,20 +15,20 @@ def make_vectors(
     in a narrow cone, of unit length, what they are about strong, the class weak. And the classes,
     0..n_classes-1, in turn."""
     # The same world for each seed: other documents of it.
-    world = numpy.random.RandomState(7)
+    world = np.random.RandomState(7)
     of_class = world.normal(size=(n_classes, width))
     about = world.normal(size=(10, width))
     cone = 2.0 * world.normal(size=width)
-    rng = numpy.random.RandomState(seed)
-    y = numpy.arange(n) % n_classes
+    rng = np.random.RandomState(seed)
+    y = np.arange(n) % n_classes
     noise = rng.normal(size=(n, width))
     X = cone + 0.35 * of_class[y] + 1.5 * about[rng.randint(10, size=n)] + 0.8 * noise
-    return (X / numpy.linalg.norm(X, axis=1, keepdims=True)).astype("float32"), y
+    return (X / np.linalg.norm(X, axis=1, keepdims=True)).astype("float32"), y
 
 
 def names(y: NDArray[Any]) -> NDArray[Any]:
     """RETURNS (ndarray): The classes by name."""
-    return numpy.asarray(TOPICS)[y]
+    return np.asarray(TOPICS)[y]
 
 
 def nearest_accuracy(train: Any, y: Any, test: Any, y_test: Any) -> float:

@@ -1,6 +1,6 @@
 """Between scikit-learn and spaCy: a tuner becomes a component, and back."""
 
-import numpy
+import numpy as np
 import pytest
 import spacy
 from numpy.testing import assert_allclose, assert_array_equal
@@ -42,7 +42,7 @@ def fitted(Tuner, encoder, y=None, **settings):
 
 
 def embed(nlp, texts, extension="embtune"):
-    return numpy.stack([doc._.get(extension) for doc in nlp.pipe(texts)])
+    return np.stack([doc._.get(extension) for doc in nlp.pipe(texts)])
 
 
 @each_tuner
@@ -72,9 +72,7 @@ def test_a_tuner_becomes_a_component_with_the_same_vectors(Tuner, width, encoder
             assert (name, ours[name], theirs[name]) == ("hidden_dim", None, 64)
     assert back.loss_config() == tuner.loss_config()
     again = EmbTune.from_estimator(back, spacy.blank("en"), encoder=encoder)
-    assert_array_equal(
-        numpy.stack([d._.embtune for d in map(again, map(nlp.make_doc, NEW))]), found
-    )
+    assert_array_equal(np.stack([d._.embtune for d in map(again, map(nlp.make_doc, NEW))]), found)
 
 
 def test_probabilities_are_the_same(encoder, nlp):
@@ -156,7 +154,7 @@ def test_training_goes_on_from_it(Tuner, encoder, nlp, tmp_path):
     examples = make_examples(nlp)
     optimizer = nlp.resume_training()
     losses = nlp.update(examples, sgd=optimizer)
-    assert numpy.isfinite(losses["embtune"])
+    assert np.isfinite(losses["embtune"])
     after = embed(nlp, NEW)
     change = abs(after - before).max()
     assert 0 < change < 0.5 * abs(before).max()

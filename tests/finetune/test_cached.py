@@ -6,7 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
@@ -36,7 +36,7 @@ class Lengths:
     def transform(self, texts: list[str]) -> Any:
         self.seen += texts
         rows = [[len(text) + self.plus, 1.0] for text in texts]
-        return numpy.asarray(rows, dtype=self.dtype).reshape(-1, 2)
+        return np.asarray(rows, dtype=self.dtype).reshape(-1, 2)
 
 
 class Scaled(TransformerMixin, BaseEstimator):
@@ -51,10 +51,10 @@ class Scaled(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> Any:
-        return numpy.asarray([[len(text) * self.scale] for text in X])
+        return np.asarray([[len(text) * self.scale] for text in X])
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
-        return numpy.asarray(["length"], dtype=object)
+        return np.asarray(["length"], dtype=object)
 
 
 def new(tiny_encoder: Path, **settings: Any) -> SentenceEncoder:
@@ -69,7 +69,7 @@ def test_vectors_are_the_encoders_and_made_once(tiny_encoder: Path, tmp_path: Pa
     for n_encoded in (4, 0):
         encoder = cached(new(tiny_encoder), tmp_path / "store")
         rows = encoder.transform(TEXTS)
-        assert rows.dtype == numpy.float32
+        assert rows.dtype == np.float32
         assert_allclose(rows, expected, atol=1e-5)
         assert (encoder.n_requested, encoder.n_encoded) == (5, n_encoded)
     assert_allclose(encoder.transform(["new", *TEXTS])[1:], expected, atol=1e-5)
@@ -117,7 +117,7 @@ def test_the_type_of_the_vectors_is_the_encoders(tmp_path: Path, dtype: str) -> 
     for n_encoded in (4, 0):
         encoder = Lengths(dtype)
         rows = cached(encoder, tmp_path / "store", name="lengths").transform(TEXTS)
-        assert rows.dtype == numpy.dtype(dtype)
+        assert rows.dtype == np.dtype(dtype)
         assert_array_equal(rows, Lengths(dtype).transform(TEXTS))
         assert len(encoder.seen) == n_encoded
 
@@ -126,9 +126,9 @@ def test_the_type_of_the_vectors_is_the_encoders(tmp_path: Path, dtype: str) -> 
     "X",
     [
         tuple(TEXTS),
-        numpy.array(TEXTS, dtype=object),
-        numpy.array(TEXTS[:4]),
-        numpy.array(TEXTS, dtype=object)[:, None],
+        np.array(TEXTS, dtype=object),
+        np.array(TEXTS[:4]),
+        np.array(TEXTS, dtype=object)[:, None],
     ],
 )
 def test_texts_come_in_all_forms(tmp_path: Path, X: Any) -> None:
@@ -139,7 +139,7 @@ def test_texts_come_in_all_forms(tmp_path: Path, X: Any) -> None:
 def test_no_text_is_the_encoders_business(tiny_encoder: Path, tmp_path: Path) -> None:
     assert cached(new(tiny_encoder), tmp_path / "store").transform([]).shape == (0, 64)
     rows = cached(Lengths("float16"), tmp_path / "store", name="lengths").transform([])
-    assert (rows.shape, rows.dtype) == ((0, 2), numpy.dtype("float16"))
+    assert (rows.shape, rows.dtype) == ((0, 2), np.dtype("float16"))
 
 
 def test_the_encoder_itself_stays_as_it_is(tmp_path: Path) -> None:
@@ -169,11 +169,11 @@ def test_an_encoder_that_nothing_tells_apart_needs_a_name(tmp_path: Path) -> Non
         cached(Lengths(plus=plus), tmp_path / "store", name=f"plus {plus}").transform(["a"])
         for plus in (1.0, 2.0, 1.0)
     ]
-    assert_array_equal(numpy.concatenate(rows)[:, 0], [2.0, 3.0, 2.0])
+    assert_array_equal(np.concatenate(rows)[:, 0], [2.0, 3.0, 2.0])
 
 
 def test_plain_parameters_tell_encoders_apart(tmp_path: Path) -> None:
-    scales = [1.0, 2.0, numpy.float64(2.0), 1.0]
+    scales = [1.0, 2.0, np.float64(2.0), 1.0]
     for _ in range(2):
         for scale in scales:
             encoder = cached(Scaled(scale), tmp_path / "store")

@@ -1,4 +1,4 @@
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,16 +11,16 @@ from spacy_embtune.finetune import FeedForwardTuner, SentenceEncoder, batched, c
 from ..conftest import TOPICS, make_texts
 
 AS_IT_IS = FunctionTransformer()
-INPUTS = numpy.array([[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]])
-ANCHORS = numpy.array([[3.0, 0.0], [0.0, 1.0]])
+INPUTS = np.array([[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]])
+ANCHORS = np.array([[3.0, 0.0], [0.0, 1.0]])
 
 
 def test_the_distance_is_to_the_farthest_anchor_or_the_nearest():
     assert_allclose(calc_distances(INPUTS, ANCHORS, AS_IT_IS), [1.0, 1.0, 2.0])
-    nearest = calc_distances(INPUTS, ANCHORS, AS_IT_IS, aggregate=numpy.min)
+    nearest = calc_distances(INPUTS, ANCHORS, AS_IT_IS, aggregate=np.min)
     assert_allclose(nearest, [0.0, 0.0, 1.0], atol=1e-12)
     assert_allclose(
-        calc_distances(INPUTS, ANCHORS, AS_IT_IS, metric="euclidean", aggregate=numpy.mean),
+        calc_distances(INPUTS, ANCHORS, AS_IT_IS, metric="euclidean", aggregate=np.mean),
         [(2 + 2**0.5) / 2, (13**0.5 + 1) / 2, (4 + 2**0.5) / 2],
     )
 
@@ -36,7 +36,7 @@ def test_texts_like_the_anchors_come_first(tiny_encoder):
     pipeline = make_pipeline(SentenceEncoder(str(tiny_encoder)), FeedForwardTuner(random_state=0))
     pipeline.fit(texts[:60], topics[:60])
     anchors = [TOPICS["FOOD"], TOPICS["SPORT"]]
-    distances = calc_distances(list(texts[60:]), anchors, pipeline, aggregate=numpy.min)
+    distances = calc_distances(list(texts[60:]), anchors, pipeline, aggregate=np.min)
     nearest = [topics[60:][i] for i in distances.argsort()[:30]]
     assert nearest.count("MUSIC") <= 3
 

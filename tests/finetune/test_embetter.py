@@ -8,7 +8,7 @@ import textwrap
 import warnings
 from types import SimpleNamespace
 
-import numpy
+import numpy as np
 import pandas
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -56,7 +56,7 @@ def run(script, *arguments, **settings):
     for package in (THEIRS, OURS):
         # Neither has a random_state in embetter.
         torch.manual_seed(0)
-        numpy.random.seed(0)  # noqa: NPY002
+        np.random.seed(0)  # noqa: NPY002
         results.append(script(package, *arguments, **settings))
     return results
 
@@ -183,7 +183,7 @@ def test_tuners_in_a_pipeline(tuner):
 
 
 def labels_by_name(package):
-    labels, answers = (numpy.array(["c", "a", "b"])[classes] for classes in (y, Y_TEST))
+    labels, answers = (np.array(["c", "a", "b"])[classes] for classes in (y, Y_TEST))
     tuner = package.FeedForwardTuner(n_epochs=100)
     vectors = tuner.fit_transform(X, labels)
     return nearest_accuracy(vectors, labels, tuner.transform(X_TEST), answers)
@@ -200,7 +200,7 @@ def test_labels_may_be_strings():
 
 def make_pairs(n, seed):
     rows, classes = make_vectors(2 * n, seed=seed)
-    sides = numpy.random.RandomState(seed).permutation(2 * n).reshape(2, n)
+    sides = np.random.RandomState(seed).permutation(2 * n).reshape(2, n)
     first, second = sides
     return rows[first], rows[second], (classes[first] == classes[second]).astype(float)
 
@@ -275,7 +275,7 @@ def test_sbert_learner(tiny_encoder, tmp_path):
 
 def difference(package, path):
     texts, topics = zip(*make_texts(240), strict=True)
-    sides = numpy.random.RandomState(0).permutation(240).reshape(2, 120)
+    sides = np.random.RandomState(0).permutation(240).reshape(2, 120)
     first, second = ([texts[i] for i in side] for side in sides)
     similar = [int(topics[i] == topics[j]) for i, j in sides.T]
     mod = package.DifferenceClassifier(enc=package.SentenceEncoder(str(path)))
@@ -298,7 +298,7 @@ def test_difference_classifier(tiny_encoder):
 def encode(package, path):
     texts = [text for text, _ in make_texts(20)]
     encoder = package.SentenceEncoder(name=str(path), device=None, quantize=False, num_threads=None)
-    forms = (list(texts), numpy.array(texts), pandas.Series(texts, index=range(5, 25)))
+    forms = (list(texts), np.array(texts), pandas.Series(texts, index=range(5, 25)))
     vectors = [encoder.fit(form).transform(form) for form in forms]
     vectors.append(encoder.partial_fit(texts).fit_transform(texts, [0] * 20))
     return vectors
@@ -308,7 +308,7 @@ def test_sentence_encoder(tiny_encoder):
     for one, other in zip(*run(encode, tiny_encoder), strict=True):
         assert_alike(one, other)
         cosines = (one * other).sum(axis=1)
-        cosines /= numpy.linalg.norm(one, axis=1) * numpy.linalg.norm(other, axis=1)
+        cosines /= np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
         assert (cosines > 0.999).all()
 
 
@@ -338,7 +338,7 @@ def distances(package):
     from sklearn.preprocessing import FunctionTransformer
 
     as_it_is = FunctionTransformer()
-    given = {"metric": "euclidean", "aggregate": numpy.mean}
+    given = {"metric": "euclidean", "aggregate": np.mean}
     return (
         package.calc_distances(X[:20], X[:3], as_it_is, **given),
         package.calc_distances(X[:20], X[:3], as_it_is),
@@ -347,8 +347,8 @@ def distances(package):
 
 def test_calc_distances():
     theirs, our = run(distances)
-    numpy.testing.assert_allclose(our[0], theirs[0])
-    numpy.testing.assert_allclose(our[1], theirs[1])
+    np.testing.assert_allclose(our[0], theirs[0])
+    np.testing.assert_allclose(our[1], theirs[1])
 
 
 # embetter's own examples

@@ -2,7 +2,7 @@
 
 import pickle
 
-import numpy
+import numpy as np
 import pandas
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -28,7 +28,7 @@ def encoder(tiny_encoder):
 
 def test_texts_get_the_vectors_of_the_encoder(encoder, tiny_encoder):
     vectors = encoder.transform(TEXTS)
-    assert (vectors.shape, vectors.dtype) == ((5, 64), numpy.float32)
+    assert (vectors.shape, vectors.dtype) == ((5, 64), np.float32)
     expected = Encoder.load(EncoderSettings(name=str(tiny_encoder))).encode(TEXTS)
     assert_allclose(vectors, expected, atol=1e-2)
     assert not vectors[1].any()
@@ -46,10 +46,10 @@ def test_texts_get_the_vectors_of_the_encoder(encoder, tiny_encoder):
         list,
         tuple,
         iter,
-        numpy.array,
+        np.array,
         pandas.Series,
-        lambda texts: numpy.array(texts, dtype=object),
-        lambda texts: numpy.array(texts)[:, None],
+        lambda texts: np.array(texts, dtype=object),
+        lambda texts: np.array(texts)[:, None],
         lambda texts: pandas.Series(texts, dtype="string", index=range(9, 4, -1)),
         lambda texts: pandas.Series(texts, dtype="category"),
         lambda texts: pandas.DataFrame({"text": texts}),
@@ -62,7 +62,7 @@ def test_texts_come_in_many_forms(form):
     assert {type(text) for text in found} == {str}
 
 
-@pytest.mark.parametrize("missing", [None, numpy.nan, pandas.NA, float("nan")])
+@pytest.mark.parametrize("missing", [None, np.nan, pandas.NA, float("nan")])
 def test_a_missing_text_is_an_empty_one(missing, encoder):
     for form in (list, lambda texts: pandas.Series(texts, dtype="object")):
         assert read_texts(form(["a", missing])) == ["a", ""]
@@ -76,10 +76,10 @@ def test_a_missing_text_is_an_empty_one(missing, encoder):
         ("a text", r"X is a single text: give a list of texts, such as \['a text'\]"),
         (None, "X is None, a NoneType: give a list"),
         (3, "X is 3, a int: give a list"),
-        (numpy.array("a"), "X is array.*give a list"),
+        (np.array("a"), "X is array.*give a list"),
         (["a", 3], r"X\[1\] is 3, a int, not a text"),
         ([["a"], ["b"]], r"X\[0\] is \['a'\], a list"),
-        (numpy.array([["a", "b"]]), r"X\[0\] is array"),
+        (np.array([["a", "b"]]), r"X\[0\] is array"),
         (pandas.DataFrame({"a": ["x"], "b": ["y"]}), "DataFrame of one column"),
         ([b"a"], r"X\[0\] is b'a', a bytes"),
     ],
@@ -120,7 +120,7 @@ def test_quantized_vectors_are_about_the_same(tiny_encoder):
     encoder = SentenceEncoder(str(tiny_encoder), quantize=True)
     one, other = exact.transform(TEXTS)[[0, 2, 4]], encoder.transform(TEXTS)[[0, 2, 4]]
     cosines = (one * other).sum(axis=1)
-    cosines /= numpy.linalg.norm(one, axis=1) * numpy.linalg.norm(other, axis=1)
+    cosines /= np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     assert (cosines > 0.98).all()
     assert (one != other).any()
     assert encoder.fingerprint.endswith("-int8")

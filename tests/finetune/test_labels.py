@@ -1,6 +1,6 @@
 import warnings
 
-import numpy
+import numpy as np
 import pandas
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ NA = pandas.NA
 def read(y, **settings):
     labels = read_labels(y, **settings)
     targets = labels.targets
-    assert targets.values.dtype == targets.known.dtype == numpy.float32
+    assert targets.values.dtype == targets.known.dtype == np.float32
     assert targets.values.shape == targets.known.shape == (len(y), len(labels.classes))
     assert not targets.values[targets.known == 0].any()
     return labels.kind, labels.classes.tolist(), targets
@@ -27,7 +27,7 @@ def read(y, **settings):
 
 def filled(targets):
     """RETURNS (list): The values, with NaN where nothing is known."""
-    return numpy.where(targets.known > 0, targets.values, numpy.nan)
+    return np.where(targets.known > 0, targets.values, np.nan)
 
 
 # one class a document
@@ -38,8 +38,8 @@ def filled(targets):
     [
         ["b", "a", "b"],
         ("b", "a", "b"),
-        numpy.array(["b", "a", "b"]),
-        numpy.array(["b", "a", "b"], dtype=object),
+        np.array(["b", "a", "b"]),
+        np.array(["b", "a", "b"], dtype=object),
         pandas.Series(["b", "a", "b"], index=[7, 3, 3]),
         pandas.Series(["b", "a", "b"], dtype="string"),
         pandas.Series(["b", "a", "b"], dtype="category"),
@@ -61,7 +61,7 @@ def test_strings_are_classes(y):
         ([10, -2, 10], [-2, 10]),
         ([True, False, True], [False, True]),
         ([1.0, 0.0, 1.0], [0, 1]),
-        (numpy.array([1, 0, 1], dtype="uint8"), [0, 1]),
+        (np.array([1, 0, 1], dtype="uint8"), [0, 1]),
         (pandas.Series([1, 0, 1], dtype="Int64"), [0, 1]),
         (pandas.Series([True, False, True], dtype="boolean"), [False, True]),
     ],
@@ -79,17 +79,17 @@ def test_numbers_and_truth_values_are_classes(y, classes):
         ["b", None, "a"],
         ["b", NAN, "a"],
         ["b", NA, "a"],
-        numpy.array(["b", None, "a"], dtype=object),
+        np.array(["b", None, "a"], dtype=object),
         pandas.Series(["b", None, "a"]),
         pandas.Series(["b", None, "a"], dtype="string"),
         pandas.Series(["b", None, "a"], dtype="category"),
-        pandas.Series(["b", numpy.nan, "a"], dtype=object),
+        pandas.Series(["b", np.nan, "a"], dtype=object),
         [1, None, 0],
         [1, NAN, 0],
         [1, NA, 0],
         [True, None, False],
-        numpy.array([1.0, NAN, 0.0]),
-        numpy.array([1.0, NAN, 0.0], dtype="float32"),
+        np.array([1.0, NAN, 0.0]),
+        np.array([1.0, NAN, 0.0], dtype="float32"),
         pandas.Series([1, None, 0]),
         pandas.Series([1, None, 0], dtype="Int64"),
         pandas.Series([True, None, False], dtype="boolean"),
@@ -117,7 +117,7 @@ def test_a_batch_may_lack_classes_or_tell_nothing():
 
 
 def test_one_column_is_read_as_classes_with_a_warning():
-    for y in ([["b"], ["a"]], numpy.array([[1], [0]]), pandas.DataFrame({"label": ["b", "a"]})):
+    for y in ([["b"], ["a"]], np.array([[1], [0]]), pandas.DataFrame({"label": ["b", "a"]})):
         with pytest.warns(DataConversionWarning, match="column-vector y.*ravel"):
             assert_array_equal(filled(read(y)[2]), [[0, 1], [1, 0]])
 
@@ -133,11 +133,11 @@ def test_one_column_is_read_as_classes_with_a_warning():
         (["a", 1], "mixes strings with other values.*Give"),
         (["a", 1.5, None], "mixes strings"),
         ([0.5, 1.5, 2.25], "continuous"),
-        ([1.0, numpy.inf], "infinity"),
+        ([1.0, np.inf], "infinity"),
         ([[1, 0], [1]], "cannot be read as an array.*rows of one length"),
-        (numpy.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
+        (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
         ([["a", "b"], ["c", "d"]], "several names of labels.*Give a matrix"),
-        (numpy.asarray([["a", "b"], ["c", "d"]]), "no numbers.*Give 1 where"),
+        (np.asarray([["a", "b"], ["c", "d"]]), "no numbers.*Give 1 where"),
         ([[0, 3], [1, 0]], "Row 0 of y has the value 3 for the label 1.*NaN where it is not known"),
         ([[0, 1], [-1, 0]], "Row 1 of y has the value -1 for the label 0"),
         ([{"A": 1.0}, {"A": NAN}], "Row 1 of y.*not finite. Leave the label out"),
@@ -201,7 +201,7 @@ def test_what_are_no_classes_is_an_error(classes, match):
 
 
 def test_new_classes_come_behind_the_known_ones():
-    known = numpy.array(["b", "a"])
+    known = np.array(["b", "a"])
     assert add_classes(known, ["a", "longer", "c"]).tolist() == ["b", "a", "longer", "c"]
     assert add_classes(known, None) is known
     assert add_classes(known, ["a"]) is known
@@ -216,7 +216,7 @@ def test_new_classes_come_behind_the_known_ones():
     "y",
     [
         [[1, 0, 1], [0, 0, 1]],
-        numpy.array([[True, False, True], [False, False, True]]),
+        np.array([[True, False, True], [False, False, True]]),
         pandas.DataFrame([[1, 0, 1], [0, 0, 1]]),
         pandas.DataFrame([[1.0, 0, 1], [0, 0, 1]], dtype="Int64"),
     ],
@@ -321,7 +321,7 @@ def test_a_document_without_cats_is_unknown():
     for nothing in (None, NAN, NA, {}):
         targets = read([{"A": 1.0, "B": 1.0}, nothing, {"B": 0.0}])[2]
         assert_array_equal(filled(targets), [[1, 1], [NAN, NAN], [NAN, 0]])
-    column = numpy.empty(2, dtype=object)
+    column = np.empty(2, dtype=object)
     column[:] = [{"A": 1.0}, {"A": 0.0}]
     assert_array_equal(filled(read(column)[2]), [[1], [0]])
 
@@ -382,9 +382,9 @@ def test_a_column_is_a_label_where_labels_are_columns():
     made = read_labels(frame[["a"]], classes=["a", "b"], exclusive=False)
     assert made.kind == "matrix"
     assert made.classes.tolist() == ["a", "b"]
-    assert numpy.asarray(made.targets.values).tolist() == [[1, 0], [0, 0]]
-    assert numpy.asarray(made.targets.known).tolist() == [[1, 0], [1, 0]]
-    made = read_labels(numpy.asarray([[1], [0]]), classes=["a"], exclusive=False)
+    assert np.asarray(made.targets.values).tolist() == [[1, 0], [0, 0]]
+    assert np.asarray(made.targets.known).tolist() == [[1, 0], [1, 0]]
+    made = read_labels(np.asarray([[1], [0]]), classes=["a"], exclusive=False)
     assert made.kind == "matrix"
     with pytest.warns(DataConversionWarning):
         assert read_labels(frame[["a"]]).kind == "classes"
@@ -393,7 +393,7 @@ def test_a_column_is_a_label_where_labels_are_columns():
 def test_a_sparse_matrix_is_a_matrix():
     made = read_labels(csr_matrix([[1, 0], [1, 1]]))
     assert made.kind == "matrix"
-    assert numpy.asarray(made.targets.values).tolist() == [[1, 0], [1, 1]]
+    assert np.asarray(made.targets.values).tolist() == [[1, 0], [1, 1]]
 
 
 @pytest.mark.parametrize("y", [[["a"], ["a", "b"]], [["a", "b"], ["b", "c"]], [{"a"}, {"b"}]])

@@ -1,6 +1,6 @@
 """Learning from pairs of vectors, and classifying them."""
 
-import numpy
+import numpy as np
 import pandas
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -21,7 +21,7 @@ from .made_up import make_vectors
 def make_pairs(n, seed=0):
     """RETURNS (tuple): Pairs of vectors, and whether they are of the same class."""
     X, y = make_vectors(2 * n, seed=seed)
-    order = numpy.random.RandomState(seed).permutation(2 * n)
+    order = np.random.RandomState(seed).permutation(2 * n)
     first, second = order[:n], order[n:]
     return X[first], X[second], (y[first] == y[second]).astype(float)
 
@@ -41,10 +41,10 @@ def test_pairs_are_learned(shape_out):
     X1, X2, y = make_pairs(400)
     learner = ContrastiveLearner(shape_out, random_state=0).fit(X1, X2, y)
     assert learner.transform(X1).shape == (400, shape_out or X1.shape[1])
-    assert learner.transform(X1).dtype == numpy.float32
+    assert learner.transform(X1).dtype == np.float32
     X1, X2, y = make_pairs(400, seed=1)
     cosines = learner.predict(X1, X2)
-    assert (cosines.shape, cosines.dtype) == ((400,), numpy.float32)
+    assert (cosines.shape, cosines.dtype) == ((400,), np.float32)
     assert_allclose(cosines, paired_cosines(learner.transform(X1), learner.transform(X2)))
     assert separation(cosines, y) > separation(paired_cosines(X1, X2), y) + 0.05
 
@@ -75,8 +75,8 @@ def test_all_forms_of_pairs_give_the_same():
 def test_pairs_of_a_row_with_itself_teach_nothing():
     X1, X2, y = make_pairs(30)
     expected = ContrastiveLearner(epochs=2, random_state=0).fit(X1, X2, y).transform(X1)
-    rows, others = numpy.concatenate([X1, X1[:5]]), numpy.concatenate([X2, X1[:5]])
-    scores = numpy.concatenate([y, numpy.zeros(5)])
+    rows, others = np.concatenate([X1, X1[:5]]), np.concatenate([X2, X1[:5]])
+    scores = np.concatenate([y, np.zeros(5)])
     found = ContrastiveLearner(epochs=2, random_state=0).fit(rows, others, scores)
     assert_array_equal(found.transform(X1), expected)
     with pytest.raises(ValueError, match=r"Each row of X1 is equal.*nothing to learn"):
@@ -84,9 +84,9 @@ def test_pairs_of_a_row_with_itself_teach_nothing():
 
 
 def test_distinct_pairs_name_each_row_once():
-    rows = numpy.eye(3, dtype="float32")
-    pairs = distinct_pairs(rows[[0, 1, 0, 2]], rows[[1, 0, 2, 2]], numpy.array([0.1, 0.2, 0.3, 1]))
-    assert_array_equal(numpy.sort(pairs.base, axis=0), numpy.sort(rows, axis=0))
+    rows = np.eye(3, dtype="float32")
+    pairs = distinct_pairs(rows[[0, 1, 0, 2]], rows[[1, 0, 2, 2]], np.array([0.1, 0.2, 0.3, 1]))
+    assert_array_equal(np.sort(pairs.base, axis=0), np.sort(rows, axis=0))
     found = {
         (tuple(pairs.base[i]), tuple(pairs.base[j]), score)
         for i, j, score in zip(pairs.first, pairs.second, pairs.scores, strict=True)
@@ -100,17 +100,17 @@ def test_distinct_pairs_name_each_row_once():
     [
         (lambda X1, X2, y: (X1, X2, y * 5.0), r"y goes from 0 to 5: give scores.*y\.max\(\)"),
         (lambda X1, X2, y: (X1, X2, y - 1.0), "y goes from -1 to 0"),
-        (lambda X1, X2, y: (X1, X2, y * numpy.nan), "Input y contains NaN"),
+        (lambda X1, X2, y: (X1, X2, y * np.nan), "Input y contains NaN"),
         (lambda X1, X2, y: (X1, X2, ["a"] * 30), "could not convert string to float"),
         (lambda X1, X2, y: (X1, X2, y[:5]), "inconsistent numbers of samples"),
         (lambda X1, X2, y: (X1, X2[:5], y), "inconsistent numbers of samples"),
         (lambda X1, X2, y: (X1, X2[:, :5], y), "X has 5 features.*24"),
-        (lambda X1, X2, y: (X1, X2 * numpy.inf, y), "Input X contains NaN|infinity"),
+        (lambda X1, X2, y: (X1, X2 * np.inf, y), "Input X contains NaN|infinity"),
     ],
 )
 def test_what_are_no_pairs_is_an_error(change, match):
     with (
-        numpy.errstate(invalid="ignore"),
+        np.errstate(invalid="ignore"),
         pytest.raises(ValueError, match=f"(?s){match}"),
     ):
         ContrastiveLearner().fit(*change(*make_pairs(30)))
@@ -132,8 +132,8 @@ def test_a_parameter_out_of_range_is_an_error(settings, match):
 
 
 def test_cosines_of_pairs():
-    rows = numpy.array([[3.0, 4.0], [1.0, 0.0], [0.0, 0.0]])
-    others = numpy.array([[6.0, 8.0], [0.0, 2.0], [1.0, 1.0]])
+    rows = np.array([[3.0, 4.0], [1.0, 0.0], [0.0, 0.0]])
+    others = np.array([[6.0, 8.0], [0.0, 2.0], [1.0, 1.0]])
     assert_allclose(paired_cosines(rows, others), [1.0, 0.0, 0.0], atol=1e-7)
 
 
@@ -142,9 +142,9 @@ def test_cosines_of_pairs():
 
 def test_pairs_of_texts_are_classified(tiny_encoder):
     texts, topics = zip(*make_texts(240), strict=True)
-    sides = numpy.random.RandomState(0).permutation(240).reshape(2, 120)
+    sides = np.random.RandomState(0).permutation(240).reshape(2, 120)
     first, second = ([texts[i] for i in side] for side in sides)
-    same = numpy.asarray([topics[i] == topics[j] for i, j in sides.T])
+    same = np.asarray([topics[i] == topics[j] for i, j in sides.T])
     model = DifferenceClassifier(enc=SentenceEncoder(str(tiny_encoder)))
     model.fit(X1=first, X2=second, y=same)
     predicted = model.predict(X1=first, X2=second)
@@ -162,7 +162,7 @@ def test_pairs_of_texts_are_classified(tiny_encoder):
 
 def test_the_head_and_the_encoder_are_the_callers():
     X1, X2, y = make_pairs(100)
-    head, encoder = LinearSVC(), PCA(5).fit(numpy.concatenate([X1, X2]))
+    head, encoder = LinearSVC(), PCA(5).fit(np.concatenate([X1, X2]))
     components = encoder.components_.copy()
     model = DifferenceClassifier(encoder, head).fit(X1, X2, y)
     assert not hasattr(head, "coef_")
@@ -197,7 +197,7 @@ def test_scores_have_to_be_one_a_pair():
     X, _ = make_vectors(20)
     learner = ContrastiveLearner(epochs=1)
     with pytest.raises(ValueError, match="1d array"):
-        learner.fit(X[:10], X[10:], numpy.zeros((5, 2)))
-    learner.fit(X[:10], X[10:], numpy.ones(10))
+        learner.fit(X[:10], X[10:], np.zeros((5, 2)))
+    learner.fit(X[:10], X[10:], np.ones(10))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         learner.predict(X[:3], X[3:4])

@@ -2,7 +2,7 @@
 
 import copy
 
-import numpy
+import numpy as np
 import pandas
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -37,7 +37,7 @@ def state(tuner):
     optimizer = tuner._optimizer
     for kind in ("mom1", "mom2", "nr_update"):
         for (node, name), value in getattr(optimizer, kind).items():
-            params[f"{kind}.{ids[node]}.{name}"] = numpy.array(value)
+            params[f"{kind}.{ids[node]}.{name}"] = np.array(value)
     return params
 
 
@@ -56,19 +56,19 @@ def test_a_stream_is_what_steps_of_one_optimizer_by_hand_are(Tuner, dropout):
     for batch, labels in stream(X, y):
         tuner.partial_fit(batch, labels, classes=[0, 1, 2])
 
-    rng = numpy.random.RandomState(0)
+    rng = np.random.RandomState(0)
     head, loss = build(tuner.head_config()), build(tuner.loss_config())
     optimizer = Adam(0.001, L2=tuner.weight_decay, grad_clip=1.0, use_averages=False)
     seen = 0
     for batch, labels in stream(X, y):
         targets = read_labels(labels, classes=[0, 1, 2]).targets
         if not seen:
-            numpy.random.seed(rng.randint(2**31 - 1))  # noqa: NPY002
+            np.random.seed(rng.randint(2**31 - 1))  # noqa: NPY002
             head.initialize(X=batch[:1] * 0.0, Y=targets.values)
         mean = head.get_ref("standardize").get_param("mean") * seen
         seen += len(batch)
         head.get_ref("standardize").set_param("mean", (mean + batch.sum(axis=0)) / seen)
-        numpy.random.seed(rng.randint(2**31 - 1))  # noqa: NPY002
+        np.random.seed(rng.randint(2**31 - 1))  # noqa: NPY002
         # The order of the batch's rows is drawn as well, and matters to dropout only.
         order = rng.permutation(len(batch))
         from spacy_embtune.finetune.rows import merge_equal_rows
@@ -90,12 +90,12 @@ def test_a_stream_is_what_steps_of_one_optimizer_by_hand_are(Tuner, dropout):
 def test_the_mean_of_a_stream_is_that_of_all_its_rows(Tuner):
     X, y = make_vectors(90)
     X[5] = 0.0
-    weights = numpy.random.RandomState(0).uniform(0.5, 2.0, 90)
+    weights = np.random.RandomState(0).uniform(0.5, 2.0, 90)
     tuner = Tuner(random_state=0)
     for rows in batched(range(90), 15):
         at = list(rows)
         tuner.partial_fit(X[at], y[at], sample_weight=weights[at])
-    expected = numpy.average(numpy.delete(X, 5, axis=0), weights=numpy.delete(weights, 5), axis=0)
+    expected = np.average(np.delete(X, 5, axis=0), weights=np.delete(weights, 5), axis=0)
     mean = tuner.head_.get_ref("standardize").get_param("mean")
     assert_allclose(mean, expected, rtol=1e-4, atol=1e-6)
 
@@ -222,7 +222,7 @@ assert set(tuner._optimizer.nr_update.values()) == {{3}}, tuner._optimizer.nr_up
 numpy.save({str(tmp_path / "found.npy")!r}, found)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert_allclose(numpy.load(tmp_path / "found.npy"), expected, rtol=1e-4, atol=1e-5)
+    assert_allclose(np.load(tmp_path / "found.npy"), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_new_classes_have_to_be_named():
@@ -260,7 +260,7 @@ def test_each_batch_may_come_in_another_form():
     X, y = make_vectors(60)
     labels = names(y)
     cats = [{str(label): 1.0} for label in labels]
-    frame = pandas.DataFrame(numpy.eye(3)[y][:, ::-1], columns=list(TOPICS[::-1]))
+    frame = pandas.DataFrame(np.eye(3)[y][:, ::-1], columns=list(TOPICS[::-1]))
     results = []
     for forms in ((labels, labels, labels), (labels, cats, frame), (cats, frame, labels)):
         tuner = FeedForwardTuner(random_state=0)
@@ -288,11 +288,11 @@ def test_columns_are_found_by_their_names_in_each_batch():
 
 def test_exclusive_classes_stay_exclusive():
     X, y = make_vectors(30)
-    tuner = FeedForwardTuner().partial_fit(X, numpy.eye(3)[y])
+    tuner = FeedForwardTuner().partial_fit(X, np.eye(3)[y])
     with pytest.raises(ValueError, match=r"Row 0 of y.*exclusive_classes = False"):
-        tuner.partial_fit(X, numpy.ones((30, 3)))
-    open_ended = FeedForwardTuner(exclusive_classes=False).partial_fit(X, numpy.eye(3)[y])
-    open_ended.partial_fit(X, numpy.ones((30, 3)))
+        tuner.partial_fit(X, np.ones((30, 3)))
+    open_ended = FeedForwardTuner(exclusive_classes=False).partial_fit(X, np.eye(3)[y])
+    open_ended.partial_fit(X, np.ones((30, 3)))
     with pytest.raises(ValueError, match="one class a document"):
         open_ended.partial_fit(X, y)
 
@@ -303,7 +303,7 @@ def test_a_batch_that_teaches_nothing_changes_nothing(Tuner):
     preserve = {"preserve": 0.0} if Tuner is ContrastiveTuner else {}
     tuner = Tuner(random_state=0, **preserve).partial_fit(X, y).partial_fit(X, y)
     before = state(tuner)
-    for nothing in ([None] * 60, numpy.full((60, 3), NAN)):
+    for nothing in ([None] * 60, np.full((60, 3), NAN)):
         tuner.partial_fit(X, nothing)
         for name, array in state(tuner).items():
             if name != "1.mean":
@@ -318,7 +318,7 @@ def test_batches_of_one_row_and_of_one_class_are_fine(Tuner):
     for row, label in zip(X, y, strict=True):
         tuner.partial_fit(row[None], [label], classes=[0, 1, 2])
     tuner.partial_fit(X[y == 1], y[y == 1])
-    assert numpy.isfinite(tuner.transform(X)).all()
+    assert np.isfinite(tuner.transform(X)).all()
     assert tuner.label_counts_[0].tolist() == [20, 40, 20]
 
 
@@ -357,7 +357,7 @@ def test_ctrl_c_ends_the_callers_loop_and_leaves_a_tuner_that_can_go_on(Tuner, m
         for name in node.grad_names:
             assert not node.get_grad(name).any()
     monkeypatch.undo()
-    assert numpy.isfinite(tuner.partial_fit(X, y).transform(X)).all()
+    assert np.isfinite(tuner.partial_fit(X, y).transform(X)).all()
 
 
 @pytest.mark.parametrize("repeat", ["weights", "rows"])

@@ -3,7 +3,7 @@
 import copy
 import pickle
 
-import numpy
+import numpy as np
 import pandas
 import pytest
 import torch
@@ -25,7 +25,7 @@ def model(tiny_encoder):
 
 def make_pairs(n, seed=0):
     texts, topics = zip(*make_texts(2 * n, seed=seed), strict=True)
-    sides = numpy.random.RandomState(seed).permutation(2 * n).reshape(2, n)
+    sides = np.random.RandomState(seed).permutation(2 * n).reshape(2, n)
     first, second = ([texts[i] for i in side] for side in sides)
     return first, second, [float(topics[i] == topics[j]) for i, j in sides.T]
 
@@ -41,11 +41,11 @@ def learner(model, **settings):
 def test_pairs_of_texts_are_learned(model):
     X1, X2, y = make_pairs(200)
     fitted = learner(model, epochs=4).fit(X1, X2, y)
-    X1, X2, y = (numpy.asarray(side) for side in make_pairs(100, seed=1))
+    X1, X2, y = (np.asarray(side) for side in make_pairs(100, seed=1))
     cosines = fitted.predict(X1, X2)
-    assert (cosines.shape, cosines.dtype) == ((100,), numpy.float32)
+    assert (cosines.shape, cosines.dtype) == ((100,), np.float32)
     vectors = fitted.transform(X1)
-    assert (vectors.shape, vectors.dtype) == ((100, 64), numpy.float32)
+    assert (vectors.shape, vectors.dtype) == ((100, 64), np.float32)
     assert_allclose(cosines, paired_cosines(vectors, fitted.transform(X2)))
     assert cosines[y == 1].mean() > cosines[y == 0].mean() + 0.3
     assert fitted.get_feature_names_out()[:1].tolist() == ["sbertlearner0"]
@@ -107,7 +107,7 @@ def test_a_model_may_be_named(model, tiny_encoder):
 def test_forms_of_texts(model):
     X1, X2, y = make_pairs(32)
     expected = learner(model).fit(X1, X2, y).transform(X1)
-    for form in (tuple, numpy.array, pandas.Series):
+    for form in (tuple, np.array, pandas.Series):
         assert_array_equal(learner(model).fit(form(X1), form(X2), form(y)).transform(X1), expected)
     # Pairs that say nothing.
     more1, more2, more = [*X1, "a", "", None], [*X2, "a", "b", "c"], [*y, 1.0, 0.0, 0.0]
@@ -194,7 +194,7 @@ def test_the_last_layers_may_learn_alone(model):
     assert whole == {name for name in names if "pooler" not in name}
     assert all(parameter.requires_grad for parameter in model.parameters())
     few = learner(model, trainable_layers=1, epochs=6).fit(X1, X2, y)
-    X1, X2, y = (numpy.asarray(side) for side in make_pairs(100, seed=1))
+    X1, X2, y = (np.asarray(side) for side in make_pairs(100, seed=1))
     untuned = paired_cosines(model.encode(X1.tolist()), model.encode(X2.tolist()))
     gaps = [c[y == 1].mean() - c[y == 0].mean() for c in (untuned, few.predict(X1, X2))]
     assert gaps[1] > gaps[0] + 0.1

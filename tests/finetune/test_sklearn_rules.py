@@ -2,7 +2,7 @@
 
 import warnings
 
-import numpy
+import numpy as np
 import pandas
 import pytest
 from numpy.testing import assert_array_equal
@@ -106,7 +106,7 @@ def test_parameters_can_be_set():
         (FeedForwardTuner, {"batch_size": None}, "batch_size is None"),
         (FeedForwardTuner, {"learning_rate": 0.0}, "learning_rate is 0.0: give a number above 0"),
         (FeedForwardTuner, {"learning_rate": "a"}, "learning_rate is 'a'"),
-        (FeedForwardTuner, {"learning_rate": numpy.nan}, "learning_rate is nan"),
+        (FeedForwardTuner, {"learning_rate": np.nan}, "learning_rate is nan"),
         (FeedForwardTuner, {"weight_decay": -1}, "weight_decay is -1"),
         (FeedForwardTuner, {"dropout": 1.0}, "dropout is 1.0"),
         (FeedForwardTuner, {"activation": "sine"}, "activation is 'sine'"),
@@ -151,8 +151,8 @@ def test_numbers_of_numpy_are_numbers(Tuner, tmp_path):
         "learning_rate": 0.5,
         "random_state": 1,
     }
-    numbers = {k: numpy.asarray(v)[()] for k, v in settings.items()}
-    numbers["learning_rate"] = numpy.float32(0.5)
+    numbers = {k: np.asarray(v)[()] for k, v in settings.items()}
+    numbers["learning_rate"] = np.float32(0.5)
     one, other = Tuner(**settings).fit(X, y), Tuner(**numbers).fit(X, y)
     assert_array_equal(one.transform(X), other.transform(X))
     other.to_disk(tmp_path)
@@ -207,8 +207,8 @@ def test_a_failed_fit_leaves_it_not_fitted(Tuner):
 def test_all_forms_of_vectors_give_the_same(Tuner):
     X, y = make_vectors(30)
     expected = Tuner(random_state=0).fit(X, y).transform(X)
-    assert expected.dtype == numpy.float32
-    for form in (X.tolist(), X.astype("float64"), numpy.asfortranarray(X), list(X)):
+    assert expected.dtype == np.float32
+    for form in (X.tolist(), X.astype("float64"), np.asfortranarray(X), list(X)):
         assert_array_equal(Tuner(random_state=0).fit(form, y).transform(form), expected)
     frame = pandas.DataFrame(X, columns=[f"v{j}" for j in range(X.shape[1])])
     tuner = Tuner(random_state=0).fit(frame, y)
@@ -228,7 +228,7 @@ def test_vectors_of_another_width_are_an_error(Tuner):
 
 
 @pytest.mark.parametrize(
-    "texts", [["a text"] * 6, ("a text",) * 6, numpy.array(["a text"] * 6), "a text"]
+    "texts", [["a text"] * 6, ("a text",) * 6, np.array(["a text"] * 6), "a text"]
 )
 def test_texts_in_place_of_vectors_are_an_error_that_says_what_to_do(texts):
     X, y = make_vectors(6)
@@ -268,9 +268,9 @@ def test_a_row_without_a_vector_stays_one(Tuner):
     tuner = Tuner(random_state=0).fit(X, y)
     assert not tuner.transform(X)[3].any()
     assert tuner.transform(X)[4].any()
-    without = numpy.delete(X, 3, axis=0)
+    without = np.delete(X, 3, axis=0)
     mean = tuner.head_.get_ref("standardize").get_param("mean")
-    numpy.testing.assert_allclose(mean, without.mean(axis=0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(mean, without.mean(axis=0), rtol=1e-4, atol=1e-6)
     if Tuner is FeedForwardTuner:
         assert tuner.predict_proba(X)[3] == pytest.approx([1 / 3] * 3)
 
@@ -305,7 +305,7 @@ def test_parameters_can_be_searched():
     X, y = make_vectors(60)
     search = GridSearchCV(
         FeedForwardTuner(n_epochs=2, random_state=0),
-        {"hidden_dim": numpy.arange(4, 12, 4), "class_weight": [None, "balanced"]},
+        {"hidden_dim": np.arange(4, 12, 4), "class_weight": [None, "balanced"]},
         cv=2,
         error_score="raise",
     ).fit(X, names(y))
@@ -331,7 +331,7 @@ def test_labels_with_gaps_can_be_searched():
     some = names(y).astype(object)
     some[::7] = None
     cats = [{} if label is None else {str(label): 1.0} for label in some]
-    matrix = numpy.asarray(
+    matrix = np.asarray(
         [[label == name if label else None for name in sorted(set(names(y)))] for label in some],
         dtype=float,
     )

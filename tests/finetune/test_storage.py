@@ -5,7 +5,7 @@ import json
 import pickle
 
 import joblib
-import numpy
+import numpy as np
 import pandas
 import pytest
 from numpy.testing import assert_array_equal
@@ -116,8 +116,8 @@ def test_a_copy_shares_nothing(way, tmp_path):
         y.astype(float),
         names(y),
         pandas.Series(names(y)),
-        numpy.eye(3)[y],
-        numpy.stack([y > 0, y > 1], axis=1),
+        np.eye(3)[y],
+        np.stack([y > 0, y > 1], axis=1),
         pandas.DataFrame({"a": y > 0, "b": y > 1}),
         [{"ä ö": 1.0, "b": 0.25} if label else {"b": 0.5} for label in y],
     ],
@@ -135,7 +135,7 @@ def test_classes_of_all_types_come_back(labels, tmp_path):
 
 @each_way
 def test_keys_of_class_weights_stay_numbers(way, tmp_path):
-    estimator = FeedForwardTuner(n_epochs=2, class_weight={0: 5.0, numpy.int64(2): 0.5})
+    estimator = FeedForwardTuner(n_epochs=2, class_weight={0: 5.0, np.int64(2): 0.5})
     loaded = way(estimator.fit(X, y), tmp_path / "estimator")
     assert loaded.class_weight == {0: 5.0, 2: 0.5}
     loaded.fit(X, y)
@@ -294,7 +294,7 @@ def test_a_file_in_the_way_and_a_place_with_nothing_are_errors(kind, tmp_path):
 
 @each_kind
 def test_parameters_that_are_no_json_are_an_error_before_anything_is_written(kind, tmp_path):
-    settings = {"random_state": numpy.random.RandomState(0)}
+    settings = {"random_state": np.random.RandomState(0)}
     with pytest.raises(ValueError, match=r"cannot be written as JSON.*joblib"):
         fitted(kind, **settings).to_disk(tmp_path / "estimator")
     assert not (tmp_path / "estimator").exists()
@@ -303,7 +303,7 @@ def test_parameters_that_are_no_json_are_an_error_before_anything_is_written(kin
 def test_without_a_random_state_no_state_is_saved(tmp_path):
     estimator = FeedForwardTuner(n_epochs=1).fit(X, y)
     loaded = through_disk(estimator, tmp_path)
-    numpy.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
     one = loaded.partial_fit(X, y).transform(X)
-    numpy.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
     assert_array_equal(through_disk(estimator, tmp_path).partial_fit(X, y).transform(X), one)

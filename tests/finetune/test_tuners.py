@@ -2,7 +2,7 @@ import threading
 import time
 import warnings
 
-import numpy
+import numpy as np
 import pandas
 import pytest
 from hypothesis import given, settings
@@ -27,7 +27,7 @@ def short(Tuner, n=3, **settings):
 
 
 def one_hot(y):
-    return numpy.eye(3)[y]
+    return np.eye(3)[y]
 
 
 # what is learned
@@ -66,7 +66,7 @@ def test_classes_are_predicted():
     assert_allclose(probabilities.sum(axis=1), 1.0)
     assert_array_equal(tuner.predict(X_test), tuner.classes_[probabilities.argmax(axis=1)])
     assert tuner.score(X_test, names(y_test)) > 0.75
-    assert tuner.score(X_test, names(y_test)) == numpy.mean(tuner.predict(X_test) == names(y_test))
+    assert tuner.score(X_test, names(y_test)) == np.mean(tuner.predict(X_test) == names(y_test))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_is_predicted_is_of_the_type_of_the_classes(y, classes):
 def test_several_labels_at_once_are_learned(form):
     X, y = make_vectors(200, n_classes=4)
     # Two labels that say together which of the four classes it is.
-    matrix = numpy.stack([y // 2, y % 2], axis=1)
+    matrix = np.stack([y // 2, y % 2], axis=1)
     if form == "frame":
         given = pandas.DataFrame(matrix, columns=["HIGH", "ODD"])
     elif form == "cats":
@@ -103,7 +103,7 @@ def test_several_labels_at_once_are_learned(form):
     assert not tuner.exclusive_classes_
     assert tuner.classes_.tolist() == ([0, 1] if form == "array" else ["HIGH", "ODD"])
     X_test, y_test = make_vectors(200, n_classes=4, seed=1)
-    truth = numpy.stack([y_test // 2, y_test % 2], axis=1)
+    truth = np.stack([y_test // 2, y_test % 2], axis=1)
     predicted = tuner.predict(X_test)
     assert predicted.dtype.kind == "i"
     assert set(predicted.ravel()) == {0, 1}
@@ -145,11 +145,11 @@ def test_what_stands_where_nothing_is_known_does_not_matter(Tuner):
     X, y = make_vectors(60)
     labels = names(y).astype(object)
     labels[::5] = None
-    kept = numpy.arange(60) % 5 != 0
+    kept = np.arange(60) % 5 != 0
     expected = short(Tuner).fit(X, labels).transform(X)
     cats = [{str(label): 1.0} if label else {} for label in labels]
     assert_array_equal(short(Tuner).fit(X, cats).transform(X), expected)
-    matrix = numpy.where(kept[:, None], one_hot(y), NAN)
+    matrix = np.where(kept[:, None], one_hot(y), NAN)
     assert_array_equal(short(Tuner).fit(X, matrix).transform(X), expected)
     # The rows without a label are in the mean, and in `preserve`.
     assert (short(Tuner).fit(X[kept], labels[kept]).transform(X) != expected).any()
@@ -164,12 +164,12 @@ def test_absent_labels_teach_where_classes_are_exclusive():
 
 def test_known_absences_of_partial_labels_are_learned():
     X, y = make_vectors(200, n_classes=2)
-    matrix = numpy.stack([y, 1.0 - y], axis=1)
+    matrix = np.stack([y, 1.0 - y], axis=1)
     matrix[:100, 0] = matrix[100:, 1] = NAN
     tuner = FeedForwardTuner(exclusive_classes=False, random_state=0).fit(X, matrix)
-    truth = numpy.stack([y, 1 - y], axis=1)
+    truth = np.stack([y, 1 - y], axis=1)
     assert (tuner.predict(X) == truth).mean() > 0.8
-    known = ~numpy.isnan(matrix)
+    known = ~np.isnan(matrix)
     right = ((tuner.predict(X) == matrix) | ~known).all(axis=1)
     assert tuner.score(X, matrix) == right.mean()
 
@@ -184,9 +184,9 @@ def test_a_score_leaves_out_what_is_not_known():
     assert tuner.score(
         X, [{str(label): 1.0} if label else {} for label in labels]
     ) == pytest.approx(right[30:].mean())
-    weights = numpy.arange(90.0)
+    weights = np.arange(90.0)
     assert tuner.score(X, labels, weights) == pytest.approx(
-        numpy.average(right[30:], weights=weights[30:])
+        np.average(right[30:], weights=weights[30:])
     )
     labels[30:60] = "NEVER SEEN"
     assert tuner.score(X, labels) == right[60:].sum() / 60
@@ -201,7 +201,7 @@ def test_a_score_leaves_out_what_is_not_known():
 
 def test_balanced_classes_are_found_more_often():
     X, y = make_vectors(300, n_classes=2)
-    kept = (y == 0) | (numpy.arange(300) % 20 == 1)
+    kept = (y == 0) | (np.arange(300) % 20 == 1)
     found = {}
     for class_weight in (None, "balanced", {1: 10.0}):
         tuner = FeedForwardTuner(class_weight=class_weight, random_state=0)
@@ -215,7 +215,7 @@ def test_a_dict_of_class_weights_is_weights_of_rows():
     X, y = make_vectors(60)
     weighted = FeedForwardTuner(class_weight={0: 2.0, 2: 0.0}, random_state=0).fit(X, y)
     of_rows = short(FeedForwardTuner).partial_fit(
-        X, y, classes=[0, 1, 2], sample_weight=numpy.asarray([2.0, 1.0, 0.0])[y]
+        X, y, classes=[0, 1, 2], sample_weight=np.asarray([2.0, 1.0, 0.0])[y]
     )
     other = short(FeedForwardTuner, class_weight={0: 2.0, 2: 0.0}).partial_fit(X, y)
     assert_array_equal(other.transform(X), of_rows.transform(X))
@@ -242,7 +242,7 @@ def test_preserve_keeps_the_similarities_of_before(loss):
     def change(preserve):
         tuner = ContrastiveTuner(loss=loss, preserve=preserve, random_state=0)
         tuned = tuner.fit(X, y).transform(X)
-        cosines = [rows / numpy.linalg.norm(rows, axis=1, keepdims=True) for rows in (X, tuned)]
+        cosines = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (X, tuned)]
         one, other = (rows @ rows.T for rows in cosines)
         return abs(one - other).mean()
 
@@ -260,11 +260,11 @@ def test_the_length_of_a_fit_is_counted_in_steps_unless_it_is_given():
 
 @given(st.integers(1, 300), st.integers(1, 70), st.integers(0, 9))
 def test_batches_are_of_about_one_size_and_hold_each_row_once(n, batch_size, seed):
-    batches = list(batch_rows(n, batch_size, numpy.random.RandomState(seed)))
+    batches = list(batch_rows(n, batch_size, np.random.RandomState(seed)))
     sizes = [len(batch) for batch in batches]
     assert max(sizes) <= batch_size
     assert max(sizes) - min(sizes) <= 1
-    assert sorted(numpy.concatenate(batches)) == list(range(n))
+    assert sorted(np.concatenate(batches)) == list(range(n))
 
 
 # weights
@@ -278,10 +278,10 @@ def repeated_rows(draw):
     values = draw(arrays("float32", (n, 2), elements=st.sampled_from([0.0, 1.0])))
     known = draw(arrays("float32", (n, 2), elements=st.sampled_from([0.0, 1.0])))
     counts = draw(arrays("int64", n, elements=st.integers(0, 3)))
-    order = numpy.asarray(draw(st.permutations(range(int(counts.sum())))), dtype=int)
+    order = np.asarray(draw(st.permutations(range(int(counts.sum())))), dtype=int)
     made = make_targets([{}] * n, ["A", "B"], exclusive=False)
     made = made._replace(values=values * known, known=known, weights=counts.astype("float32"))
-    rows = numpy.repeat(numpy.arange(n), counts)[order]
+    rows = np.repeat(np.arange(n), counts)[order]
     plain = made._replace(values=made.values[rows], known=known[rows], weights=None)
     return X, made, X[rows], plain
 
@@ -292,9 +292,9 @@ def test_a_weight_is_so_many_rows_in_whatever_order(case):
     for one, other in zip(
         merge_equal_rows(X, weighted), merge_equal_rows(rows, plain), strict=True
     ):
-        if isinstance(one, numpy.ndarray):
+        if isinstance(one, np.ndarray):
             assert_array_equal(one, other)
-            assert len(numpy.unique(one, axis=0)) <= len(one)
+            assert len(np.unique(one, axis=0)) <= len(one)
         else:
             assert_array_equal(one.values, other.values)
             assert_array_equal(one.known, other.known)
@@ -308,9 +308,9 @@ def test_a_weight_is_so_many_rows_in_whatever_order(case):
 @given(counts=arrays("int64", 12, elements=st.integers(0, 3)))
 def test_sample_weights_are_repetitions(Tuner, counts):
     X, y = make_vectors(12)
-    counts = counts + numpy.isin(numpy.arange(12), [0, 1])
+    counts = counts + np.isin(np.arange(12), [0, 1])
     weighted = short(Tuner).fit(X, y, sample_weight=counts)
-    rows = numpy.repeat(numpy.arange(12), counts)[::-1]
+    rows = np.repeat(np.arange(12), counts)[::-1]
     repeated = short(Tuner).fit(X[rows], y[rows])
     if len(weighted.classes_) == len(repeated.classes_):
         assert_array_equal(weighted.transform(X), repeated.transform(X))
@@ -341,17 +341,17 @@ def test_weights_that_are_none_are_an_error(Tuner, weights, match):
 @each_tuner
 def test_a_random_state_gives_the_same_result_and_leaves_the_global_one_alone(Tuner):
     X, y = make_vectors(30)
-    numpy.random.seed(5)  # noqa: NPY002
-    expected = numpy.random.uniform(size=3)  # noqa: NPY002
-    numpy.random.seed(5)  # noqa: NPY002
+    np.random.seed(5)  # noqa: NPY002
+    expected = np.random.uniform(size=3)  # noqa: NPY002
+    np.random.seed(5)  # noqa: NPY002
     one, other = short(Tuner).fit(X, y), short(Tuner).fit(X, y)
     one.partial_fit(X, y).transform(X)
-    assert_array_equal(numpy.random.uniform(size=3), expected)  # noqa: NPY002
+    assert_array_equal(np.random.uniform(size=3), expected)  # noqa: NPY002
     assert (one.transform(X) != other.transform(X)).any()
     assert_array_equal(other.fit(X, y).transform(X), short(Tuner).fit(X, y).transform(X))
     different = short(Tuner, random_state=1).fit(X, y)
     assert (different.transform(X) != other.transform(X)).any()
-    shared = numpy.random.RandomState(0)
+    shared = np.random.RandomState(0)
     first = short(Tuner, random_state=shared).fit(X, y).transform(X)
     assert_array_equal(first, other.transform(X))
     assert (short(Tuner, random_state=shared).fit(X, y).transform(X) != first).any()
@@ -365,7 +365,7 @@ def test_without_a_random_state_each_fit_is_another(Tuner):
     assert (tuner.fit(X, y).transform(X) != first).any()
     results = []
     for _ in range(2):
-        numpy.random.seed(3)  # noqa: NPY002
+        np.random.seed(3)  # noqa: NPY002
         results.append(short(Tuner, random_state=None).fit(X, y).transform(X))
     assert_array_equal(*results)
 
@@ -418,7 +418,7 @@ def test_ctrl_c_ends_a_fit_and_keeps_what_was_learned(Tuner):
         tuner.fit(X, y)
     assert time.perf_counter() - start < 60
     assert 0 < tuner.n_steps_ < 10**6
-    assert numpy.isfinite(tuner.transform(X)).all()
+    assert np.isfinite(tuner.transform(X)).all()
     for node in tuner.head_.walk():
         for name in node.grad_names:
             assert not node.get_grad(name).any()

@@ -1,7 +1,7 @@
 import copy
 import pickle
 
-import numpy
+import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -36,7 +36,7 @@ def _seed():
 
 
 def base_vectors(n=6, d=5):
-    return numpy.random.RandomState(0).normal(0.5, 1, (n, d)).astype("float32")
+    return np.random.RandomState(0).normal(0.5, 1, (n, d)).astype("float32")
 
 
 def head(**settings):
@@ -69,7 +69,7 @@ def assert_same_output(one, other, X):
 
 
 def cosines(X):
-    unit = X / numpy.linalg.norm(X, axis=1, keepdims=True)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     return unit @ unit.T
 
 
@@ -83,7 +83,7 @@ def test_widths_are_learned_from_the_data_and_can_be_read(shape):
     assert isinstance(output, HeadOutput)
     assert output.tuned.shape == (6, width)
     assert output.scores.shape == (6, 3)
-    assert output.tuned.dtype == output.scores.dtype == numpy.float32
+    assert output.tuned.dtype == output.scores.dtype == np.float32
     assert model.get_ref("output_layer").get_dim("nO") == 3
     assert model.get_ref("hidden").get_dim("nO") == 8
 
@@ -134,17 +134,17 @@ def test_a_narrower_tuned_vector_starts_with_about_the_same_cosines_and_variance
     model = Contrastive(output_width=200).initialize(X=X, Y=TARGETS.values)
     standardised = model.get_ref("standardize").predict(X)
     tuned = model.predict(X).tuned
-    assert numpy.abs(cosines(tuned) - cosines(standardised)).mean() < 200**-0.5
+    assert np.abs(cosines(tuned) - cosines(standardised)).mean() < 200**-0.5
     assert_allclose((tuned**2).mean(axis=1), 1.0, atol=0.3)
     W = model.get_ref("project").get_param("W")
-    assert_allclose(W @ W.T, numpy.eye(200), atol=1e-5)
+    assert_allclose(W @ W.T, np.eye(200), atol=1e-5)
 
 
 def test_without_the_residual_it_starts_at_random():
     tuned = initialized(residual=False).predict(base_vectors()).tuned
     assert tuned.any()
     standardised = initialized().predict(base_vectors()).tuned
-    assert not numpy.allclose(cosines(tuned), cosines(standardised), atol=0.1)
+    assert not np.allclose(cosines(tuned), cosines(standardised), atol=0.1)
 
 
 @each_shape
@@ -183,7 +183,7 @@ def test_output_and_gradients_are_those_of_the_same_network_in_torch(shape):
     X = base_vectors()
     X[4] = 0.0
     output, backprop = model.begin_update(X)
-    rng = numpy.random.RandomState(1)
+    rng = np.random.RandomState(1)
     gradient = HeadOutput(*(rng.normal(size=array.shape).astype("float32") for array in output))
     dX = backprop(gradient)
 
@@ -200,7 +200,7 @@ def test_output_and_gradients_are_those_of_the_same_network_in_torch(shape):
     tuned = hidden @ params["update", "W"].T + params["update", "b"]
     if shape.get("residual", True):
         project = model.get_ref("project")
-        W = torch.tensor(project.get_param("W") if project.has_param("W") else numpy.eye(5))
+        W = torch.tensor(project.get_param("W") if project.has_param("W") else np.eye(5))
         tuned = tuned + z @ W.double().T
     tuned = tuned * present
     unit = torch.nn.functional.normalize(tuned, dim=1) * tuned.shape[1] ** 0.5
@@ -222,7 +222,7 @@ def test_a_document_without_a_vector_gives_zeros_and_teaches_nothing(shape):
     output, backprop = model.begin_update(X)
     assert not output.tuned[1].any()
     assert not output.scores[1].any()
-    nothing = HeadOutput(*(numpy.zeros_like(array) for array in output))
+    nothing = HeadOutput(*(np.zeros_like(array) for array in output))
     nothing.tuned[1] = nothing.scores[1] = 7.0
     assert not backprop(nothing).any()
     for node in model.walk():
@@ -239,7 +239,7 @@ def test_it_overfits_a_tiny_problem(shape, loss):
     assert values[-1] < 0.05 < values[0]
     tuned, scores = model.predict(base_vectors())
     if loss is not LABELS:
-        nearest = (cosines(tuned) - 2 * numpy.eye(6)).argmax(axis=1)
+        nearest = (cosines(tuned) - 2 * np.eye(6)).argmax(axis=1)
         assert_array_equal(nearest, [3, 4, 5, 0, 1, 2])
     if loss is not PAIRS:
         assert_array_equal(scores.argmax(axis=1), TARGETS.values.argmax(axis=1))
@@ -250,7 +250,7 @@ def test_a_rate_of_its_own_is_not_touched_and_without_one_the_trainers_is_follow
     X = base_vectors()
 
     def is_dropped(model):
-        return not numpy.array_equal(model.begin_update(X)[0].tuned, model.predict(X).tuned)
+        return not np.array_equal(model.begin_update(X)[0].tuned, model.predict(X).tuned)
 
     assert is_dropped(own)
     assert not is_dropped(follows)
@@ -269,7 +269,7 @@ def test_what_is_dropped_still_has_the_residual():
     update.set_param("b", update.get_param("b") * 0)
     dropped = model.begin_update(base_vectors())[0].tuned
     standardised = model.get_ref("standardize").predict(base_vectors())
-    assert (numpy.abs(dropped - standardised).max(axis=1) < 1e-6).any()
+    assert (np.abs(dropped - standardised).max(axis=1) < 1e-6).any()
 
 
 def test_the_optimizers_averages_are_used_and_put_back():
@@ -282,7 +282,7 @@ def test_the_optimizers_averages_are_used_and_put_back():
     with model.use_params(optimizer.averages):
         assert_array_equal(update.get_param("W"), optimizer.averages[(update.id, "W")])
         averaged = model.predict(base_vectors())
-    assert not numpy.allclose(averaged.tuned, before.tuned)
+    assert not np.allclose(averaged.tuned, before.tuned)
     assert_array_equal(model.predict(base_vectors()).tuned, before.tuned)
 
 
@@ -310,7 +310,7 @@ def test_resizing_keeps_trained_rows_bitwise_and_new_labels_start_improbable(sha
     after = model.predict(base_vectors())
     assert_array_equal(after.tuned, before.tuned)
     assert_allclose(after.scores[:, :3], before.scores, rtol=1e-5)
-    assert_array_equal(after.scores[:, 3:], numpy.full((6, 2), NEW_LABEL_BIAS))
+    assert_array_equal(after.scores[:, 3:], np.full((6, 2), NEW_LABEL_BIAS))
 
 
 def test_a_new_label_is_learned_with_the_optimizer_that_trained_the_old_ones():
@@ -364,7 +364,7 @@ def test_a_clone_does_the_same_and_is_independent(clone, shape):
     cloned = clone(model)
     assert_same_output(cloned, model, base_vectors())
     step(cloned, base_vectors(), Adam(0.1))
-    assert not numpy.array_equal(
+    assert not np.array_equal(
         cloned.predict(base_vectors()).tuned, model.predict(base_vectors()).tuned
     )
 

@@ -1,7 +1,7 @@
 import copy
 import pickle
 
-import numpy
+import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -30,7 +30,7 @@ def _seed():
 
 
 def base_vectors(n=6, d=5):
-    return numpy.random.RandomState(0).normal(0.5, 1, (n, d)).astype("float32")
+    return np.random.RandomState(0).normal(0.5, 1, (n, d)).astype("float32")
 
 
 def head(**settings):
@@ -61,14 +61,14 @@ def test_widths_are_learned_from_the_data_and_can_be_read():
     assert isinstance(output, HeadOutput)
     assert output.tuned.shape == (6, 8)
     assert output.scores.shape == (6, 3)
-    assert output.tuned.dtype == output.scores.dtype == numpy.float32
+    assert output.tuned.dtype == output.scores.dtype == np.float32
     assert model.get_ref("output_layer").get_dim("nO") == 3
     assert model.get_ref("hidden").get_dim("nO") == 8
     assert model.get_ref("standardize").get_dim("nI") == 5
 
 
 def test_labels_may_be_given_as_a_heads_output():
-    Y = HeadOutput(numpy.zeros((2, 8), "float32"), numpy.zeros((2, 4), "float32"))
+    Y = HeadOutput(np.zeros((2, 8), "float32"), np.zeros((2, 4), "float32"))
     assert head().initialize(X=base_vectors(), Y=Y).get_dim("nO") == 4
 
 
@@ -100,7 +100,7 @@ def test_output_and_gradients_are_those_of_the_same_network_in_torch(activation)
     X = base_vectors()
     X[4] = 0.0
     output, backprop = model.begin_update(X)
-    rng = numpy.random.RandomState(1)
+    rng = np.random.RandomState(1)
     gradient = HeadOutput(
         rng.normal(size=(6, 8)).astype("float32"), rng.normal(size=(6, 3)).astype("float32")
     )
@@ -135,7 +135,7 @@ def test_a_document_without_a_vector_gives_zeros_and_teaches_nothing():
     output, backprop = model.begin_update(X)
     assert not output.tuned[1].any()
     assert not output.scores[1].any()
-    nothing = HeadOutput(numpy.zeros((6, 8), "float32"), numpy.zeros((6, 3), "float32"))
+    nothing = HeadOutput(np.zeros((6, 8), "float32"), np.zeros((6, 3), "float32"))
     nothing.tuned[1] = nothing.scores[1] = 7.0
     assert not backprop(nothing).any()
     for node in model.walk():
@@ -162,7 +162,7 @@ def test_a_rate_of_its_own_is_not_touched_and_without_one_the_trainers_is_follow
         output, _ = model.begin_update(X)
         # The tuned vectors are those of a prediction, whatever is dropped behind them.
         assert_array_equal(output.tuned, plain.tuned)
-        return not numpy.array_equal(output.scores, plain.scores)
+        return not np.array_equal(output.scores, plain.scores)
 
     assert is_dropped(own)
     assert not is_dropped(follows)
@@ -178,10 +178,10 @@ def test_a_rate_of_its_own_is_not_touched_and_without_one_the_trainers_is_follow
 def test_what_is_dropped_has_no_gradient():
     model = initialized(dropout=0.5)
     _, backprop = model.begin_update(base_vectors())
-    backprop(HeadOutput(numpy.zeros((6, 8), "float32"), numpy.ones((6, 3), "float32")))
+    backprop(HeadOutput(np.zeros((6, 8), "float32"), np.ones((6, 3), "float32")))
     once = model.get_ref("output_layer").get_grad("W").copy()
     predicted = model.predict(base_vectors()).tuned
-    assert not numpy.allclose(once, numpy.tile(predicted.sum(axis=0), (3, 1)))
+    assert not np.allclose(once, np.tile(predicted.sum(axis=0), (3, 1)))
 
 
 def test_the_optimizers_averages_are_used_and_put_back():
@@ -194,7 +194,7 @@ def test_the_optimizers_averages_are_used_and_put_back():
     with model.use_params(optimizer.averages):
         assert_array_equal(output_layer.get_param("W"), optimizer.averages[(output_layer.id, "W")])
         averaged = model.predict(base_vectors())
-    assert not numpy.allclose(averaged.scores, before.scores)
+    assert not np.allclose(averaged.scores, before.scores)
     assert_array_equal(model.predict(base_vectors()).scores, before.scores)
 
 
@@ -225,7 +225,7 @@ def test_resizing_keeps_trained_rows_bitwise_and_new_labels_start_improbable(tra
     after = model.predict(base_vectors())
     assert_array_equal(after.tuned, before.tuned)
     assert_allclose(after.scores[:, :3], before.scores, rtol=1e-6)
-    assert_array_equal(after.scores[:, 3:], numpy.full((6, 2), NEW_LABEL_BIAS))
+    assert_array_equal(after.scores[:, 3:], np.full((6, 2), NEW_LABEL_BIAS))
 
 
 def test_a_new_label_is_learned_with_the_optimizer_that_trained_the_old_ones():
@@ -294,7 +294,7 @@ def test_a_clone_does_the_same_and_is_independent(clone, activation):
     cloned = clone(model)
     assert_same_output(cloned, model, base_vectors())
     step(cloned, base_vectors(), Adam(0.1))
-    assert not numpy.array_equal(
+    assert not np.array_equal(
         cloned.predict(base_vectors()).scores, model.predict(base_vectors()).scores
     )
 

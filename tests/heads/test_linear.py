@@ -1,7 +1,7 @@
 import copy
 import pickle
 
-import numpy
+import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy import registry
@@ -20,7 +20,7 @@ BOTH = make_sum({"pairs": make_supervised_contrastive(0.2), "labels": LABELS})
 
 
 def base_vectors(n=6, d=5, seed=0):
-    return numpy.random.RandomState(seed).normal(0.5, 1, (n, d)).astype("float32")
+    return np.random.RandomState(seed).normal(0.5, 1, (n, d)).astype("float32")
 
 
 def initialized(X=None):
@@ -71,7 +71,7 @@ def test_the_tuned_vector_is_the_base_vector_always():
 
 
 def test_all_labels_are_equally_likely_at_first():
-    assert_array_equal(initialized().predict(base_vectors()).scores, numpy.zeros((6, 3)))
+    assert_array_equal(initialized().predict(base_vectors()).scores, np.zeros((6, 3)))
 
 
 def test_scores_do_not_depend_on_the_length_of_a_vector():
@@ -100,9 +100,9 @@ def test_the_gradient_by_finite_differences():
 
     _, backprop = model.begin_update(X)
     gradient = backprop(HeadOutput(*weights))
-    assert gradient.dtype == numpy.float32
-    for i, j in numpy.ndindex(*X.shape):
-        step = numpy.zeros_like(X)
+    assert gradient.dtype == np.float32
+    for i, j in np.ndindex(*X.shape):
+        step = np.zeros_like(X)
         step[i, j] = 1e-2
         expected = (loss(X + step) - loss(X - step)) / 2e-2
         assert gradient[i, j] == pytest.approx(expected, rel=2e-2, abs=2e-3)
@@ -115,14 +115,14 @@ def test_a_document_without_a_vector_has_no_part_in_it():
     output, backprop = model.begin_update(X)
     assert not output.tuned[2].any()
     assert not output.scores[2].any()
-    gradient = backprop(HeadOutput(numpy.ones((6, 5), "float32"), numpy.ones((6, 3), "float32")))
+    gradient = backprop(HeadOutput(np.ones((6, 5), "float32"), np.ones((6, 3), "float32")))
     assert not gradient[2].any()
     assert gradient[[0, 1, 3, 4, 5]].all()
     alone = model.get_ref("output_layer").get_grad("W").copy()
     others = trained()
     rows = [0, 1, 3, 4, 5]
     _, backprop = others.begin_update(X[rows])
-    backprop(HeadOutput(numpy.ones((5, 5), "float32"), numpy.ones((5, 3), "float32")))
+    backprop(HeadOutput(np.ones((5, 5), "float32"), np.ones((5, 3), "float32")))
     assert_allclose(others.get_ref("output_layer").get_grad("W"), alone, atol=1e-5)
 
 
@@ -133,7 +133,7 @@ def test_labels_can_be_added():
     resize_output(model, 5)
     after = model.predict(X)
     assert_array_equal(after.scores[:, :3], before)
-    assert_array_equal(after.scores[:, 3:], numpy.full((6, 2), NEW_LABEL_BIAS))
+    assert_array_equal(after.scores[:, 3:], np.full((6, 2), NEW_LABEL_BIAS))
     assert_array_equal(after.tuned, X)
     with pytest.raises(ValueError, match="labels can be added, not removed"):
         resize_output(model, 2)
@@ -141,7 +141,7 @@ def test_labels_can_be_added():
 
 def test_without_labels_it_has_no_scores():
     X = base_vectors()
-    model = Linear().initialize(X=X, Y=numpy.zeros((6, 0), "float32"))
+    model = Linear().initialize(X=X, Y=np.zeros((6, 0), "float32"))
     output, backprop = model.begin_update(X)
     assert output.scores.shape == (6, 0)
     assert_array_equal(backprop(HeadOutput(X, output.scores)), X)

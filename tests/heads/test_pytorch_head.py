@@ -3,7 +3,7 @@ import functools
 import multiprocessing
 import pickle
 
-import numpy
+import numpy as np
 import pytest
 import srsly
 import torch
@@ -64,7 +64,7 @@ def _seed():
 
 
 def base_vectors(n=6, d=5):
-    return numpy.random.RandomState(0).normal(0.5, 1, (n, d)).astype("float32")
+    return np.random.RandomState(0).normal(0.5, 1, (n, d)).astype("float32")
 
 
 def initialized(module=Perceptron, **settings):
@@ -96,7 +96,7 @@ def test_widths_are_learned_from_the_data_and_can_be_read(module):
     assert isinstance(output, HeadOutput)
     assert output.tuned.shape == (6, 7)
     assert output.scores.shape == (6, 3)
-    assert output.tuned.dtype == output.scores.dtype == numpy.float32
+    assert output.tuned.dtype == output.scores.dtype == np.float32
 
 
 @pytest.mark.parametrize("standardize", [True, False])
@@ -114,7 +114,7 @@ def test_output_and_gradients_are_the_modules(standardize):
     output, backprop = model.begin_update(X)
     assert_allclose(output.tuned, tuned.detach(), rtol=1e-4, atol=1e-5)
     assert_allclose(output.scores, scores.detach(), rtol=1e-4, atol=1e-5)
-    rng = numpy.random.RandomState(1)
+    rng = np.random.RandomState(1)
     gradient = HeadOutput(
         rng.normal(size=(6, 7)).astype("float32"), rng.normal(size=(6, 3)).astype("float32")
     )
@@ -140,13 +140,13 @@ def test_documents_without_a_vector_never_reach_the_module(standardize):
     output, backprop = model.begin_update(X)
     assert not output.tuned[2].any()
     assert not output.scores[2].any()
-    dX = backprop(HeadOutput(numpy.ones_like(output.tuned), numpy.ones_like(output.scores)))
+    dX = backprop(HeadOutput(np.ones_like(output.tuned), np.ones_like(output.scores)))
     assert not dX[2].any()
-    assert numpy.isfinite(dX).all()
+    assert np.isfinite(dX).all()
     assert all(torch.isfinite(p.grad).all() for _, p in module_of(model).hidden.named_parameters())
 
 
-@pytest.mark.parametrize("X", [numpy.zeros((0, 5), "float32"), numpy.zeros((2, 5), "float32")])
+@pytest.mark.parametrize("X", [np.zeros((0, 5), "float32"), np.zeros((2, 5), "float32")])
 def test_a_batch_without_any_vector_is_fine(X):
     model = initialized()
     output, backprop = model.begin_update(X)
@@ -162,7 +162,7 @@ def test_the_module_is_in_training_mode_during_an_update_only():
     assert not any(m.training for m in module_of(model).modules())
     output, _ = model.begin_update(base_vectors())
     assert not any(m.training for m in module_of(model).modules())
-    assert not numpy.array_equal(output.scores, plain.scores)
+    assert not np.array_equal(output.scores, plain.scores)
     assert_array_equal(model.predict(base_vectors()).scores, plain.scores)
 
 
@@ -178,7 +178,7 @@ def test_the_optimizers_averages_are_used_and_put_back_even_after_an_error():
         for name, parameter in module_of(model).named_parameters():
             (average,) = (v for k, v in optimizer.averages.items() if name in k[1])
             assert_array_equal(parameter.detach().reshape(-1), average.reshape(-1))
-    assert not numpy.allclose(averaged.scores, before.scores)
+    assert not np.allclose(averaged.scores, before.scores)
     assert_array_equal(model.predict(base_vectors()).scores, before.scores)
     with pytest.raises(KeyError), model.shims[0].use_params(optimizer.averages):
         raise KeyError
@@ -331,7 +331,7 @@ def test_a_clone_does_the_same_and_is_independent(clone, module):
     cloned = clone(model)
     assert_same_output(cloned, model, base_vectors())
     step(cloned, base_vectors(), Adam(0.1))
-    assert not numpy.array_equal(
+    assert not np.array_equal(
         cloned.predict(base_vectors()).scores, model.predict(base_vectors()).scores
     )
 

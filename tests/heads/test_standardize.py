@@ -1,7 +1,7 @@
 import copy
 import pickle
 
-import numpy
+import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -9,7 +9,7 @@ from spacy_embtune.heads.standardize import Standardize
 
 
 def base_vectors(n=6, d=5, seed=0):
-    rng = numpy.random.RandomState(seed)
+    rng = np.random.RandomState(seed)
     return (rng.normal(0, 1, (n, d)) + 3).astype("float32")
 
 
@@ -21,38 +21,36 @@ def test_rows_are_centred_and_of_length_sqrt_d():
     X = base_vectors()
     Y = initialized(X).predict(X)
     centred = X - X.mean(axis=0)
-    expected = centred / numpy.linalg.norm(centred, axis=1, keepdims=True) * 5**0.5
+    expected = centred / np.linalg.norm(centred, axis=1, keepdims=True) * 5**0.5
     assert_allclose(Y, expected, rtol=1e-4, atol=1e-5)
-    assert Y.dtype == numpy.float32
+    assert Y.dtype == np.float32
 
 
 def test_documents_without_a_vector_stay_out_of_the_mean_and_stay_zero():
     X = base_vectors()
-    with_empty = numpy.vstack([X, numpy.zeros((4, 5), "float32")])
+    with_empty = np.vstack([X, np.zeros((4, 5), "float32")])
     model = initialized(with_empty)
     assert_allclose(model.get_param("mean"), X.mean(axis=0), rtol=1e-6)
     Y = model.predict(with_empty)
-    assert_array_equal(Y[6:], numpy.zeros((4, 5)))
+    assert_array_equal(Y[6:], np.zeros((4, 5)))
     assert_array_equal(Y[:6], model.predict(X))
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 def test_the_mean_itself_becomes_zero_and_its_gradient_finite(scale):
     row = base_vectors(1) * scale
-    X = numpy.repeat(row, 3, axis=0)
+    X = np.repeat(row, 3, axis=0)
     model = initialized(X)
     Y, backprop = model.begin_update(X)
-    assert_array_equal(Y, numpy.zeros_like(X))
-    assert_array_equal(backprop(numpy.ones_like(X)), numpy.zeros_like(X))
+    assert_array_equal(Y, np.zeros_like(X))
+    assert_array_equal(backprop(np.ones_like(X)), np.zeros_like(X))
 
 
-@pytest.mark.parametrize(
-    "X", [None, numpy.zeros((0, 5), "float32"), numpy.zeros((3, 5), "float32")]
-)
+@pytest.mark.parametrize("X", [None, np.zeros((0, 5), "float32"), np.zeros((3, 5), "float32")])
 def test_without_any_vector_the_mean_is_zero(X):
     model = Standardize(nI=5).initialize(X=X)
-    assert_array_equal(model.get_param("mean"), numpy.zeros(5))
-    assert model.predict(numpy.zeros((0, 5), "float32")).shape == (0, 5)
+    assert_array_equal(model.get_param("mean"), np.zeros(5))
+    assert model.predict(np.zeros((0, 5), "float32")).shape == (0, 5)
 
 
 def test_initializing_again_replaces_the_mean():
@@ -66,12 +64,12 @@ def test_the_gradient_is_that_of_the_layer():
     X = base_vectors().astype("float64")
     X[2] = 0.0
     model = initialized(X)
-    weights = numpy.random.RandomState(1).normal(size=X.shape)
+    weights = np.random.RandomState(1).normal(size=X.shape)
     _, backprop = model.begin_update(X)
     gradient = backprop(weights)
-    numeric = numpy.zeros_like(X)
-    for index in numpy.ndindex(X.shape):
-        step = numpy.zeros_like(X)
+    numeric = np.zeros_like(X)
+    for index in np.ndindex(X.shape):
+        step = np.zeros_like(X)
         step[index] = 1e-6
         difference = model.predict(X + step) - model.predict(X - step)
         numeric[index] = (difference * weights).sum() / 2e-6
@@ -82,7 +80,7 @@ def test_the_gradient_is_that_of_the_layer():
 def test_the_mean_is_not_trained():
     model = initialized(base_vectors())
     _, backprop = model.begin_update(base_vectors())
-    backprop(numpy.ones((6, 5), "float32"))
+    backprop(np.ones((6, 5), "float32"))
     assert model.grad_names == ()
 
 

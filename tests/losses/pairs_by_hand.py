@@ -3,7 +3,7 @@ as loops over what the definition says."""
 
 import math
 
-import numpy
+import numpy as np
 import torch
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -38,9 +38,9 @@ MULTI = make_targets(
 
 
 def graded_pairs(n=8, seed=0, share_known=0.6):
-    rng = numpy.random.RandomState(seed)
-    similarity = numpy.triu(rng.choice([0.0, 0.2, 0.5, 0.9, 1.0], (n, n)), 1)
-    weight = numpy.triu(rng.uniform(0.1, 2, (n, n)) * (rng.uniform(size=(n, n)) < share_known), 1)
+    rng = np.random.RandomState(seed)
+    similarity = np.triu(rng.choice([0.0, 0.2, 0.5, 0.9, 1.0], (n, n)), 1)
+    weight = np.triu(rng.uniform(0.1, 2, (n, n)) * (rng.uniform(size=(n, n)) < share_known), 1)
     return PairTargets(
         (similarity + similarity.T).astype("float32"), (weight + weight.T).astype("float32")
     )
@@ -66,7 +66,7 @@ LOSSES = {
 
 def output(n=8, seed=0, dtype="float64"):
     """Random vectors."""
-    rng = numpy.random.RandomState(seed)
+    rng = np.random.RandomState(seed)
     return Output(
         rng.normal(size=(n, 6)).astype(dtype),
         rng.normal(size=(n, 4)).astype(dtype) * rng.uniform(0.1, 9, (n, 1)).astype(dtype),
@@ -78,7 +78,7 @@ def take(targets, rows):
     """The targets of some of the documents."""
     pairs = targets.pairs
     if pairs is not None:
-        pairs = PairTargets(*(array[numpy.ix_(rows, rows)] for array in pairs))
+        pairs = PairTargets(*(array[np.ix_(rows, rows)] for array in pairs))
     weights = None if targets.weights is None else targets.weights[rows]
     return targets._replace(
         values=targets.values[rows], known=targets.known[rows], pairs=pairs, weights=weights
@@ -108,14 +108,14 @@ def check_against(by_torch, loss, out, targets):
     assert_allclose(value, expected.item(), rtol=1e-6)
     assert gradient.tuned.dtype == out.tuned.dtype
     assert_allclose(gradient.tuned, tuned.grad, rtol=1e-5, atol=1e-8)
-    assert_array_equal(gradient.scores, numpy.zeros_like(out.scores))
+    assert_array_equal(gradient.scores, np.zeros_like(out.scores))
     assert_allclose(gradient.tuned, numeric_gradient(loss, out, targets), rtol=1e-4, atol=1e-6)
 
 
 def numeric_gradient(loss, out, targets, size=1e-6):
-    gradient = numpy.zeros_like(out.tuned)
-    for index in numpy.ndindex(out.tuned.shape):
-        step = numpy.zeros_like(out.tuned)
+    gradient = np.zeros_like(out.tuned)
+    for index in np.ndindex(out.tuned.shape):
+        step = np.zeros_like(out.tuned)
         step[index] = size
         above = loss(out._replace(tuned=out.tuned + step), targets)[0]
         below = loss(out._replace(tuned=out.tuned - step), targets)[0]
@@ -126,8 +126,8 @@ def numeric_gradient(loss, out, targets, size=1e-6):
 def assert_teaches_nothing(loss, out, targets):
     value, gradient = loss(out, targets)
     assert value == 0.0
-    assert_array_equal(gradient.tuned, numpy.zeros_like(out.tuned))
-    assert_array_equal(gradient.scores, numpy.zeros_like(out.scores))
+    assert_array_equal(gradient.tuned, np.zeros_like(out.tuned))
+    assert_array_equal(gradient.scores, np.zeros_like(out.scores))
 
 
 garbage = st.sampled_from([math.nan, math.inf, -math.inf, -5.0, 0.5, 1.0, 1e30])
@@ -140,17 +140,17 @@ def clean_and_dirty_targets(draw):
     exclusive = draw(st.booleans())
     known = draw(arrays("float32", (n, 3), elements=st.sampled_from([0.0, 1.0])))
     if exclusive:
-        values = numpy.eye(3, dtype="float32")[draw(arrays("int64", n, elements=st.integers(0, 2)))]
+        values = np.eye(3, dtype="float32")[draw(arrays("int64", n, elements=st.integers(0, 2)))]
     else:
         values = draw(arrays("float32", (n, 3), elements=st.sampled_from([0.0, 0.5, 1.0])))
-    junk = draw(arrays("float32", (n, 3), elements=garbage.map(numpy.float32)))
+    junk = draw(arrays("float32", (n, 3), elements=garbage.map(np.float32)))
     clean = Targets(values * known, known, exclusive)
-    dirty = clean._replace(values=numpy.where(known > 0, values, junk))
+    dirty = clean._replace(values=np.where(known > 0, values, junk))
     if draw(st.booleans()):
         similarity, weight = graded_pairs(n, draw(st.integers(0, 9)))
-        junk = draw(arrays("float32", (n, n), elements=garbage.map(numpy.float32)))
+        junk = draw(arrays("float32", (n, n), elements=garbage.map(np.float32)))
         clean = clean._replace(pairs=PairTargets(similarity, weight))
-        similarity = numpy.where(weight > 0, similarity, junk)
-        numpy.fill_diagonal(weight := weight.copy(), junk.diagonal())
+        similarity = np.where(weight > 0, similarity, junk)
+        np.fill_diagonal(weight := weight.copy(), junk.diagonal())
         dirty = dirty._replace(pairs=PairTargets(similarity, weight))
     return clean, dirty

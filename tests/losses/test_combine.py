@@ -1,7 +1,7 @@
 import math
 import pickle
 
-import numpy
+import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from spacy import registry
@@ -49,7 +49,7 @@ def test_values_and_gradients_are_added_by_weight():
 
 def test_the_dtype_is_that_of_the_output():
     gradient = make_sum({"a": CONTRAST, "b": LABELS})(output(dtype="float32"), EXCLUSIVE)[1]
-    assert gradient.tuned.dtype == gradient.scores.dtype == numpy.float32
+    assert gradient.tuned.dtype == gradient.scores.dtype == np.float32
 
 
 def test_a_weight_of_0_leaves_a_loss_out():

@@ -1,6 +1,6 @@
 import math
 
-import numpy
+import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
@@ -92,7 +92,7 @@ def test_an_anchor_of_several_labels_weighs_the_mean_of_theirs():
         for row in zip(similarity, weight, strict=True)
     ]
     values = (MULTI.values * MULTI.known)[takes_part]
-    share = numpy.zeros(8)
+    share = np.zeros(8)
     share[takes_part] = (values / values.sum(0)).sum(1) / values.sum(1)
     by_torch = contrastive_in_torch(MULTI, 0.1, share=share)
     check_against(by_torch, make_supervised_contrastive(), out, MULTI)
@@ -116,16 +116,16 @@ def test_unknown_pairs_are_neither_positive_nor_negative():
 
 @pytest.mark.parametrize("temperature", [1e-6, 1e-3, 1e6])
 def test_extreme_temperatures_give_finite_numbers(temperature):
-    with numpy.errstate(all="raise", under="ignore"):
+    with np.errstate(all="raise", under="ignore"):
         value, gradient = make_supervised_contrastive(temperature)(
             output(dtype="float32"), EXCLUSIVE
         )
     assert math.isfinite(value)
-    assert numpy.isfinite(gradient.tuned).all()
+    assert np.isfinite(gradient.tuned).all()
 
 
 def test_classes_at_right_angles_leave_nothing_to_learn_at_a_low_temperature():
-    tuned = numpy.eye(3)[[0, 0, 1, 1]]
+    tuned = np.eye(3)[[0, 0, 1, 1]]
     targets = make_targets([{label: 1.0} for label in "AABB"], LABELS, exclusive=True)
     out = output(4)._replace(tuned=tuned)
     assert make_supervised_contrastive(0.02)(out, targets)[0] < 1e-9
@@ -176,7 +176,7 @@ def test_triplets_are_mined_as_told(targets, mining, margin, seed):
 
 
 def test_classes_apart_by_the_margin_leave_nothing_to_learn():
-    out = Output(output(4).base, numpy.eye(3)[[0, 0, 1, 1]], numpy.zeros((4, 3)))
+    out = Output(output(4).base, np.eye(3)[[0, 0, 1, 1]], np.zeros((4, 3)))
     targets = make_targets([{label: 1.0} for label in "AABB"], LABELS, exclusive=True)
     for mining in ("semi-hard", "hard"):
         value, gradient = make_triplet(0.9, mining)(out, targets)

@@ -1,7 +1,7 @@
 import math
 import pickle
 
-import numpy
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,13 +16,13 @@ from spacy_embtune.types import Output, Targets
 
 
 def output(scores):
-    scores = numpy.asarray(scores, dtype="float32")
+    scores = np.asarray(scores, dtype="float32")
     n = len(scores)
-    return Output(numpy.ones((n, 4), "float32"), numpy.ones((n, 2), "float32"), scores)
+    return Output(np.ones((n, 4), "float32"), np.ones((n, 2), "float32"), scores)
 
 
 def random_scores(shape, seed=0):
-    return numpy.random.RandomState(seed).normal(0, 2, shape).astype("float32")
+    return np.random.RandomState(seed).normal(0, 2, shape).astype("float32")
 
 
 def gradient_of(function, scores):
@@ -37,9 +37,9 @@ def check(loss, scores, targets, expected, gradient):
     value, d_output = loss(output(scores), targets)
     assert isinstance(value, float)
     assert value == pytest.approx(expected, rel=1e-5, abs=1e-6)
-    assert d_output.scores.dtype == numpy.float32
+    assert d_output.scores.dtype == np.float32
     assert_allclose(d_output.scores, gradient, rtol=1e-4, atol=1e-6)
-    assert_array_equal(d_output.tuned, numpy.zeros((len(scores), 2)))
+    assert_array_equal(d_output.tuned, np.zeros((len(scores), 2)))
 
 
 LABELS = ["A", "B", "C"]
@@ -118,7 +118,7 @@ def test_what_graded_exclusive_values_leave_open_goes_to_the_labels_not_looked_a
 
 
 def test_balanced_weights_of_a_partial_document_are_those_of_the_mean_count():
-    counts = numpy.array([[6, 1, 3], [0, 0, 0]], dtype="float32")
+    counts = np.array([[6, 1, 3], [0, 0, 0]], dtype="float32")
     targets = make_targets([{"A": 0.0}], LABELS, exclusive=True, counts=counts)
     scores = random_scores((1, 3))
     plain, d_plain = make_cross_entropy()(output(scores), targets)
@@ -128,7 +128,7 @@ def test_balanced_weights_of_a_partial_document_are_those_of_the_mean_count():
 
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_labels_that_never_occur_weigh_1_and_do_not_count_as_a_class(exclusive):
-    counts = numpy.array([[4, 0, 4], [4, 0, 4]], dtype="float32")
+    counts = np.array([[4, 0, 4], [4, 0, 4]], dtype="float32")
     targets = make_targets(
         [{"A": 1.0, "B": 0.0, "C": 0.0}, {"A": 0.0, "B": 1.0, "C": 0.0}],
         LABELS,
@@ -145,7 +145,7 @@ def test_labels_that_never_occur_weigh_1_and_do_not_count_as_a_class(exclusive):
 def test_nothing_known_gives_no_loss_and_no_gradient(exclusive, cats):
     targets = make_targets(cats, LABELS, exclusive=exclusive)
     scores = random_scores((len(cats), 3))
-    check(make_cross_entropy(label_smoothing=0.1), scores, targets, 0.0, numpy.zeros_like(scores))
+    check(make_cross_entropy(label_smoothing=0.1), scores, targets, 0.0, np.zeros_like(scores))
 
 
 def test_an_exclusive_document_that_excludes_every_label_teaches_nothing():
@@ -170,7 +170,7 @@ def test_a_document_without_knowledge_changes_nothing_for_the_others(exclusive):
 
 def test_every_known_value_of_independent_labels_has_the_same_say():
     targets = make_targets([{"A": 1.0}, {"A": 1.0, "B": 0.0, "C": 0.0}], LABELS, exclusive=False)
-    gradient = make_cross_entropy()(output(numpy.zeros((2, 3))), targets)[1].scores
+    gradient = make_cross_entropy()(output(np.zeros((2, 3))), targets)[1].scores
     assert gradient[0, 0] == gradient[1, 0]
 
 
@@ -178,19 +178,19 @@ def test_every_known_value_of_independent_labels_has_the_same_say():
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_extreme_scores_give_finite_losses_and_gradients(exclusive, class_weight):
     cats = [{"A": 1.0}, {"B": 1.0}, {"A": 0.0}, {"B": 0.0}, {"A": 0.0, "B": 0.0}]
-    scores = numpy.tile(numpy.array([1e4, -1e4, -1e4], dtype="float32"), (5, 1))
+    scores = np.tile(np.array([1e4, -1e4, -1e4], dtype="float32"), (5, 1))
     targets = make_targets(cats, LABELS, exclusive=exclusive)
     targets = targets._replace(counts=count_labels(targets))
-    with numpy.errstate(all="raise", under="ignore"):
+    with np.errstate(all="raise", under="ignore"):
         value, gradient = make_cross_entropy(class_weight, 0.01)(output(scores), targets)
     assert math.isfinite(value)
     assert value > 100
-    assert numpy.isfinite(gradient.scores).all()
+    assert np.isfinite(gradient.scores).all()
 
 
 def test_equal_large_scores_share_their_probability_exactly():
     targets = make_targets([{"A": 1.0}, {"C": 0.0}], LABELS, exclusive=True)
-    scores = numpy.full((2, 3), 1e4, dtype="float32")
+    scores = np.full((2, 3), 1e4, dtype="float32")
     value, gradient = make_cross_entropy()(output(scores), targets)
     assert value == pytest.approx((math.log(3) + math.log(1.5)) / 2, rel=1e-6)
     assert_allclose(gradient.scores * 2, [[-2 / 3, 1 / 3, 1 / 3], [-1 / 6, -1 / 6, 1 / 3]], 1e-5)
@@ -214,13 +214,13 @@ def test_what_stands_where_nothing_is_known_changes_neither_loss_nor_gradient(
     scores = data.draw(arrays("float32", shape, elements=st.floats(-20, 20, width=32)))
     if exclusive:
         carried = data.draw(arrays("int64", shape[:1], elements=st.integers(0, shape[1] - 1)))
-        values = numpy.eye(shape[1], dtype="float32")[carried]
+        values = np.eye(shape[1], dtype="float32")[carried]
     else:
         values = data.draw(arrays("float32", shape, elements=st.sampled_from([0.0, 0.5, 1.0])))
     clean = Targets(values * known, known, exclusive)
     clean = clean._replace(counts=count_labels(clean))
-    junk = data.draw(arrays("float32", shape, elements=garbage.map(numpy.float32)))
-    dirty = clean._replace(values=numpy.where(known > 0, values, junk))
+    junk = data.draw(arrays("float32", shape, elements=garbage.map(np.float32)))
+    dirty = clean._replace(values=np.where(known > 0, values, junk))
     loss = make_cross_entropy(class_weight, smoothing)
     value, gradient = loss(output(scores), clean)
     assert loss(output(scores), dirty)[0] == value
@@ -241,16 +241,16 @@ def test_what_stands_where_nothing_is_known_changes_neither_loss_nor_gradient(
 def test_the_gradient_is_that_of_the_loss(data, exclusive, smoothing):
     shape = (3, 3)
     known = data.draw(arrays("float32", shape, elements=st.sampled_from([0.0, 1.0])))
-    values = numpy.eye(3) if exclusive else data.draw(arrays("float32", shape, elements=st.just(1)))
+    values = np.eye(3) if exclusive else data.draw(arrays("float32", shape, elements=st.just(1)))
     scores = data.draw(arrays("float64", shape, elements=st.floats(-3, 3)))
     targets = Targets(values * known, known, exclusive)
-    targets = targets._replace(counts=numpy.array([[1, 5, 2], [3, 1, 4]], dtype="float32"))
+    targets = targets._replace(counts=np.array([[1, 5, 2], [3, 1, 4]], dtype="float32"))
     loss = make_cross_entropy("balanced", smoothing)
     out = output(scores)._replace(scores=scores)
     gradient = loss(out, targets)[1].scores
-    numeric = numpy.zeros(shape)
-    for index in numpy.ndindex(shape):
-        step = numpy.zeros(shape)
+    numeric = np.zeros(shape)
+    for index in np.ndindex(shape):
+        step = np.zeros(shape)
         step[index] = 1e-5
         numeric[index] = (
             loss(out._replace(scores=scores + step), targets)[0]
@@ -259,17 +259,17 @@ def test_the_gradient_is_that_of_the_loss(data, exclusive, smoothing):
     assert_allclose(gradient, numeric, atol=1e-6)
 
 
-@pytest.mark.parametrize("counts", [None, numpy.ones((2, 2), dtype="float32")])
+@pytest.mark.parametrize("counts", [None, np.ones((2, 2), dtype="float32")])
 def test_balanced_weights_without_fitting_counts_are_an_error_with_its_cure(counts):
     targets = make_targets([{"A": 1.0}], LABELS, exclusive=True, counts=counts)
     with pytest.raises(ValueError, match=r"count_labels.*class_weight = null"):
-        make_cross_entropy("balanced")(output(numpy.zeros((1, 3))), targets)
+        make_cross_entropy("balanced")(output(np.zeros((1, 3))), targets)
 
 
 def test_targets_of_other_labels_than_the_scores_are_an_error():
     targets = make_targets([{"A": 1.0}], LABELS, exclusive=True)
     with pytest.raises(ValueError, match=r"\(1, 2\).*\(1, 3\)"):
-        make_cross_entropy()(output(numpy.zeros((1, 2))), targets)
+        make_cross_entropy()(output(np.zeros((1, 2))), targets)
 
 
 @pytest.mark.parametrize(

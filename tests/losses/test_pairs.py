@@ -4,7 +4,7 @@ import math
 import pickle
 from dataclasses import replace
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,7 +56,7 @@ def test_float32_gives_the_same_as_float64(loss, targets):
     value32, gradient32 = loss(output(dtype="float32"), targets)
     assert isinstance(value32, float)
     assert value32 == pytest.approx(value, rel=1e-4)
-    assert gradient32.tuned.dtype == gradient32.scores.dtype == numpy.float32
+    assert gradient32.tuned.dtype == gradient32.scores.dtype == np.float32
     assert_allclose(gradient32.tuned, gradient.tuned, rtol=1e-3, atol=1e-5)
 
 
@@ -100,7 +100,7 @@ def test_documents_without_a_vector_take_no_part(loss, targets, which):
     expected = loss(Output(*(array[rows] for array in out)), take(targets, rows))
     assert value == pytest.approx(expected[0])
     assert_allclose(gradient.tuned[rows], expected[1].tuned, atol=1e-9)
-    assert_array_equal(gradient.tuned[[2, 5]], numpy.zeros((2, 4)))
+    assert_array_equal(gradient.tuned[[2, 5]], np.zeros((2, 4)))
 
 
 @each_supervised
@@ -132,7 +132,7 @@ def test_one_class_alone_gives_finite_numbers(loss):
     targets = make_targets([{"A": 1.0}] * 5, LABELS, exclusive=True)
     value, gradient = loss(output(5), targets)
     assert math.isfinite(value)
-    assert numpy.isfinite(gradient.tuned).all()
+    assert np.isfinite(gradient.tuned).all()
 
 
 @pytest.mark.parametrize(
@@ -155,12 +155,12 @@ def test_one_text_twice_is_no_pair_also_if_its_labels_contradict_each_other(loss
     assert pairs.weight[0, 2] == pairs.similarity[2, 0] == 0
     value, gradient = loss(out, targets)
     assert math.isfinite(value)
-    assert numpy.isfinite(gradient.tuned).all()
+    assert np.isfinite(gradient.tuned).all()
 
 
 @each_loss
 def test_a_batch_of_one_text_only_teaches_nothing(loss):
-    out = Output(*(numpy.ones_like(array) for array in output()))
+    out = Output(*(np.ones_like(array) for array in output()))
     assert_teaches_nothing(loss, out, EXCLUSIVE)
 
 
@@ -168,10 +168,10 @@ def test_a_batch_of_one_text_only_teaches_nothing(loss):
 def test_different_texts_at_the_same_place_give_finite_numbers(loss):
     out = output()
     out.tuned[:] = out.tuned[:1]
-    with numpy.errstate(all="raise", under="ignore"):
+    with np.errstate(all="raise", under="ignore"):
         value, gradient = loss(out, EXCLUSIVE)
     assert math.isfinite(value)
-    assert numpy.isfinite(gradient.tuned).all()
+    assert np.isfinite(gradient.tuned).all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -181,7 +181,7 @@ def test_what_stands_where_nothing_is_known_changes_neither_loss_nor_gradient(ta
     out = output(len(clean.values), dtype="float32")
     value, gradient = loss(out, clean)
     assert math.isfinite(value)
-    assert numpy.isfinite(gradient.tuned).all()
+    assert np.isfinite(gradient.tuned).all()
     assert loss(out, dirty)[0] == value
     assert_array_equal(loss(out, dirty)[1].tuned, gradient.tuned)
 
@@ -192,7 +192,7 @@ def test_pairs_given_come_before_labels(loss):
     if hasattr(loss, "balanced"):
         # Labels still say which anchors are of common classes.
         loss = replace(loss, balanced=False)
-    unlike = PairTargets(1.0 - numpy.eye(8, dtype="float32")[::-1], numpy.ones((8, 8), "float32"))
+    unlike = PairTargets(1.0 - np.eye(8, dtype="float32")[::-1], np.ones((8, 8), "float32"))
     by_pairs = loss(out, EXCLUSIVE._replace(pairs=unlike))[0]
     assert by_pairs != loss(out, EXCLUSIVE)[0]
     unlabelled = make_targets([{}] * 8, LABELS, exclusive=False)
@@ -220,7 +220,7 @@ def test_unknown_ways_with_absent_labels_are_refused(make):
 
 
 def test_cosines_of_a_vector_of_zeros_are_zero_and_have_no_gradient():
-    vectors = numpy.array([[3.0, 4.0], [0.0, 0.0], [4.0, -3.0], [6.0, 8.0]])
+    vectors = np.array([[3.0, 4.0], [0.0, 0.0], [4.0, -3.0], [6.0, 8.0]])
     cosine, backprop = cosines(vectors)
     assert_allclose(cosine, [[1, 0, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0], [1, 0, 0, 1]], atol=1e-15)
-    assert_allclose(backprop(numpy.ones((4, 4)))[1], [0, 0])
+    assert_allclose(backprop(np.ones((4, 4)))[1], [0, 0])

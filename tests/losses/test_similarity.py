@@ -1,7 +1,7 @@
 import math
 import time
 
-import numpy
+import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -38,7 +38,7 @@ def test_cosine_pairs_is_the_weighted_mean_squared_error(targets, negatives):
 
 
 def test_cosine_pairs_leaves_nothing_to_learn_where_cosines_are_similarities():
-    out = output(4)._replace(tuned=numpy.eye(3)[[0, 0, 1, 1]])
+    out = output(4)._replace(tuned=np.eye(3)[[0, 0, 1, 1]])
     targets = make_targets([{label: 1.0} for label in "AABB"], LABELS, exclusive=True)
     assert make_cosine_pairs()(out, targets)[0] == 0.0
 
@@ -46,8 +46,8 @@ def test_cosine_pairs_leaves_nothing_to_learn_where_cosines_are_similarities():
 def cosent_in_torch(targets, scale):
     """As in sentence-transformers, over all pairs of pairs, with weights."""
     similarity, weight = known_pairs(targets)
-    rows, columns = numpy.nonzero(numpy.triu(weight > 0, 1))
-    score = torch.tensor(numpy.round(similarity[rows, columns], 4))
+    rows, columns = np.nonzero(np.triu(weight > 0, 1))
+    score = torch.tensor(np.round(similarity[rows, columns], 4))
     w = torch.tensor(weight[rows, columns])
     w = w / w.mean()
 
@@ -76,20 +76,20 @@ def test_cosent_does_not_depend_on_how_much_of_all_pairs_is_known_alike():
 @pytest.mark.parametrize("scale", [1e-3, 300.0])
 def test_cosent_is_finite_at_extreme_scales_and_cosines(scale, dtype):
     out = output(dtype=dtype)
-    out.tuned[:] = numpy.array([[1, 0, 0, 0]])
+    out.tuned[:] = np.array([[1, 0, 0, 0]])
     out.tuned[::2] *= -1
-    with numpy.errstate(all="raise", under="ignore"):
+    with np.errstate(all="raise", under="ignore"):
         value, gradient = make_cosent(scale)(out, EXCLUSIVE)
     assert math.isfinite(value)
     assert value == pytest.approx(2 * scale, rel=0.02) or scale < 1
-    assert numpy.isfinite(gradient.tuned).all()
+    assert np.isfinite(gradient.tuned).all()
 
 
 def test_cosent_of_a_large_batch_neither_needs_all_pairs_of_pairs_nor_long():
     n = 400  # 80,000 pairs, 6.4e9 pairs of pairs.
-    rng = numpy.random.RandomState(0)
+    rng = np.random.RandomState(0)
     score = rng.uniform(size=(n, n)).astype("float32")
-    pairs = PairTargets((score + score.T) / 2, numpy.ones((n, n), "float32"))
+    pairs = PairTargets((score + score.T) / 2, np.ones((n, n), "float32"))
     targets = make_targets([{}] * n, LABELS, exclusive=False)._replace(pairs=pairs)
     start = time.perf_counter()
     value, gradient = make_cosent()(output(n, dtype="float32"), targets)
@@ -115,7 +115,7 @@ def preserve_in_torch(weight, base):
 @each_batch
 def test_preserve_is_about_all_pairs_as_far_as_they_are_not_different(targets):
     similarity, weight = known_pairs(targets)
-    counts = numpy.where(weight > 0, similarity, 1.0) * (1 - numpy.eye(8))
+    counts = np.where(weight > 0, similarity, 1.0) * (1 - np.eye(8))
     out = output()
     check_against(preserve_in_torch(counts, out.base), make_preserve(), out, targets)
 
@@ -123,12 +123,12 @@ def test_preserve_is_about_all_pairs_as_far_as_they_are_not_different(targets):
 def test_preserve_needs_no_labels():
     targets = make_targets([{}] * 8, LABELS, exclusive=True)
     out = output()
-    check_against(preserve_in_torch(1 - numpy.eye(8), out.base), make_preserve(), out, targets)
+    check_against(preserve_in_torch(1 - np.eye(8), out.base), make_preserve(), out, targets)
 
 
 @pytest.mark.parametrize("targets", [EXCLUSIVE, MULTI])
 def test_preserve_has_nothing_against_the_base_vectors_turned_or_longer(targets):
-    rotation = numpy.linalg.qr(numpy.random.RandomState(0).normal(size=(6, 6)))[0]
+    rotation = np.linalg.qr(np.random.RandomState(0).normal(size=(6, 6)))[0]
     out = output()
     value, gradient = make_preserve()(out._replace(tuned=out.base @ rotation * 3), targets)
     assert value == pytest.approx(0.0, abs=1e-12)
@@ -138,17 +138,17 @@ def test_preserve_has_nothing_against_the_base_vectors_turned_or_longer(targets)
 def test_preserve_is_against_collapse_but_not_against_a_shift_of_all_cosines():
     targets = make_targets([{}] * 8, LABELS, exclusive=True)
     out = output()
-    collapsed = numpy.zeros_like(out.tuned) + [1.0, 0, 0, 0] + out.tuned * 1e-3
+    collapsed = np.zeros_like(out.tuned) + [1.0, 0, 0, 0] + out.tuned * 1e-3
     assert make_preserve()(out._replace(tuned=collapsed), targets)[0] > 0.1
     # A constant that is common to all vectors of one length: cosines c become (c + 1) / 2.
-    unit = out.base / numpy.linalg.norm(out.base, axis=1, keepdims=True)
-    cone = numpy.concatenate([unit * 3, numpy.full((8, 1), 0.5)], axis=1)
+    unit = out.base / np.linalg.norm(out.base, axis=1, keepdims=True)
+    cone = np.concatenate([unit * 3, np.full((8, 1), 0.5)], axis=1)
     assert make_preserve()(out._replace(tuned=cone), targets)[0] < 1e-3
 
 
 def test_preserve_ignores_the_scores():
     gradient = make_preserve()(output(), EXCLUSIVE)[1]
-    assert_array_equal(gradient.scores, numpy.zeros((8, 3)))
+    assert_array_equal(gradient.scores, np.zeros((8, 3)))
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, 301.0, math.nan])

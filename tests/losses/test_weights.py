@@ -2,7 +2,7 @@
 
 import math
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,7 +44,7 @@ EQUAL = [name for name in ALL if name not in SHIFTED + SCALED]
 
 each_loss = pytest.mark.parametrize("loss", ALL.values(), ids=ALL)
 each_batch = pytest.mark.parametrize("targets", BATCHES.values(), ids=BATCHES)
-WEIGHTS = numpy.array([0.5, 2.0, 1.0, 0.1, 3.0, 1.5, 0.0, 0.7], dtype="float32")
+WEIGHTS = np.array([0.5, 2.0, 1.0, 0.1, 3.0, 1.5, 0.0, 0.7], dtype="float32")
 
 
 def with_weights(targets, weights):
@@ -63,13 +63,13 @@ def batches(draw):
 
 def copies(loss, out, targets, times):
     """The loss and gradient of a batch in which each document is repeated."""
-    rows = numpy.repeat(numpy.arange(len(times)), times)
+    rows = np.repeat(np.arange(len(times)), times)
     repeated = with_weights(take(targets, rows), None)
     value, gradient = loss(Output(*(array[rows] for array in out)), repeated)
     folded = []
     for array, of_copies in zip((out.tuned, out.scores), gradient, strict=True):
-        folded.append(numpy.zeros_like(array))
-        numpy.add.at(folded[-1], rows, of_copies)
+        folded.append(np.zeros_like(array))
+        np.add.at(folded[-1], rows, of_copies)
     return value, *folded
 
 
@@ -108,14 +108,14 @@ def test_a_weight_is_a_number_of_copies_up_to_a_constant(batch, name):
 
 @each_batch
 def test_the_constant_is_what_the_copies_of_a_document_have_of_its_chance_each(targets):
-    times = numpy.array([1, 2, 3, 1, 0, 1, 3, 2])
+    times = np.array([1, 2, 3, 1, 0, 1, 3, 2])
     loss = make_supervised_contrastive(0.5, balanced=False)
     value = weighted(loss, output(), targets, times)[0]
     similarity, weight = pairs_of(targets._replace(weights=times))
     anchors = [len(set(s[w > 0].tolist())) > 1 for s, w in zip(similarity, weight, strict=True)]
     wanted = (similarity * weight)[anchors]
     wanted = wanted / wanted.sum(axis=1, keepdims=True)
-    constant = numpy.average(wanted @ numpy.log(times.clip(1)), weights=times[anchors])
+    constant = np.average(wanted @ np.log(times.clip(1)), weights=times[anchors])
     assert constant > 0.1
     assert value == pytest.approx(copies(loss, output(), targets, times)[0] - constant, rel=1e-5)
 
@@ -126,7 +126,7 @@ def test_anchors_without_labels_count_by_weight_as_those_with_labels_do(times):
     known[4:] = 0.0
     targets = BATCHES["exclusive"]._replace(known=known, pairs=graded_pairs())
     loss = make_supervised_contrastive()
-    found, expected = (f(loss, output(), targets, numpy.array(times)) for f in (weighted, copies))
+    found, expected = (f(loss, output(), targets, np.array(times)) for f in (weighted, copies))
     assert found[1][4:].any(axis=1).any()
     assert_same(found[1:], expected[1:])
 
@@ -138,7 +138,7 @@ def test_a_weight_is_a_number_of_copies_but_for_how_many_pairs_there_are(batch, 
     value, *gradient = weighted(ALL[name], out, targets, times)
     expected, *by_copies = copies(ALL[name], out, targets, times)
     known = compare(out, targets, "ignore").weight > 0
-    of_pairs = numpy.outer(times, times)[known].astype("float64")
+    of_pairs = np.outer(times, times)[known].astype("float64")
     # As many pairs of copies as there are, to those effectively known, and both of pairs of pairs.
     ratio = ((of_pairs**2).sum() / max(of_pairs.sum(), 1.0)) ** 2
     # The loss is log(1 + sum): what is compared is the sum, and its gradient.
@@ -155,7 +155,7 @@ def test_a_weight_is_a_number_of_copies_but_for_how_many_pairs_there_are(batch, 
 def test_a_document_of_weight_0_is_left_out(batch, name, scale):
     targets, out, times = batch
     weights = (times * scale).astype("float32")
-    rows = numpy.flatnonzero(weights)
+    rows = np.flatnonzero(weights)
     value, *gradient = weighted(ALL[name], out, targets, weights)
     part = Output(*(array[rows] for array in out))
     expected, *of_part = weighted(ALL[name], part, take(targets, rows), weights[rows])
@@ -170,7 +170,7 @@ def test_a_document_of_weight_0_is_left_out(batch, name, scale):
 def test_weights_that_are_all_the_same_are_as_none(loss, targets, constant):
     out = output()
     expected = weighted(loss, out, targets, None)
-    weights = numpy.full(8, constant, dtype="float32")
+    weights = np.full(8, constant, dtype="float32")
     found = loss(out, targets._replace(weights=weights, counts=count_labels(targets)))
     assert_same((found[0], *found[1]), expected, rtol=1e-6, atol=1e-9)
 
@@ -201,7 +201,7 @@ def test_float32_gives_the_same_as_float64(loss, targets):
     value32, gradient32 = loss(output(dtype="float32"), with_weights(targets, WEIGHTS))
     assert value32 == pytest.approx(value, rel=1e-4)
     for array, array32 in zip(gradient, gradient32, strict=True):
-        assert array32.dtype == numpy.float32
+        assert array32.dtype == np.float32
         assert_allclose(array32, array, rtol=1e-3, atol=1e-5)
 
 
@@ -218,30 +218,30 @@ def test_a_document_of_hardly_any_weight_hardly_matters(name, targets):
 @each_loss
 @each_batch
 def test_weights_as_different_as_can_be_give_finite_numbers(loss, targets):
-    weights = numpy.array([3e38, 1e-40, 1.0, 3e38, 0.0, 1e-20, 1e20, 1e-3], dtype="float32")
-    with numpy.errstate(all="raise", under="ignore"):
+    weights = np.array([3e38, 1e-40, 1.0, 3e38, 0.0, 1e-20, 1e20, 1e-3], dtype="float32")
+    with np.errstate(all="raise", under="ignore"):
         value, gradient = loss(
             output(dtype="float32"), targets._replace(weights=weights, counts=count_labels(targets))
         )
     assert math.isfinite(value)
-    assert numpy.isfinite(gradient.tuned).all()
-    assert numpy.isfinite(gradient.scores).all()
+    assert np.isfinite(gradient.tuned).all()
+    assert np.isfinite(gradient.scores).all()
 
 
 @each_loss
 @each_batch
 def test_a_batch_of_weight_0_teaches_nothing(loss, targets):
-    assert_teaches_nothing(loss, output(), with_weights(targets, numpy.zeros(8, "float32")))
+    assert_teaches_nothing(loss, output(), with_weights(targets, np.zeros(8, "float32")))
 
 
 @each_loss
 @pytest.mark.parametrize(
     ("weights", "match"),
     [
-        (numpy.ones(7), r"shape \(7,\).*8 documents"),
-        (numpy.ones((8, 1)), r"shape \(8, 1\).*8 documents"),
-        (-numpy.ones(8), "negative or not finite"),
-        (numpy.full(8, math.nan), "negative or not finite"),
+        (np.ones(7), r"shape \(7,\).*8 documents"),
+        (np.ones((8, 1)), r"shape \(8, 1\).*8 documents"),
+        (-np.ones(8), "negative or not finite"),
+        (np.full(8, math.nan), "negative or not finite"),
     ],
 )
 def test_weights_that_are_not_valid_are_an_error(loss, weights, match):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_embtune.metrics import query_scores, retrieval, retrieval_scores
-from spacy_embtune.metrics import vectors as vectors_module
+from spacy_embtune.metrics import ranking as vectors_module
 
 from .made_up import corpora, cosine_steps
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 import spacy
 import torch
@@ -25,8 +25,8 @@ from ..conftest import TOPICS, make_examples, make_texts
 MakeNlp = Callable[..., Language]
 
 
-def vectors(docs: list[Doc], name: str = "embtune") -> numpy.ndarray:
-    return numpy.stack([doc._.get(name) for doc in docs])
+def vectors(docs: list[Doc], name: str = "embtune") -> np.ndarray:
+    return np.stack([doc._.get(name) for doc in docs])
 
 
 # Annotation
@@ -48,7 +48,7 @@ def test_an_untrained_pipeline_gives_base_vectors_and_says_what_is_missing(
 ) -> None:
     doc = make_nlp()("bread and soup")
     assert doc._.embedding.shape == (64,)
-    assert doc._.embedding.dtype == numpy.float32
+    assert doc._.embedding.dtype == np.float32
     with pytest.raises(MissingVectorError, match=r"not trained yet.*spacy train"):
         _ = doc._.embtune
     assert getattr(doc._, "embtune", None) is None
@@ -71,7 +71,7 @@ def test_call_pipe_and_two_processes_agree(train: MakeNlp) -> None:
     ):
         for name in ("embedding", "embtune"):
             assert_allclose(vectors(docs, name), vectors(one_by_one, name), atol=2e-2)
-            assert all(doc._.get(name).dtype == numpy.float32 for doc in docs)
+            assert all(doc._.get(name).dtype == np.float32 for doc in docs)
 
 
 def test_annotating_twice_changes_nothing(train: MakeNlp) -> None:
@@ -116,7 +116,7 @@ def test_a_text_of_a_megabyte_is_embedded(train: MakeNlp) -> None:
     nlp.max_length = 2_000_000
     doc = nlp("bread and soup " * 70_000)
     assert len(doc.text) > 1_000_000
-    assert numpy.isfinite(doc._.embtune).all()
+    assert np.isfinite(doc._.embtune).all()
 
 
 def test_annotated_rows_do_not_keep_their_batch_alive(train: MakeNlp) -> None:
@@ -131,8 +131,8 @@ def test_vector_hooks_answer_from_the_tuned_vector(train: MakeNlp) -> None:
     tuned, other_tuned = doc._.embtune, other._.embtune
     assert doc.has_vector
     assert_array_equal(doc.vector, tuned)
-    assert doc.vector_norm == pytest.approx(numpy.linalg.norm(tuned))
-    cosine = tuned @ other_tuned / numpy.linalg.norm(tuned) / numpy.linalg.norm(other_tuned)
+    assert doc.vector_norm == pytest.approx(np.linalg.norm(tuned))
+    cosine = tuned @ other_tuned / np.linalg.norm(tuned) / np.linalg.norm(other_tuned)
     assert doc.similarity(other) == pytest.approx(float(cosine), abs=1e-6)
     assert doc.similarity(doc) == pytest.approx(1.0, abs=1e-6)
     with pytest.raises(ValueError, match="vector_hooks"):
@@ -258,7 +258,7 @@ def test_resume_training_continues(train: MakeNlp) -> None:
     nlp.update(make_examples(nlp, 60), sgd=optimizer, losses=losses)
     # From where it was: new weights would have a loss of about log(3).
     assert 0 < losses["embtune"] < 0.3
-    assert 0 < numpy.abs(nlp("bread")._.embtune - before).max() < 0.1
+    assert 0 < np.abs(nlp("bread")._.embtune - before).max() < 0.1
 
 
 def test_initializing_again_forgets_what_was_trained(train: MakeNlp) -> None:
@@ -302,7 +302,7 @@ def test_averages_of_the_weights_are_used(make_nlp: MakeNlp) -> None:
     last = nlp("bread")._.embtune
     with nlp.use_params(optimizer.averages):
         averaged = nlp("bread")._.embtune
-    assert numpy.abs(averaged - last).max() > 1e-4
+    assert np.abs(averaged - last).max() > 1e-4
     assert_array_equal(nlp("bread")._.embtune, last)
 
 
@@ -525,7 +525,7 @@ def test_the_error_handler_of_the_pipeline_is_used(train: MakeNlp) -> None:
     failed: list[int] = []
     nlp.set_error_handler(lambda name, proc, docs, error: failed.append(len(docs)))
     pipe = nlp.get_pipe("embtune")
-    pipe.model.get_ref("head").layers[1].set_param("W", numpy.zeros((200, 7), dtype="f"))
+    pipe.model.get_ref("head").layers[1].set_param("W", np.zeros((200, 7), dtype="f"))
     assert list(nlp.pipe(["bread"])) == []
     assert failed == [1]
 

@@ -1,7 +1,7 @@
 import pickle
 from functools import partial
 
-import numpy
+import numpy as np
 import pytest
 import spacy
 from spacy.tokens import Doc
@@ -17,7 +17,7 @@ def doc() -> Doc:
 
 
 def test_a_vector_is_kept_under_spacys_own_key(doc: Doc) -> None:
-    vector = numpy.ones(3, dtype="float32")
+    vector = np.ones(3, dtype="float32")
     doc._.vec = vector
     assert doc._.vec is vector
     assert extensions.get_vector(doc, "vec") is vector

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 from spacy.language import Language
 from spacy.training import Example
@@ -24,7 +24,7 @@ def annotate(examples: list[Example], *, seed: int = 0) -> list[Example]:
     """Random vectors on every Doc."""
     register("embtune", "tuned")
     register("embedding", "base")
-    rng = numpy.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     for example in examples:
         example.predicted._.embtune = rng.normal(size=3).astype("float32")
         example.predicted._.embedding = rng.normal(size=5).astype("float32")
@@ -34,13 +34,9 @@ def annotate(examples: list[Example], *, seed: int = 0) -> list[Example]:
 def test_the_scores_are_those_of_the_metrics(make_nlp: MakeNlp) -> None:
     examples = annotate(make_examples(make_nlp(), 40))
     scores = registry.scorers.get("spacy-embtune.embtune_scorer.v1")()(examples, **SETTINGS)
-    values = numpy.asarray(
-        [[eg.reference.cats[label] for label in sorted(TOPICS)] for eg in examples]
-    )
+    values = np.asarray([[eg.reference.cats[label] for label in sorted(TOPICS)] for eg in examples])
     for name, prefix in (("embtune", "embtune_"), ("embedding", "embtune_base_")):
-        expected = retrieval_scores(
-            numpy.stack([eg.predicted._.get(name) for eg in examples]), values
-        )
+        expected = retrieval_scores(np.stack([eg.predicted._.get(name) for eg in examples]), values)
         assert scores[f"{prefix}p1"] == expected.p_at_1
         assert scores[f"{prefix}map_r"] == expected.map_at_r
     assert set(scores) == {"embtune_p1", "embtune_map_r", "embtune_base_p1", "embtune_base_map_r"}

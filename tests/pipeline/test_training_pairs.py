@@ -4,7 +4,7 @@ import itertools
 import pickle
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 import spacy
 from numpy.testing import assert_allclose
@@ -238,7 +238,7 @@ def test_dev_pairs_of_one_score_are_reported(
 
 def test_an_encoder_that_reads_docs_says_that_it_cannot_read_partners() -> None:
     nlp = spacy.blank("en")
-    nlp.vocab.set_vector("bread", numpy.ones(4, dtype="float32"))
+    nlp.vocab.set_vector("bread", np.ones(4, dtype="float32"))
     model = {
         "@architectures": "spacy-embtune.EmbTune.v1",
         "encoder": {"@architectures": "spacy-embtune.DocVectors.v1"},
@@ -311,7 +311,7 @@ def test_a_document_in_the_bank_is_not_compared_with_itself(make_nlp: MakeNlp) -
         base = pipe.model.get_ref("encoder").predict(batch.docs)
         rows, targets = add_bank(batch, base, bank, pipe.model.ops)
     assert len(rows) == len(targets.values) == 6
-    assert len(numpy.unique(rows, axis=0)) == 6
+    assert len(np.unique(rows, axis=0)) == 6
     expected = [[eg.reference.cats[label] for label in sorted(TOPICS)] for eg in examples]
     assert sorted(targets.values.tolist()) == sorted(expected)
 

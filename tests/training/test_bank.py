@@ -1,11 +1,11 @@
-import numpy
+import numpy as np
 
 from spacy_embtune.training.bank import Entries, VectorBank
 
 
 def entries(*numbers: float) -> Entries:
-    base = numpy.asarray([[number, 1.0] for number in numbers], dtype="float32")
-    ones = numpy.ones((len(numbers), 1), dtype="float32")
+    base = np.asarray([[number, 1.0] for number in numbers], dtype="float32")
+    ones = np.ones((len(numbers), 1), dtype="float32")
     return Entries(base, ones, ones, [None] * len(numbers))
 
 
@@ -31,8 +31,8 @@ def test_what_is_in_the_batch_is_left_out() -> None:
 
 def test_what_teaches_nothing_stays_out() -> None:
     bank = VectorBank(3)
-    nothing = numpy.zeros((3, 1), dtype="float32")
-    base = numpy.asarray([[0, 0], [1, 1], [1, 1]], dtype="float32")
+    nothing = np.zeros((3, 1), dtype="float32")
+    base = np.asarray([[0, 0], [1, 1], [1, 1]], dtype="float32")
     bank.remember("abc", Entries(base, nothing, nothing, ["g", None, "g"]))
     recalled = bank.recall(without="")
     assert recalled is not None

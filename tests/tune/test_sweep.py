@@ -1,4 +1,4 @@
-import numpy
+import numpy as np
 import pytest
 from thinc.api import Config
 
@@ -17,10 +17,10 @@ OWN = Candidate(HEAD, LOSS, 0.001, 0.01)
 
 def made_up(n=60, seed=0):
     """Vectors whose first dimensions know the label, and whose others are louder."""
-    rng = numpy.random.default_rng(seed)
-    labels = numpy.arange(n) % 3
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 3
     vectors = rng.normal(size=(n, 12)) * 0.8
-    vectors[numpy.arange(n), labels] += 1.5
+    vectors[np.arange(n), labels] += 1.5
     cats = [{"ABC"[label]: 1.0} for label in labels]
     return vectors.astype("float32"), make_targets(cats, ["A", "B", "C"], exclusive=True)
 
@@ -102,8 +102,8 @@ def test_training_in_stretches_is_training_at_once():
 def test_folds_hold_out_each_labelled_document_once():
     cats = [{"A": 1.0} if i % 2 else {"B": 1.0} for i in range(40)] + [{}] * 5
     targets = make_targets(cats, ["A", "B"], exclusive=True)
-    folds = list(make_folds(targets, 4, numpy.random.RandomState(0)))
-    held = numpy.concatenate([h for _, h in folds])
+    folds = list(make_folds(targets, 4, np.random.RandomState(0)))
+    held = np.concatenate([h for _, h in folds])
     assert sorted(held.tolist()) == list(range(40))
     for known, held in folds:
         assert not set(known.tolist()) & set(held.tolist())

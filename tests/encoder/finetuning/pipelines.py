@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import numpy
+import numpy as np
 import spacy
 import torch
 from numpy.testing import assert_array_equal
@@ -79,7 +79,7 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
 
 def vectors(nlp: Language, texts: list[str] | None = None) -> Any:
     docs = list(nlp.pipe(texts or ["bread and soup", "a guitar", "the referee"]))
-    return [numpy.stack([doc._.get(name) for doc in docs]) for name in ("embedding", "embtune")]
+    return [np.stack([doc._.get(name) for doc in docs]) for name in ("embedding", "embtune")]
 
 
 def assert_same_vectors(first: Any, second: Any) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 import spacy
 import torch
@@ -132,8 +132,8 @@ def test_preserve_leads_back_to_the_untuned_encoder(make: MakeNlp, head: str) ->
     def distance() -> float:
         cosines = []
         for rows in (untuned, vectors(nlp, texts)[1]):
-            unit = rows / numpy.linalg.norm(rows, axis=1, keepdims=True)
-            cosines.append((unit @ unit.T)[numpy.triu_indices(len(rows), 1)])
+            unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+            cosines.append((unit @ unit.T)[np.triu_indices(len(rows), 1)])
         return float((cosines[1] - cosines[0]).std())
 
     for _ in range(10):
@@ -267,7 +267,7 @@ def test_vectors_are_never_stale(make: MakeNlp, tmp_path: Path) -> None:
     nlp = make(cache_dir=str(tmp_path / "vectors"))
     examples, optimizer = start(nlp)
     texts = [example.text for example in examples]
-    seen = [numpy.stack([doc._.embedding for doc in nlp.pipe(texts)])]
+    seen = [np.stack([doc._.embedding for doc in nlp.pipe(texts)])]
     for _ in range(3):
         nlp.update(examples, sgd=optimizer)
         base, tuned = vectors(nlp, texts)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 import spacy
 from numpy.testing import assert_allclose
@@ -131,7 +131,7 @@ def test_in_several_processes(make: MakeNlp) -> None:
     nlp, examples, _ = trained(make)
     texts = [example.text for example in examples[:8]]
     docs = list(nlp.pipe(texts, n_process=2, batch_size=2))
-    rows = numpy.stack([doc._.embtune for doc in docs])
+    rows = np.stack([doc._.embtune for doc in docs])
     assert_allclose(rows, vectors(nlp, texts)[1], atol=1e-5)
 
 

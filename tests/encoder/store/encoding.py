@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 
 TEXTS = ["", " ", "a", "bb", "ä", "日本", "\ud800", "\ud801", "?", "a\x00b", "a" * 10_000]
 
@@ -22,7 +22,7 @@ class Encode:
         return self.rows(texts)
 
     def rows(self, texts: list[str]) -> Any:
-        rows = numpy.zeros((len(texts), self.width), dtype=self.dtype)
+        rows = np.zeros((len(texts), self.width), dtype=self.dtype)
         for row, text in zip(rows, texts, strict=True):
             data = text.encode("utf8", "surrogatepass")
             row[:2] = len(data) % 100, sum(data) % 100 + self.plus

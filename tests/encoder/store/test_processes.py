@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -25,7 +25,7 @@ def test_processes_make_a_store_write_and_read_at_once(tmp_path: Path) -> None:
     assert [finish(process) for process in processes] == ["done\n"] * 4
     seen = set()
     for seed in range(4):
-        rng = numpy.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         seen |= {int(number) for _ in range(60) for number in rng.integers(0, 3000, size=200)}
     store = VectorStore(tmp_path / "store")
     assert len(store) == len(seen)
@@ -59,7 +59,7 @@ def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_stored(tmp_path:
         texts = [str(number) for number in range(done)]
         rows = store.lookup("f", texts, lambda _: pytest.fail("lost"))
         assert_array_equal(rows[:, 0], range(done))
-        store.lookup("f", [f"{n_lines}.5"], lambda texts: numpy.array([[float(texts[0])] * 384]))
+        store.lookup("f", [f"{n_lines}.5"], lambda texts: np.array([[float(texts[0])] * 384]))
         store.close()
 
 
@@ -133,7 +133,7 @@ def test_threads_share_a_store(tmp_path: Path) -> None:
     def go_on(seed: int) -> None:
         try:
             encode = Encode()
-            rng = numpy.random.default_rng(seed)
+            rng = np.random.default_rng(seed)
             for _ in range(20):
                 texts = [str(number) for number in rng.integers(0, 500, size=50)]
                 assert_array_equal(store.lookup("f", texts, encode), encode.rows(texts))

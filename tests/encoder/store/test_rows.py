@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,7 +38,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=5)
 @given(ANY_TEXT, ANY_TEXT)
 def test_texts_and_fingerprints_of_any_characters_are_kept_apart(one: str, two: str) -> None:
     pairs = {(one, two), (two, one), (one + two, ""), ("", one + two)}
-    values = {pair: numpy.full((1, 2), float(i)) for i, pair in enumerate(pairs)}
+    values = {pair: np.full((1, 2), float(i)) for i, pair in enumerate(pairs)}
     with tempfile.TemporaryDirectory() as folder:
         store = VectorStore(Path(folder) / "store")
         for (fingerprint, text), value in values.items():
@@ -70,7 +70,7 @@ def test_the_type_of_the_vectors_stays(tmp_path: Path, dtype: str) -> None:
     encode = Encode(dtype=dtype)
     for _ in range(2):
         rows = VectorStore(tmp_path / "store").lookup("f", TEXTS, encode)
-        assert rows.dtype == numpy.dtype(dtype)
+        assert rows.dtype == np.dtype(dtype)
         assert_array_equal(rows, encode.rows(TEXTS))
     assert len(encode.calls) == 1
 
@@ -140,7 +140,7 @@ def test_vectors_of_two_kinds_under_one_fingerprint_are_an_error(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "rows", [numpy.zeros(2), numpy.zeros((3, 4)), numpy.array([["a"], ["b"]]), "no rows"]
+    "rows", [np.zeros(2), np.zeros((3, 4)), np.array([["a"], ["b"]]), "no rows"]
 )
 def test_an_encoder_that_gives_no_matrix_is_told_so(tmp_path: Path, rows: Any) -> None:
     with pytest.raises(ValueError, match="one row a text"):

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,7 +122,7 @@ def look_into(folder: Path, content: bytes) -> str:
         )
     finally:
         store.close()
-    return "right" if numpy.array_equal(rows, encode.rows(texts)) else "wrong"
+    return "right" if np.array_equal(rows, encode.rows(texts)) else "wrong"
 
 
 @settings(deadline=None, max_examples=60)
@@ -173,7 +173,7 @@ def test_where_files_cannot_grow_one_warning_and_nothing_computed_is_lost(tmp_pa
     assert str(tmp_path / "store") in lines[0]
     assert "no longer stored" in lines[0]
     store = VectorStore(tmp_path / "store")
-    assert_array_equal(store.lookup("f", ["5"], lambda _: numpy.full((1, 384), 5.0))[0], 5.0)
+    assert_array_equal(store.lookup("f", ["5"], lambda _: np.full((1, 384), 5.0))[0], 5.0)
 
 
 def test_a_full_disk_is_one_warning_and_nothing_computed_is_lost(
