@@ -14,9 +14,14 @@ from spacy.training import Example
 from thinc.api import Config
 
 from spacy_embtune._texts import fold_text
-from spacy_embtune.data import PairsFromCorpus
-from spacy_embtune.data import _sampling as sampling
-from spacy_embtune.data.pairs import get_group, get_partners, set_group, set_partners
+from spacy_embtune.data import (
+    PairsFromCorpus,
+    _pair_sampling,
+    get_group,
+    get_partners,
+    set_group,
+    set_partners,
+)
 
 from ..conftest import make_examples
 
@@ -156,7 +161,7 @@ def test_partners_are_from_the_same_window():
 def test_blocks_do_not_change_what_is_drawn(monkeypatch):
     corpus = corpus_of([str(i) for i in range(50)], groups=[str(i % 7) for i in range(50)])
     whole = read(PairsFromCorpus(corpus, "group", n_neg=2))
-    monkeypatch.setattr(sampling, "BLOCK_ENTRIES", 100)
+    monkeypatch.setattr(_pair_sampling, "BLOCK_ENTRIES", 100)
     assert read(PairsFromCorpus(corpus, "group", n_neg=2)) == whole
 
 

@@ -17,8 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import DocBin
 
-from spacy_embtune.data import _streams as streams
-from spacy_embtune.data.records import Position, Record, read_records
+from spacy_embtune.data import Position, Record, _formats, read_records
 
 TEXTS = ["A man eats.", 'He said: "no, thanks".', "Ein Äffchen \U0001f412", ""]
 LABELS = ["FOOD", "TALK", "ANIMAL", ""]
@@ -311,7 +310,7 @@ def test_empty_files_hold_no_records(tmp_path):
 
 READ_STDIN = """
 import sys
-from spacy_embtune.data.records import Position, read_records
+from spacy_embtune.data import Position, read_records
 position = Position()
 for record in read_records("-", kind=sys.argv[1], position=position):
     print(record.id, record.text, position.fraction is None)
@@ -360,7 +359,7 @@ def test_the_position_goes_from_0_to_1(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".txt", ".parquet"])
 def test_a_file_is_not_read_further_than_it_is_asked_for(tmp_path, monkeypatch, suffix):
     """The rest of the file is broken, which nobody finds out who does not get there."""
-    monkeypatch.setattr(streams, "PARQUET_BATCH", 10)
+    monkeypatch.setattr(_formats, "PARQUET_BATCH", 10)
     path = tmp_path / f"data{suffix}"
     if suffix == ".parquet":
         pyarrow.parquet.write_table(
