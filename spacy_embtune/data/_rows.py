@@ -7,7 +7,11 @@ from .._texts import shorten
 
 
 class InvalidRowError(ValueError):
-    """A row that cannot be read.
+    """A row is invalid.
+
+    >>> raise InvalidRowError("the line is not JSON", "is not JSON. Write one object a line.")
+    Traceback (most recent call last):
+    spacy_embtune.data._rows.InvalidRowError: is not JSON. Write one object a line.
 
     fault (str): The fault in words that are the same for all rows with this fault, so that rows can
         be counted by fault.
@@ -22,6 +26,9 @@ class InvalidRowError(ValueError):
 
 class Row(NamedTuple):
     """One row of a file: its fields as the file has them, not yet interpreted.
+
+    >>> Row({"text": "Kick-off at eight."}, number=0, line=2).where
+    'line 2'
 
     fields (Mapping[str, Any] | InvalidRowError): The values by field name, or the error in this
         row.

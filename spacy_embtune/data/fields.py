@@ -38,7 +38,7 @@ def read_fields(
     settings: ReadSettings | None = None,
     position: Position | None = None,
 ) -> Iterator[Row]:
-    """Read a file row by row. No format but .spacy needs the whole file in memory.
+    """Read a file row by row. Only a .spacy file is in memory as a whole.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as directory:
@@ -118,7 +118,14 @@ def resolve_kind(source: str | Path, kind: str | None = None) -> str:
 
 
 def list_suffixes(kinds: Collection[str] | None = None) -> str:
-    """RETURNS (str): The suffixes of some formats or of all, for error messages."""
+    """List the suffixes of formats, for error messages.
+
+    >>> list_suffixes(["jsonl", "csv"])
+    '.jsonl, .ndjson, .csv'
+
+    kinds (Collection[str] | None): Keys of `FORMATS`. None: all formats.
+    RETURNS (str): The suffixes, with commas between them.
+    """
     return ", ".join(
         suffix
         for kind, format in FORMATS.items()

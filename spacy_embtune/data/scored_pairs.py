@@ -152,8 +152,8 @@ class PairsReader:
 
     def _read_fields(self) -> Iterator[tuple[str, Fields]]:
         """YIELDS (tuple[str, Fields]): The place of each pair in the file, and its fields."""
+        kinds = [name for name, format in FORMATS.items() if format.has_field_names]
         kind = find_kind(self.path)
-        kinds = [kind for kind, format in FORMATS.items() if format.has_field_names]
         if kind not in kinds:
             fault = "the name does not say what the file is"
             if kind is not None:

@@ -11,7 +11,7 @@ from spacy_embtune.data import combine_pairs
 
 
 def by_hand(n, explicit, groups):
-    """One pair after the other."""
+    """Compute each pair on its own."""
     similarity, weight = np.zeros((n, n)), np.zeros((n, n))
     for i, j in product(range(n), range(n)):
         scores = [s for a, b, s in explicit if {a, b} == {i, j}]
@@ -25,7 +25,7 @@ def by_hand(n, explicit, groups):
 
 
 @st.composite
-def what_is_known(draw):
+def known_pairs(draw):
     n = draw(st.integers(0, 8))
     rows = st.integers(0, n - 1)
     scores = st.sampled_from([0.0, 0.25, 0.5, 1.0])
@@ -35,7 +35,7 @@ def what_is_known(draw):
     return n, explicit, groups
 
 
-@given(what_is_known())
+@given(known_pairs())
 def test_scores_precede_groups(known):
     similarity, weight = combine_pairs(*known)
     assert similarity.dtype == weight.dtype == np.float32
@@ -64,6 +64,6 @@ def test_contradicting_scores_of_a_pair_are_averaged():
         ((2, [], ["a"]), "1 groups for 2 documents"),
     ],
 )
-def test_what_does_not_fit_is_an_error(arguments, message):
+def test_inconsistent_arguments_are_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         combine_pairs(*arguments)

@@ -122,7 +122,7 @@ def test_scores_are_rescaled_to_0_and_1_in_order(low, width, shares):
 # Without scores
 
 
-def test_pairs_without_scores_are_alike_and_each_a_group(tmp_path):
+def test_pairs_without_scores_have_similarity_1_and_each_is_a_group(tmp_path):
     path = write(tmp_path / "pairs.jsonl", [pair[:2] for pair in PAIRS], ("text1", "text2"))
     rows = as_rows(PairsReader(path, score=None)(NLP))
     assert {row[2] for row in rows} == {1.0}
@@ -131,7 +131,7 @@ def test_pairs_without_scores_are_alike_and_each_a_group(tmp_path):
     assert rows[0][3] != rows[2][3]
 
 
-def test_a_score_by_another_name_does_not_go_unnoticed():
+def test_a_score_with_another_name_is_an_error():
     with pytest.raises(ValueError, match="there is no 'score', but 'Score'"):
         list(pairs_to_examples(NLP, [{"text1": "a b", "text2": "c d", "Score": 0.0}]))
 
@@ -151,7 +151,7 @@ def test_scores_may_be_there_for_some_pairs_in_memory():
 # Streaming
 
 
-def test_a_file_is_read_no_further_than_needed(tmp_path):
+def test_a_file_is_read_only_as_far_as_pairs_are_asked_for(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text('{"text1": "a", "text2": "b", "score": 1}\n' * 3 + "{broken\n")
     assert len(list(islice(PairsReader(path)(NLP), 3))) == 3
@@ -168,7 +168,7 @@ def test_pairs_in_memory_are_taken_as_they_are_asked_for():
     assert len(list(islice(pairs_to_examples(NLP, endless()), 5))) == 5
 
 
-# Bad input: what is in the line, the kind of fault, what else the error says
+# Invalid input: the line, its fault, and another part of the error message
 
 
 JSON_FAULTS = [
@@ -210,7 +210,7 @@ CSV_FAULTS = [
     ("a,a,1", "a text is paired with itself", "teaches nothing"),
     (b"caf\xe9,b,1", "the line is not UTF-8", "as UTF-8"),
 ]
-# How a file starts, and a valid line.
+# The first lines of a file, and a valid line.
 STARTS = {
     ".jsonl": ([], '{"text1": "x", "text2": "y", "score": 1}'),
     ".csv": (["text1,text2,score"], "x,y,1"),
