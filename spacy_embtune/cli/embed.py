@@ -67,7 +67,7 @@ def embed(
     Finished chunks are kept in the directory OUT.parts until OUT is whole: after Ctrl-C, a kill or
     a full disk the same command goes on where it was, and OUT is the same byte for byte.
     """
-    from ..data.records import Position, read_records
+    from ..data import Position, read_records
     from ..embed import SUFFIXES, embed_corpus
 
     check_output(out, force=force, inputs=[data], suffixes=SUFFIXES)

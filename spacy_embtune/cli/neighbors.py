@@ -38,7 +38,7 @@ def neighbors(
     import srsly
     from rich.console import Console
 
-    from ..data.records import Record
+    from ..data import Record
     from ..plots.neighbor_lists import compare_neighbors
     from ..report import documents
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from spacy.language import Language
 
-    from ..data.records import Record
+    from ..data import Record
     from ..pipeline.component import EmbTune
     from ..report import Documents
 
@@ -71,9 +71,9 @@ def read_all(
     is_second (bool): Whether the kind is that of DATA, and this is another file: then its name
         comes first.
     report (Callable): Takes a sentence on each record that is skipped.
-    RETURNS (list[Record]): Its records; see `spacy_embtune.data.records.read_records`.
+    RETURNS (list[Record]): Its records; see `spacy_embtune.data.read_records`.
     """
-    from ..data.records import find_kind, read_records
+    from ..data import find_kind, read_records
 
     if is_second:
         kind = find_kind(Path(source)) or kind

@@ -1,4 +1,5 @@
-"""Pairs made of a corpus: documents whose labels agree, or of one group, or parts of one text."""
+"""Pairs from the documents of a corpus: documents with similar labels, of the same group, or parts
+of the same text."""
 
 import logging
 import re
@@ -13,20 +14,21 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from .._texts import shorten
-from ._sampling import Drawn, draw_partners, relate_by_cats, relate_by_group
-from .pairs import GROUP, get_group, get_partners, set_group, set_partners
+from ._pair_sampling import PairSample, sample_partners, similarity_by_cats, similarity_by_group
+from .doc_pairs import GROUP, get_group, get_partners, set_group, set_partners
 
 logger = logging.getLogger(__name__)
 
 Reader: TypeAlias = Callable[[Language], Iterable[Example]]
-Source: TypeAlias = Literal["cats", "group", "paragraphs", "sentences"]
+PairSource: TypeAlias = Literal["cats", "group", "paragraphs", "sentences"]
 
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 
-ADVICE = {
-    "cats": "Pairs by cats need labels that several documents carry.",
-    "group": "Pairs by group need several different texts in one group, and the group of each in "
-    "its user_data, under group_key (stored with DocBin(store_user_data=True)).",
+# What a corpus needs, by the source of the pairs: for the error that there are no pairs.
+_NEEDS = {
+    "cats": "Pairs by cats need labels that several documents have.",
+    "group": "Pairs by group need several different texts in the same group, and the group of each "
+    "document in its user_data, under group_key (stored with DocBin(store_user_data=True)).",
     "paragraphs": "Pairs by paragraphs need texts with blank lines in them.",
     "sentences": "Pairs by sentences need texts of several sentences.",
 }
@@ -34,7 +36,7 @@ ADVICE = {
 
 def make_pairs_from_corpus(
     corpus: Reader,
-    by: Source,
+    by: PairSource,
     n_pos: int = 1,
     n_neg: int = 0,
     hard_negatives: bool = False,
@@ -46,9 +48,9 @@ def make_pairs_from_corpus(
     shuffle: bool = False,
     window: int = 10_000,
     seed: int = 0,
-) -> Callable[[Language], Iterator[Example]]:
+) -> "PairsFromCorpus":
     """Create the reader `spacy-embtune.pairs_from_corpus.v1`, which pairs the documents of another
-    reader: see `PairsFromCorpus`. In a config:
+    reader. See `PairsFromCorpus`. In a config:
 
         [corpora.train]
         @readers = "spacy-embtune.pairs_from_corpus.v1"
@@ -58,6 +60,9 @@ def make_pairs_from_corpus(
         @readers = "spacy.Corpus.v1"
         path = ${paths.train}
         gold_preproc = false
+
+    >>> make_pairs_from_corpus(lambda nlp: [], "paragraphs", n_neg=2).n_neg
+    2
     """
     return PairsFromCorpus(
         corpus,
@@ -77,20 +82,28 @@ def make_pairs_from_corpus(
 
 
 class PairsFromCorpus:
-    """Gives each document of a corpus partners from the same corpus, never its own text.
+    """Gives each document of a corpus partners from the same corpus, which have another text.
 
-    Each pass over the corpus draws anew, from the seed and the number of the pass, so that two runs
-    see the same pairs. Partners are drawn from a window of the corpus. No more documents than that
-    are held, and no more of their similarities than a block of them.
+    Each pass over the corpus samples other partners. The seed and the number of the pass determine
+    them, so that two runs see the same pairs. Partners come from a window of consecutive documents.
+    Only the documents of one window are in memory, and only one block of their similarities.
 
-    A document for which there is no partner is kept without one: its labels and its group may still
-    teach. How many there are is logged once.
+    A document for which there is no partner is yielded without one, because its labels and its
+    group may still be used in training. The number of these documents is logged once.
+
+    >>> import spacy
+    >>> nlp = spacy.blank("en")
+    >>> examples = [Example.from_dict(nlp.make_doc("One.\\n\\nTwo."), {})]
+    >>> for example in PairsFromCorpus(lambda nlp: examples, "paragraphs")(nlp):
+    ...     print(example.reference.text, get_partners(example.reference)[0].text)
+    One. Two.
+    Two. One.
     """
 
     def __init__(
         self,
         corpus: Reader,
-        by: Source,
+        by: PairSource,
         *,
         n_pos: int = 1,
         n_neg: int = 0,
@@ -106,37 +119,39 @@ class PairsFromCorpus:
     ) -> None:
         """Initialize the reader.
 
-        corpus (Callable[[Language], Iterable[Example]]): Another reader.
+        corpus (Callable[[Language], Iterable[Example]]): The reader of the corpus.
         by (str): What makes a pair.
-            "cats": the similarity of the labels (`targets.pair_similarity`), which is the score of
-            the pair as well: from 0.5 on the pair is positive, below negative, and there is none
-            where it is not known.
-            "group": documents of one group are alike (1), of different groups not (0).
-            "paragraphs": each paragraph, separated by blank lines, becomes a document; those of one
-            document are a group, and belong to the document's group if it has one.
-            "sentences": the same with sentences, by the boundaries that the document has, else by
-            punctuation.
-        n_pos (int): How many positive partners each document gets, or as many as there are.
-        n_neg (int): How many negative ones. Unless pairs are made by cats, documents of other
-            groups in the same batch are negatives as well.
-        hard_negatives (bool): Whether the negatives are those closest to the document in the
-            encoder's vectors; otherwise they are drawn.
-        component (str): The component of the pipeline whose encoder says what is close.
-        group_key (str): Under what key of its user_data the group of a document is.
-        exclusive_classes (bool | None): By cats: whether a document carries exactly one label.
+            "cats": the similarity of the labels (`labels.pair_similarity`), which is also the score
+            of the pair. From 0.5 on the pair is positive, below it is negative. Documents whose
+            similarity is not known are not paired.
+            "group": documents of the same group get the score 1, of different groups 0.
+            "paragraphs": each paragraph becomes a document (blank lines separate paragraphs). The
+            paragraphs of a document are a group, or belong to the group of the document if it has
+            one.
+            "sentences": the same with sentences. The sentence boundaries of the document are used
+            if it has any, and otherwise punctuation.
+        n_pos (int): The number of positive partners of each document. A document with fewer
+            candidates gets fewer.
+        n_neg (int): The number of negative partners of each document. Unless pairs are made by
+            cats, documents of other groups in the same batch are negatives as well.
+        hard_negatives (bool): Whether the negatives are the documents closest to the document by
+            base vectors. If False, they are sampled at random.
+        component (str): The component of the pipeline whose encoder gives these base vectors.
+        group_key (str): The key of the group in the user_data of a document.
+        exclusive_classes (bool | None): Whether a document has exactly one label; used by cats.
             None: yes, if the cats of every labelled document of the window sum to 1.
-        keep_cats (bool): Whether documents keep their cats. False: training sees no labels.
-        redraw (bool): Whether each pass over the corpus draws anew. False, for a corpus to evaluate
-            on: every pass gives the same pairs. spaCy makes one pass in a whole training, unless
-            max_epochs = -1, where it makes one each epoch.
-        shuffle (bool): Whether the documents of a window come in random order, which spaCy leaves
-            to the reader if max_epochs = -1.
-        window (int): From how many documents in a row partners are drawn.
-        seed (int): Decides what is drawn.
+        keep_cats (bool): Whether documents keep their cats. If False, training sees no labels.
+        redraw (bool): Whether each pass over the corpus samples other partners. If False, which
+            suits a corpus for evaluation, every pass gives the same pairs. spaCy makes one pass in
+            a whole training, or one per epoch if max_epochs = -1.
+        shuffle (bool): Whether the documents of a window are shuffled. spaCy does not shuffle a
+            corpus if max_epochs = -1.
+        window (int): The number of consecutive documents from which partners are sampled.
+        seed (int): The seed of the random numbers.
         RAISES (ValueError): If a setting is out of range.
         """
-        if by not in get_args(Source):
-            raise ValueError(f"by is {by!r}: give one of {', '.join(get_args(Source))}.")
+        if by not in get_args(PairSource):
+            raise ValueError(f"by is {by!r}: give one of {', '.join(get_args(PairSource))}.")
         least = {"n_pos": (n_pos, 0), "n_neg": (n_neg, 0), "window": (window, 2), "seed": (seed, 0)}
         for name, (value, minimum) in least.items():
             if value < minimum:
@@ -146,7 +161,7 @@ class PairsFromCorpus:
         if hard_negatives and n_neg == 0:
             raise ValueError("hard_negatives = true chooses no negatives: n_neg is 0.")
         self.corpus = corpus
-        self.by: Source = by
+        self.by: PairSource = by
         self.n_pos = n_pos
         self.n_neg = n_neg
         self.hard_negatives = hard_negatives
@@ -166,9 +181,10 @@ class PairsFromCorpus:
         """Make one pass over the corpus.
 
         nlp (Language): The pipeline.
-        RETURNS (Iterator[Example]): The documents with their partners, in the order of the corpus.
-        RAISES (ValueError): When they are asked for: if no document of the corpus has a pair, or
-            there is no encoder for hard negatives.
+        RETURNS (Iterator[Example]): The documents with their partners, in the order of the corpus
+            unless `shuffle` is set.
+        RAISES (ValueError): While the examples are read: if no document of the corpus has a pair,
+            or there is no encoder for hard negatives.
         """
         rng = np.random.default_rng([self.seed, self._n_passes])
         self._n_passes += self.redraw
@@ -180,15 +196,15 @@ class PairsFromCorpus:
         for window in self._windows(nlp):
             if self.shuffle:
                 rng.shuffle(cast(Any, window))
-            for example, drawn in zip(window, self._draw(nlp, window, rng), strict=True):
+            for example, sample in zip(window, self._sample(nlp, window, rng), strict=True):
                 reference = example.reference
                 n += 1
-                n_without_positive += not drawn.positives
-                n_without_negative += not drawn.negatives
-                chosen = [*drawn.positives, *drawn.negatives]
+                n_without_positive += not sample.positives
+                n_without_negative += not sample.negatives
+                chosen = [*sample.positives, *sample.negatives]
                 others = [(window[j].reference, score) for j, score in chosen]
                 partners = [(doc.text, score, get_group(doc)) for doc, score in others]
-                # Without any to be drawn, the groups make pairs within a batch.
+                # If no partners are sampled, the groups make pairs within a batch.
                 is_grouped = self.n_pos + self.n_neg == 0 and get_group(reference) is not None
                 has_pairs = has_pairs or bool(partners) or is_grouped
                 set_partners(reference, [*get_partners(reference), *partners])
@@ -198,7 +214,7 @@ class PairsFromCorpus:
         if not has_pairs:
             raise ValueError(
                 f"spacy-embtune.pairs_from_corpus.v1 (by = {self.by!r}) found no pair among the "
-                f"{n} documents of the corpus. {ADVICE[self.by]}"
+                f"{n} documents of the corpus. {_NEEDS[self.by]}"
             )
         if not self._has_reported:
             self._has_reported = True
@@ -208,8 +224,8 @@ class PairsFromCorpus:
     def _report(self, kind: str, n_without: int, n: int) -> None:
         if n_without:
             logger.warning(
-                "Pairs by %s: for %d of %d documents there is no %s partner among the documents "
-                "read with them (window = %d). They are kept without one.",
+                "Pairs by %s: for %d of %d documents there is no %s partner in the same window of "
+                "documents (window = %d). They are used without one.",
                 self.by,
                 n_without,
                 n,
@@ -218,8 +234,8 @@ class PairsFromCorpus:
             )
 
     def _windows(self, nlp: Language) -> Iterator[list[Example]]:
-        """YIELDS (list[Example]): Some documents in a row, all parts of a document in one window.
-        Their references are copies."""
+        """YIELDS (list[Example]): The documents of each window. All parts of a document are in the
+        same window. The references are copies."""
         window: list[Example] = []
         for i, example in enumerate(self.corpus(nlp)):
             window += self._parts(nlp, i, example)
@@ -230,7 +246,7 @@ class PairsFromCorpus:
             yield window
 
     def _parts(self, nlp: Language, i: int, example: Example) -> Iterator[Example]:
-        """YIELDS (Example): What a document of the corpus gives: itself, or its parts."""
+        """YIELDS (Example): The i-th document of the corpus itself, or its parts."""
         doc = example.reference
         group = doc.user_data.get(self.group_key)
         if self.by in ("cats", "group"):
@@ -255,22 +271,22 @@ class PairsFromCorpus:
             parts = [sentence.text for sentence in doc.sents]
         return [part.strip() for part in parts if part.strip()]
 
-    def _draw(
+    def _sample(
         self, nlp: Language, window: Sequence[Example], rng: np.random.Generator
-    ) -> Iterator[Drawn]:
+    ) -> Iterator[PairSample]:
         references = [example.reference for example in window]
         texts = [reference.text for reference in references]
         if self.by == "cats":
-            relation = relate_by_cats(
+            similarity = similarity_by_cats(
                 [reference.cats for reference in references],
                 exclusive=self.exclusive_classes,
                 where=lambda i: f"document {shorten(texts[i])!r}",
             )
         else:
-            relation = relate_by_group([get_group(reference) for reference in references])
+            similarity = similarity_by_group([get_group(reference) for reference in references])
         vectors = self._encode(nlp, texts) if self.hard_negatives else None
-        return draw_partners(
-            texts, relation, rng, n_pos=self.n_pos, n_neg=self.n_neg, vectors=vectors
+        return sample_partners(
+            texts, similarity, rng, n_pos=self.n_pos, n_neg=self.n_neg, vectors=vectors
         )
 
     def _encode(self, nlp: Language, texts: Sequence[str]) -> NDArray[Any]:
@@ -283,7 +299,8 @@ class PairsFromCorpus:
                 f"its own; the pipeline has {nlp.pipe_names}. Give its name as component, or set "
                 "hard_negatives = false."
             )
-        # Training switches the cache on a moment later: nothing is then encoded twice.
+        # Training switches the cache on later anyway. If it is on now, training does not have to
+        # encode these texts again.
         encoder.caching = True
         rows = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         vectors = encoder.vectors(list(rows))

@@ -1,4 +1,4 @@
-"""Records of a file, one after the other: a text, what is known of its labels, where it stands."""
+"""Records: rows of fields interpreted as documents with a text, labels, an id and other fields."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -7,36 +7,39 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from .._texts import shorten
 from ..labels import validate_cats
-from ._files import InvalidRecordError, check_text
-from ._streams import STDIN, Position, Raw, import_pyarrow, name_of, read_raw
+from .fields import (
+    FORMATS,
+    InvalidRowError,
+    Position,
+    ReadSettings,
+    Row,
+    check_text,
+    missing_field,
+    read_fields,
+    resolve_kind,
+    source_name,
+)
 
-__all__ = ["Kind", "OnError", "Position", "Record", "read_records"]
+__all__ = ["OnError", "Position", "Record", "read_records"]
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["jsonl", "csv", "tsv", "text", "spacy", "parquet"]
 OnError = Literal["fail", "skip"]
-
-SUFFIXES: dict[str, Kind] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "text",
-    ".spacy": "spacy",
-    ".parquet": "parquet",
-}
 
 
 class Record(NamedTuple):
     """One document of a file.
 
-    text (str): The text; empty if the record has none.
-    cats (dict[str, float]): The value of each label of which something is known, 0..1.
-    id (str): The record's own id, or else its number: how many records come before it in the file,
-        and in a file of plain lines how many lines.
-    meta (dict[str, Any]): Its other fields.
-    line (int): The line that it starts in, from 1; without lines, its number, from 1.
+    >>> Record("Kick-off at eight.", {"SPORT": 1.0}, "0", {}, 1).cats
+    {'SPORT': 1.0}
+
+    text (str): The text; empty if the row has none.
+    cats (dict[str, float]): The value of each known label, 0..1.
+    id (str): The id in the file. If the file has none, the number of rows before this one, or, in a
+        file of plain lines, the number of lines before this one.
+    meta (dict[str, Any]): The other fields.
+    line (int): The line in which the row starts, from 1. In files without lines, the number of the
+        row, from 1.
     """
 
     text: str
@@ -57,127 +60,103 @@ def read_records(
     report: Callable[[str], None] | None = None,
     position: Position | None = None,
 ) -> Iterator[Record]:
-    """Read a file, one record after the other: it is never in memory as a whole, unless it is a
-    .spacy file. Blank lines are passed over.
+    """Read the documents of a file one by one. Only a .spacy file is in memory as a whole. Blank
+    lines are ignored.
 
-    Labels are taken from the field "cats", a mapping from label to value, or from "label", one
-    label or a list of them; in CSV and TSV from "label" alone, several with "|" between. A label
-    that is not mentioned is unknown, not absent.
+    Labels are read from the field "cats", which maps each label to its value, or from "label",
+    which is one label or a list of labels. In CSV and TSV they are read from "label" only, and "|"
+    separates several labels. A label that a row does not mention is unknown, not absent.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as directory:
+    ...     path = Path(directory, "data.jsonl")
+    ...     _ = path.write_text('{"text": "Kick-off at eight.", "label": "SPORT", "id": "a1"}')
+    ...     list(read_records(path))
+    [Record(text='Kick-off at eight.', cats={'SPORT': 1.0}, id='a1', meta={}, line=1)]
 
     source (str | Path): A file in UTF-8, which may be compressed by gzip; "-" is standard input.
-    text_field (str): The field of the text. Null there is an empty text.
-    label_field (str | None): The field of the labels, instead of "cats" and "label"; "" reads none.
-    id_field (str): The field of the id, if there is one.
-    kind (str | None): What the source is: "jsonl", "csv", "tsv", "text" (a text a line), "spacy" or
-        "parquet". None: what its suffix says.
-    on_error (str): What becomes of a record that cannot be read: "fail" or "skip".
-    report (Callable | None): Takes a sentence on each record that is skipped; None logs it.
-    position (Position | None): Is told where to find out how far reading has come.
-    RETURNS (Iterator[Record]): The records, read as they are asked for.
-    RAISES (ValueError): If there is no such file, or its kind is not known; when they are asked
-        for, if the file is not what it should be, or, unless skipped, a record cannot be read: with
-        its line, the cause and the cure. ImportError: if Parquet needs pyarrow.
+    text_field (str): The field of the text. If its value is null, the text is empty.
+    label_field (str | None): The field of the labels. None: "cats" or "label". "": no labels are
+        read.
+    id_field (str): The field of the id, which a row may lack.
+    kind (str | None): The format: "jsonl", "csv", "tsv", "text" (one text per line), "spacy" or
+        "parquet". None: the suffix of the name decides.
+    on_error (str): Whether a row that is invalid is an error ("fail") or is left out ("skip").
+    report (Callable[[str], None] | None): Is called with a sentence on each row that is left out.
+        None: the sentence is logged as a warning.
+    position (Position | None): Is updated while the file is read, for a progress bar.
+    RETURNS (Iterator[Record]): The records. Each is read when it is asked for.
+    RAISES (ValueError): If there is no such file, or its format is not known. While records are
+        read: if the file is damaged, or a row is invalid and `on_error` is "fail". The message has
+        the line, the fault and how to correct it. ImportError: if Parquet needs pyarrow.
     """
     if on_error not in get_args(OnError):
         raise ValueError(f'on_error is {on_error!r}: give "fail" or "skip".')
-    if str(source) != STDIN:
-        _check_file(Path(source))
-    kind = _kind_of(source) if kind is None else kind
-    if kind not in get_args(Kind):
-        raise ValueError(f"The kind {kind!r} is not one of {', '.join(get_args(Kind))}.")
-    source = STDIN if str(source) == STDIN else Path(source)
-    if kind == "parquet":
-        if source == STDIN:
-            raise ValueError("Parquet cannot be read from standard input. Give a file.")
-        import_pyarrow()
+    kind = resolve_kind(source, kind)
     if kind == "text" and label_field:
-        raise ValueError("Plain lines have no labels: leave label_field out, or give JSON lines.")
-    raws = read_raw(
-        source,
-        kind,
-        needed={"text_field": text_field, "label_field": label_field or None},
-        position=position or Position(),
+        raise ValueError("Plain lines have no labels. Leave label_field out, or give JSON lines.")
+    required = {"text_field": text_field, "label_field": label_field}
+    settings = ReadSettings(
+        text_field=text_field,
+        required={setting: field for setting, field in required.items() if field},
+        nested=("cats", "label"),
     )
-    fields = _Fields(text_field, label_field, id_field, in_cells=kind in ("csv", "tsv"))
+    rows = read_fields(source, kind, settings=settings, position=position)
+    parser = _RecordParser(
+        text_field, label_field, id_field, has_string_cells=FORMATS[kind].has_string_cells
+    )
 
     def generate() -> Iterator[Record]:
-        for raw in raws:
+        for row in rows:
             try:
-                yield fields.parse(raw)
-            except InvalidRecordError as error:
-                message = f"{name_of(source)}, {raw.unit} {raw.line}: {error.detail}"
+                record = parser.parse(row)
+            except InvalidRowError as error:
+                message = f"{source_name(source)}, {row.where}: {error.detail}"
                 if on_error == "fail":
                     raise ValueError(message) from error
                 (report or logger.warning)(message)
+            else:
+                yield record
 
     return generate()
 
 
-def _kind_of(source: str | Path) -> Kind:
-    if source == STDIN:
-        raise ValueError(
-            "Standard input does not say what it holds. Name its kind (--format): jsonl, csv, tsv, "
-            "spacy, or text for a text a line."
-        )
-    path = Path(source)
-    kind = find_kind(path)
-    if kind is None:
-        raise ValueError(
-            f"{path}: the name does not say what the file is. Give one that ends in "
-            f"{', '.join(SUFFIXES)}, also with .gz, or name its kind (--format)."
-        )
-    return kind
+class _RecordParser(NamedTuple):
+    """Interprets the fields of a row.
 
-
-def find_kind(path: Path) -> Kind | None:
-    """RETURNS (str | None): What the name of a file says that it is, if it says so."""
-    suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
-    return SUFFIXES.get(suffix.lower())
-
-
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise ValueError(f"{path}: is a directory. Give a file.")
-    if not path.exists():
-        raise ValueError(f"{path}: there is no such file. Check the spelling.")
-
-
-class _Fields(NamedTuple):
-    """Which fields of a record hold what; `read_records` describes them.
-
-    in_cells (bool): Whether all fields are strings, as in CSV.
+    text_field, label_field, id_field: See `read_records`.
+    has_string_cells (bool): Whether all values are strings, as in CSV.
     """
 
-    text: str
-    label: str | None
-    id: str
-    in_cells: bool
+    text_field: str
+    label_field: str | None
+    id_field: str
+    has_string_cells: bool
 
-    def parse(self, raw: Raw) -> Record:
-        """RETURNS (Record): The record.
-        RAISES (InvalidRecordError): If that is not what the fields are."""
-        fields = raw.fields
-        if isinstance(fields, InvalidRecordError):
+    def parse(self, row: Row) -> Record:
+        """RETURNS (Record): The record of a row.
+        RAISES (InvalidRowError): If the row is invalid."""
+        fields = row.fields
+        if isinstance(fields, InvalidRowError):
             raise fields
-        if self.text not in fields:
-            raise InvalidRecordError(
-                f"there is no {self.text!r}",
-                f"there is no {self.text!r}, only {shorten(', '.join(map(repr, fields)), 200)}. "
-                "Say which field holds the text (text_field, --text-field).",
+        if self.text_field not in fields:
+            raise missing_field(
+                self.text_field, fields, "Name the field of the text (text_field, --text-field)."
             )
-        text = fields[self.text]
-        labels = self.label
-        if labels is None:
-            labels = "label" if self.in_cells or fields.get("cats") is None else "cats"
-        used = {self.text, self.id, labels}
+        text = fields[self.text_field]
+        label_field = self.label_field
+        if label_field is None:
+            has_cats = not self.has_string_cells and fields.get("cats") is not None
+            label_field = "cats" if has_cats else "label"
+        used = {self.text_field, self.id_field, label_field}
         if fields.get("cats") is None:
             used.add("cats")
         return Record(
-            text="" if text is None else check_text(self.text, text),
-            cats=self._parse_labels(labels, fields.get(labels)),
-            id=_parse_id(self.id, fields.get(self.id), raw.number),
+            text="" if text is None else check_text(self.text_field, text),
+            cats=self._parse_labels(label_field, fields.get(label_field)),
+            id=_parse_id(self.id_field, fields.get(self.id_field), row.number),
             meta={key: value for key, value in fields.items() if key not in used},
-            line=raw.line,
+            line=row.line,
         )
 
     def _parse_labels(self, name: str, value: Any) -> dict[str, float]:
@@ -185,13 +164,13 @@ class _Fields(NamedTuple):
             return {}
         if isinstance(value, Mapping) or name == "cats":
             return _parse_cats(name, value)
-        if self.in_cells:
+        if self.has_string_cells:
             value = [label.strip() for label in value.split("|")]
         cats = {}
         for label in value if isinstance(value, list) else [value]:
-            # Numbers name classes in many a data set.
+            # Many data sets name their classes by numbers.
             if isinstance(label, bool) or not isinstance(label, str | int):
-                raise InvalidRecordError(
+                raise InvalidRowError(
                     f"{name!r} is not a label",
                     f"{name!r} is {shorten(repr(value))}. Give a label, or a list of labels.",
                 )
@@ -201,7 +180,8 @@ class _Fields(NamedTuple):
 
 
 def _parse_cats(name: str, value: Any) -> dict[str, float]:
-    # A map of Parquet is a list of pairs; a struct has all fields in all rows, null where unknown.
+    # Parquet gives a map as a list of tuples. Its structs have every field in every row, and null
+    # stands for an unknown value.
     if isinstance(value, list) and all(isinstance(pair, tuple) for pair in value):
         value = dict(value)
     if isinstance(value, Mapping):
@@ -209,7 +189,7 @@ def _parse_cats(name: str, value: Any) -> dict[str, float]:
     try:
         validate_cats(value, where=name)
     except ValueError as error:
-        raise InvalidRecordError(f"{name!r} are no labels", str(error)) from error
+        raise InvalidRowError(f"{name!r} does not hold labels", str(error)) from error
     return {check_text(name, label): float(number) for label, number in value.items()}
 
 
@@ -217,9 +197,9 @@ def _parse_id(name: str, value: Any, number: int) -> str:
     if value is None or value == "":
         return str(number)
     if not isinstance(value, str | int | float):
-        raise InvalidRecordError(
+        raise InvalidRowError(
             f"{name!r} is not an id",
             f"{name!r} is {shorten(repr(value))}, a {type(value).__name__}. Give a string or a "
-            "number, or leave it out.",
+            "number, or leave the field out.",
         )
     return check_text(name, str(value))

@@ -1,4 +1,4 @@
-"""Pairs that somebody wrote down: files of two texts and a score, and the same in memory."""
+"""Pairs of texts with scores, from files and in memory."""
 
 import hashlib
 import logging
@@ -9,19 +9,44 @@ from contextlib import suppress
 from itertools import islice
 from numbers import Real
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from spacy.language import Language
 from spacy.training import Example
 
 from .._texts import fold_text, shorten
-from ._files import InvalidRecordError, Record, check_text, read_records
-from .pairs import check_score, set_group, set_partners
+from .doc_pairs import check_score, set_group, set_partners
+from .fields import (
+    FORMATS,
+    InvalidRowError,
+    ReadSettings,
+    check_text,
+    find_kind,
+    list_suffixes,
+    missing_field,
+    read_fields,
+)
 
 logger = logging.getLogger(__name__)
 
-# Two texts, and perhaps their score.
+# Two texts, with or without a score.
 Pair: TypeAlias = tuple[str, str, float] | tuple[str, str] | Mapping[str, Any]
+# The fields of a pair, or the error in it.
+Fields: TypeAlias = Mapping[str, Any] | InvalidRowError
+
+EXAMPLE = '{"text1": "A man eats.", "text2": "Someone eats.", "score": 0.9}'
+
+
+class PairFields(NamedTuple):
+    """The names of the fields of a pair.
+
+    text1, text2 (str): The fields of the two texts.
+    score (str | None): The field of the score. None: pairs have no scores.
+    """
+
+    text1: str
+    text2: str
+    score: str | None
 
 
 def make_pairs_reader(
@@ -33,7 +58,11 @@ def make_pairs_reader(
     limit: int = 0,
     skip_invalid: bool = False,
 ) -> Callable[[Language], Iterator[Example]]:
-    """Create the reader `spacy-embtune.pairs.v1` of a file of pairs: see `PairsReader`."""
+    """Create the reader `spacy-embtune.pairs.v1` for a file of pairs. See `PairsReader`.
+
+    >>> make_pairs_reader(Path("pairs.csv"), score_range=[0, 5]).score_range
+    (0.0, 5.0)
+    """
     return PairsReader(
         path,
         text1=text1,
@@ -46,13 +75,23 @@ def make_pairs_reader(
 
 
 class PairsReader:
-    """Reads pairs of texts from a file, one after the other: it is never in memory as a whole.
+    """Reads pairs of texts from a file, one by one.
 
-    Each pair becomes an Example: its document is the first text, and the second is its partner. A
-    pair may occur several times.
+    Each pair becomes an Example: its document is the first text, and the second text is the partner
+    of the document. A file may contain a pair several times.
 
-    Without scores all pairs are alike (1), and what is not paired is not (0): each pair is a group
-    of its own. Pairs with the same first text, a question with several answers, share a group.
+    Without scores, the texts of a pair get the similarity 1, and texts of different pairs the
+    similarity 0, because each pair is a group. Pairs with the same first text (a question with
+    several answers, for example) are in the same group.
+
+    >>> import spacy
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as directory:
+    ...     path = Path(directory, "pairs.tsv")
+    ...     _ = path.write_text("text1\\ttext2\\tscore\\nA man eats.\\tSomeone eats.\\t4\\n")
+    ...     (example,) = PairsReader(path, score_range=[0, 5])(spacy.blank("en"))
+    >>> example.reference.user_data["embtune_partners"]
+    [['Someone eats.', 0.8]]
     """
 
     def __init__(
@@ -68,27 +107,28 @@ class PairsReader:
     ) -> None:
         """Initialize the reader.
 
-        path (str | Path | None): A file in UTF-8: .jsonl with an object a line, .csv (comma, double
-            quotes) or .tsv (tab, no quotes) with the names of the columns in the first line; each
-            also with .gz.
-        text1, text2, score (str): The fields. A score of None: the pairs have none.
-        score_range (Sequence[float]): The scores of pairs that are not alike and of those that are
-            the same: they are rescaled from there to 0..1.
-        limit (int): Read so many valid pairs; 0 reads all.
-        skip_invalid (bool): Leave out what is invalid, and log once what and how often; otherwise
-            it is an error.
-        RAISES (ValueError): If there is no path, or the range or the limit makes no sense.
+        path (str | Path | None): A file in UTF-8: .jsonl or .ndjson with an object per line, .csv
+            (comma, double quotes) or .tsv (tab, no quotes) with the names of the columns in the
+            first line, or .parquet. The file may be compressed by gzip (.gz).
+        text1, text2, score (str): The names of the fields. A score of None: the pairs have no
+            scores.
+        score_range (Sequence[float]): The lowest score, which stands for unrelated texts, and the
+            highest, which stands for texts of the same meaning. Scores are rescaled to 0..1.
+        limit (int): The number of valid pairs to read; 0 reads all.
+        skip_invalid (bool): Whether invalid pairs are left out, and their faults are counted and
+            logged once. If False, an invalid pair is an error.
+        RAISES (ValueError): If there is no path, or the range or the limit is not valid.
         """
         if path is None:
             raise ValueError(
-                "spacy-embtune.pairs.v1 has no path. Give that of a file of pairs, for instance "
-                "with --paths.train."
+                "spacy-embtune.pairs.v1 has no path. Give the path of a file of pairs, for "
+                "instance with --paths.train."
             )
         if limit < 0:
             raise ValueError(f"limit is {limit}: give the number of pairs to read, 0 for all.")
         self.path = Path(path)
-        self.names = (text1, text2, score)
-        self.score_range = check_range(score_range)
+        self.names = PairFields(text1, text2, score)
+        self.score_range = check_score_range(score_range)
         self.limit = limit
         self.skip_invalid = skip_invalid
         self._has_reported = False
@@ -98,17 +138,33 @@ class PairsReader:
 
         nlp (Language): The pipeline, whose tokenizer makes the documents.
         YIELDS (Example): The pairs.
-        RAISES (ValueError): If the file cannot be read, or holds no pair, or an invalid one, with
-            file, line, cause and cure.
+        RAISES (ValueError): If the file cannot be read or has no pair, or if a pair is invalid. The
+            message has the file, the line, the fault and how to correct it.
         """
-        tally = _Tally(str(self.path), skips=self.skip_invalid)
+        counts = _PairCounts(str(self.path), skip_invalid=self.skip_invalid)
         examples = _make_examples(
-            nlp, read_records(self.path), tally, names=self.names, score_range=self.score_range
+            nlp, self._read_fields(), counts, names=self.names, score_range=self.score_range
         )
         yield from islice(examples, self.limit or None)
         if not self._has_reported:
             self._has_reported = True
-            tally.report()
+            counts.report()
+
+    def _read_fields(self) -> Iterator[tuple[str, Fields]]:
+        """YIELDS (tuple[str, Fields]): The place of each pair in the file, and its fields."""
+        kinds = [name for name, format in FORMATS.items() if format.has_field_names]
+        kind = find_kind(self.path)
+        if kind not in kinds:
+            fault = "the name does not say what the file is"
+            if kind is not None:
+                fault = f"a file of the format {kind} has no fields for two texts"
+            raise ValueError(
+                f"{self.path}: {fault}. Give a file that ends in {list_suffixes(kinds)}, also with "
+                ".gz."
+            )
+        settings = ReadSettings(nested=list(filter(None, self.names)), example=EXAMPLE)
+        for row in read_fields(self.path, kind, settings=settings):
+            yield row.where, row.fields
 
 
 def pairs_to_examples(
@@ -118,90 +174,111 @@ def pairs_to_examples(
     score_range: Sequence[float] = (0.0, 1.0),
     skip_invalid: bool = False,
 ) -> Iterator[Example]:
-    """Make Examples of pairs in memory, as `PairsReader` makes them of those in a file.
+    """Create Examples from pairs in memory, as `PairsReader` does from the pairs of a file.
 
-        examples = list(pairs_to_examples(nlp, [("A man eats.", "Someone eats.", 4.2)],
-                                          score_range=(0, 5)))
+    >>> import spacy
+    >>> pairs = [("A man eats.", "Someone eats.", 4)]
+    >>> (example,) = pairs_to_examples(spacy.blank("en"), pairs, score_range=(0, 5))
+    >>> example.reference.text, example.reference.user_data["embtune_partners"]
+    ('A man eats.', [['Someone eats.', 0.8]])
 
     nlp (Language): The pipeline, whose tokenizer makes the documents.
     pairs (Iterable[Pair]): Tuples of two texts and a score, or mappings with "text1", "text2" and
-        "score". A pair without a score is alike (1), and unlike other pairs without one (0).
-    score_range (Sequence[float]): The scores of pairs that are not alike and of those that are the
-        same: they are rescaled from there to 0..1.
-    skip_invalid (bool): Leave out what is invalid, and log what and how often at the end; otherwise
-        it is an error.
-    RETURNS (Iterator[Example]): The pairs, made as they are asked for.
-    RAISES (ValueError): If the range makes no sense; when they are asked for, if a pair is invalid,
-        or there is none.
+        "score". The texts of a pair without a score get the similarity 1, and similarity 0 to the
+        texts of other pairs without a score.
+    score_range (Sequence[float]): The lowest score, which stands for unrelated texts, and the
+        highest, which stands for texts of the same meaning. Scores are rescaled to 0..1.
+    skip_invalid (bool): Whether invalid pairs are left out, and their faults are counted and logged
+        at the end. If False, an invalid pair is an error.
+    RETURNS (Iterator[Example]): The pairs. Each is created when it is asked for.
+    RAISES (ValueError): If the range is not valid. While pairs are created: if a pair is invalid,
+        or there is no pair.
     """
-    low_high = check_range(score_range)
+    low_high = check_score_range(score_range)
 
     def make() -> Iterator[Example]:
-        tally = _Tally("pairs", skips=skip_invalid)
-        records = (Record(f"pair {i}", _as_fields(pair)) for i, pair in enumerate(pairs))
-        yield from _make_examples(nlp, records, tally, names=None, score_range=low_high)
-        tally.report()
+        counts = _PairCounts("pairs", skip_invalid=skip_invalid)
+        fields = ((f"pair {i}", _to_fields(pair)) for i, pair in enumerate(pairs))
+        yield from _make_examples(nlp, fields, counts, names=None, score_range=low_high)
+        counts.report()
 
     return make()
 
 
-def check_range(score_range: Sequence[float]) -> tuple[float, float]:
-    """RETURNS (tuple[float, float]): The range, least and greatest score.
-    RAISES (ValueError): If it is not that."""
+def check_score_range(score_range: Sequence[float]) -> tuple[float, float]:
+    """Check a range of scores.
+
+    >>> check_score_range([0, 5])
+    (0.0, 5.0)
+
+    score_range (Sequence[float]): The lowest and the highest score.
+    RETURNS (tuple[float, float]): The lowest and the highest score.
+    RAISES (ValueError): If it is not two finite numbers in ascending order.
+    """
     try:
         low, high = map(float, score_range)
     except (TypeError, ValueError):
         low, high = math.nan, math.nan
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(
-            f"score_range is {score_range!r}: give the least and the greatest score, such as "
+            f"score_range is {score_range!r}: give the lowest and the highest score, such as "
             "[0.0, 5.0]."
         )
     return low, high
 
 
-class _Tally:
-    """Counts records, and what is wrong with those that are skipped."""
+class _PairCounts:
+    """The number of pairs that were read, and of those that were left out, by fault.
 
-    def __init__(self, name: str, *, skips: bool) -> None:
+    name (str): The name of the file or collection, for messages.
+    skip_invalid (bool): Whether invalid pairs are left out. If False, they are errors.
+    """
+
+    def __init__(self, name: str, *, skip_invalid: bool) -> None:
         self.name = name
-        self.skips = skips
-        self.n_records = 0
-        self.kinds: Counter[str] = Counter()
+        self.skip_invalid = skip_invalid
+        self.n_pairs = 0
+        self.faults: Counter[str] = Counter()
         self.first: dict[str, str] = {}
 
-    def add(self, where: str, error: InvalidRecordError) -> None:
-        if not self.skips:
+    def add_invalid(self, where: str, error: InvalidRowError) -> None:
+        if not self.skip_invalid:
             raise ValueError(f"{self.name}, {where}: {error.detail}") from error
-        self.kinds[error.kind] += 1
-        self.first.setdefault(error.kind, where)
+        self.faults[error.fault] += 1
+        self.first.setdefault(error.fault, where)
 
     def report(self) -> None:
-        if self.kinds:
-            logger.warning("%s: skipped %s.", self.name, self.summary())
+        if self.faults:
+            logger.warning("%s: skipped %s.", self.name, self.summarize())
 
-    def summary(self) -> str:
-        """RETURNS (str): How many were skipped and why, each cause with its number."""
-        causes = [f"{kind} ({n}, first: {self.first[kind]})" for kind, n in self.kinds.items()]
-        return f"{self.kinds.total()} of {self.n_records} pairs: {'; '.join(causes)}"
+    def summarize(self) -> str:
+        """RETURNS (str): The number of pairs that were left out, in total and by fault."""
+        faults = [f"{fault} ({n}, first: {self.first[fault]})" for fault, n in self.faults.items()]
+        return f"{self.faults.total()} of {self.n_pairs} pairs: {'; '.join(faults)}"
 
 
 def _make_examples(
     nlp: Language,
-    records: Iterable[Record],
-    tally: _Tally,
+    pairs: Iterable[tuple[str, Fields]],
+    counts: _PairCounts,
     *,
-    names: tuple[str, str, str | None] | None,
+    names: PairFields | None,
     score_range: tuple[float, float],
 ) -> Iterator[Example]:
-    for where, fields in records:
-        tally.n_records += 1
+    """Create an Example from each pair.
+
+    pairs (Iterable[tuple[str, Fields]]): The place of each pair, and its fields.
+    names (PairFields | None): See `_parse`.
+    YIELDS (Example): The valid pairs.
+    """
+    for where, fields in pairs:
+        counts.n_pairs += 1
         try:
-            if isinstance(fields, InvalidRecordError):
+            if isinstance(fields, InvalidRowError):
                 raise fields
             text, partner, score = _parse(fields, names, score_range)
-        except InvalidRecordError as error:
-            tally.add(where, error)
+        except InvalidRowError as error:
+            counts.add_invalid(where, error)
             continue
         predicted = nlp.make_doc(text)
         reference = predicted.copy()
@@ -213,79 +290,87 @@ def _make_examples(
         else:
             set_partners(reference, [(partner, score)])
         yield Example(predicted, reference)
-    if tally.n_records == tally.kinds.total():
-        found = f"no valid pair. Skipped {tally.summary()}" if tally.n_records else "no pairs"
+    if counts.n_pairs == counts.faults.total():
+        found = f"no valid pair. Skipped {counts.summarize()}" if counts.n_pairs else "no pairs"
         raise ValueError(
-            f"{tally.name}: holds {found}. Give at least one pair of two texts, such as "
-            '{"text1": "A man eats.", "text2": "Someone eats.", "score": 0.9}.'
+            f"{counts.name}: holds {found}. Give at least one pair of two texts, such as {EXAMPLE}."
         )
 
 
 def _parse(
-    fields: Mapping[str, Any],
-    names: tuple[str, str, str | None] | None,
-    score_range: tuple[float, float],
+    fields: Mapping[str, Any], names: PairFields | None, score_range: tuple[float, float]
 ) -> tuple[str, str, float | None]:
-    """RETURNS (tuple[str, str, float | None]): Two texts and their score in 0..1.
-    RAISES (InvalidRecordError): If that is not what the fields are."""
+    """Interpret the fields of a pair.
+
+    names (PairFields | None): The names of the fields. None: the standard names, where each pair
+        may have a score or not.
+    RETURNS (tuple[str, str, float | None]): Two texts, and their score in 0..1.
+    RAISES (InvalidRowError): If the pair is invalid.
+    """
     if names is None:
-        names = ("text1", "text2", "score" if fields.get("score") is not None else None)
-        others = sorted(map(repr, fields.keys() - {"text1", "text2", "score"}))
-        if "score" not in fields and others:
-            # A score by another name would silently make all pairs alike.
-            raise InvalidRecordError(
-                "there is no 'score'",
-                f"there is no 'score', but {', '.join(others)}. Name the score 'score', or leave "
-                "the other fields out.",
-            )
-    *texts, score_name = names
+        names = _standard_names(fields)
     for name in filter(None, names):
         if name not in fields:
-            raise InvalidRecordError(
-                f"there is no {name!r}",
-                f"there is no {name!r}, only {shorten(', '.join(map(repr, fields)), 200)}. Say "
-                "which fields to read (text1, text2, score)"
-                + ("; score = null if there are no scores." if name == score_name else "."),
-            )
-    for name in texts:
-        _require_text(name, fields[name])
-    first, second = (fields[name] for name in texts)
+            cure = "Name the fields to read (text1, text2, score)"
+            cure += "; score = null if there are no scores." if name == names.score else "."
+            raise missing_field(name, fields, cure)
+    first, second = fields[names.text1], fields[names.text2]
+    _check_not_empty(names.text1, first)
+    _check_not_empty(names.text2, second)
     if fold_text(first) == fold_text(second):
-        raise InvalidRecordError(
+        raise InvalidRowError(
             "a text is paired with itself",
             f"{shorten(first)!r} is paired with itself, which teaches nothing. Leave the pair out.",
         )
-    if score_name is None:
+    if names.score is None:
         return first, second, None
-    score, (low, high) = fields[score_name], score_range
+    return first, second, _parse_score(fields[names.score], *score_range)
+
+
+def _standard_names(fields: Mapping[str, Any]) -> PairFields:
+    """RETURNS (PairFields): The standard names; no score if the pair has none.
+    RAISES (InvalidRowError): If the pair has other fields, but no "score"."""
+    others = sorted(map(repr, fields.keys() - {"text1", "text2", "score"}))
+    if "score" not in fields and others:
+        # If the score had another name and were ignored, all pairs would get the similarity 1.
+        raise InvalidRowError(
+            "there is no 'score'",
+            f"there is no 'score', but {', '.join(others)}. Name the score 'score', or leave the "
+            "other fields out.",
+        )
+    return PairFields("text1", "text2", None if fields.get("score") is None else "score")
+
+
+def _parse_score(score: Any, low: float, high: float) -> float:
+    """RETURNS (float): The score, rescaled from low..high to 0..1."""
     if isinstance(score, str):
-        # A field of a table.
+        # The cells of CSV and TSV are strings.
         with suppress(ValueError):
             score = float(score)
     try:
         number = check_score(score, low=low, high=high)
     except ValueError as error:
         if isinstance(score, bool) or not isinstance(score, Real):
-            kind = "is not a number"
+            fault = "is not a number"
         else:
-            kind = "is NaN" if score != score else "is out of range"
-        raise InvalidRecordError(f"the score {kind}", str(error)) from error
-    return first, second, min(max((number - low) / (high - low), 0.0), 1.0)
+            fault = "is NaN" if score != score else "is out of range"
+        raise InvalidRowError(f"the score {fault}", str(error)) from error
+    return min(max((number - low) / (high - low), 0.0), 1.0)
 
 
-def _require_text(name: str, text: Any) -> None:
+def _check_not_empty(name: str, text: Any) -> None:
     if not check_text(name, text).strip():
-        raise InvalidRecordError(
+        raise InvalidRowError(
             f"{name!r} is empty", f"{name!r} is an empty text. Leave the pair out."
         )
 
 
-def _as_fields(pair: Any) -> Mapping[str, Any] | InvalidRecordError:
+def _to_fields(pair: Any) -> Fields:
     if isinstance(pair, Mapping):
         return pair
     if isinstance(pair, tuple | list) and len(pair) in (2, 3):
         return dict(zip(("text1", "text2", "score"), pair, strict=False))
-    return InvalidRecordError(
-        "it is no pair",
+    return InvalidRowError(
+        "it is not a pair",
         f"is {shorten(repr(pair))}. Give two texts, or two texts and a score.",
     )

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data._streams import import_pyarrow
-from ..data.records import Record
+from ..data import Record, import_pyarrow
 from ._parts import Part
 
 # Names longer than that would make each row of an array of names as long.

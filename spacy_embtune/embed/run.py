@@ -12,7 +12,7 @@ from spacy.language import Language
 
 from .._files import atomic_path, naming_full_disks
 from .._progress import progress_interval
-from ..data.records import Record
+from ..data import Record
 from ..pipeline.component import EmbTune
 from ..pipeline.lookup import find_component
 from ._docbin import SpacyDocs

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spacy.util import registry
 from thinc.api import Optimizer, get_current_ops
 
-from ..data.pairs import combine_pairs
+from ..data import combine_pairs
 from ..pipeline.model import Head
 from ..types import Loss, Output, PairTargets, Targets
 from .rows import ScoredPairs

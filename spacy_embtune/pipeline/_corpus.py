@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Model
 
-from ..data.pairs import get_group, get_partners
+from ..data import get_group, get_partners
 from ..encoder.doc_vectors import choose_source
 from ..encoder.shim import find_shim
 from ..labels import validate_cats

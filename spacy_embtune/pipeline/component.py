@@ -14,7 +14,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 from thinc.util import to_numpy as _to_numpy
 
-from ..data.pairs import get_partners
+from ..data import get_partners
 from ..labels import count_labels, is_exclusive, labels_in, make_targets
 from ..training.bank import VectorBank
 from ..training.batches import Batch, add_bank, make_batch

@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..data.records import Record
+from ..data import Record
 from ..metrics.intervals import LEVEL, N_RESAMPLES
 from ..pipeline.lookup import find_component
 from ..training.seen import SeenTexts

@@ -12,7 +12,7 @@ from spacy.training import Example
 
 from .._progress import PROGRESS_FROM, progress_interval
 from .._texts import shorten
-from ..data.records import Record
+from ..data import Record
 from ..labels import (
     TOLERANCE,
     is_exclusive,
@@ -137,7 +137,7 @@ def to_records(records: Iterable[Record | Example | Doc]) -> list[Record]:
         if not isinstance(doc, Record):
             raise ValueError(
                 f"Document {i} is {shorten(repr(doc))}, a {type(doc).__name__}. Give Examples, "
-                "Docs with doc.cats, or records of spacy_embtune.data.records.read_records."
+                "Docs with doc.cats, or records of spacy_embtune.data.read_records."
             )
         validate_cats(doc.cats, where=_describe(doc))
         rows.append(doc)

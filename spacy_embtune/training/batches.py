@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from .._texts import shorten
-from ..data.pairs import combine_pairs, get_group, get_partners
+from ..data import combine_pairs, get_group, get_partners
 from ..labels import make_targets, validate_cats
 from ..types import PairTargets, Targets
 from .bank import Entries, VectorBank

@@ -4,7 +4,7 @@ import json
 import pytest
 import spacy
 
-from spacy_embtune.data.records import read_records
+from spacy_embtune.data import read_records
 from spacy_embtune.labelling.bulk import bulk_table, write_bulk
 from spacy_embtune.plots.projection import project
 from spacy_embtune.report import documents

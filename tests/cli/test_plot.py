@@ -7,7 +7,7 @@ import pytest
 import spacy
 from matplotlib.figure import Figure
 
-from spacy_embtune.data.records import read_records
+from spacy_embtune.data import read_records
 from spacy_embtune.plots.figures import plot as draw
 from spacy_embtune.plots.figures import save
 from spacy_embtune.plots.page import page

@@ -14,9 +14,14 @@ from spacy.training import Example
 from thinc.api import Config
 
 from spacy_embtune._texts import fold_text
-from spacy_embtune.data import PairsFromCorpus
-from spacy_embtune.data import _sampling as sampling
-from spacy_embtune.data.pairs import get_group, get_partners, set_group, set_partners
+from spacy_embtune.data import (
+    PairsFromCorpus,
+    _pair_sampling,
+    get_group,
+    get_partners,
+    set_group,
+    set_partners,
+)
 
 from ..conftest import make_examples
 
@@ -24,7 +29,7 @@ NLP = spacy.blank("en")
 
 
 def corpus_of(texts, *, cats=None, groups=None, key="embtune_group"):
-    """A reader, which makes new Examples on each pass."""
+    """Create a reader that makes new Examples on each pass."""
 
     def read(nlp):
         for i, text in enumerate(texts):
@@ -44,7 +49,7 @@ class Scored(NamedTuple):
 
 
 def read(reader, nlp=NLP):
-    """(text, partners, group) of each example."""
+    """List (text, partners, group) of each example."""
     return [
         (
             e.reference.text,
@@ -59,7 +64,7 @@ def one_of(label, labels="ABC"):
     return {other: float(other == label) for other in labels}
 
 
-# What holds for every source
+# All sources of pairs
 
 
 TEXTS = st.lists(st.sampled_from(["a", " a", "b", "b c", "b  c", "d", "e\n\nf", " "]), max_size=12)
@@ -82,7 +87,7 @@ def corpora(draw):
     st.integers(1, 3),
     st.sampled_from([2, 5, 100]),
 )
-def test_never_a_text_with_itself_nor_twice_and_no_more_partners_than_asked(
+def test_no_text_is_paired_with_itself_or_twice_and_n_pos_and_n_neg_are_limits(
     corpus, by, n_pos, n_neg, window
 ):
     reader = PairsFromCorpus(corpus, by, n_pos=n_pos, n_neg=n_neg, window=window)
@@ -104,7 +109,7 @@ def test_never_a_text_with_itself_nor_twice_and_no_more_partners_than_asked(
 
 
 @pytest.mark.parametrize("by", ["cats", "group", "paragraphs", "sentences"])
-def test_two_runs_see_the_same_pairs_and_each_pass_others(by):
+def test_runs_have_the_same_pairs_and_passes_have_different_ones(by):
     texts = [f"one {i}.\n\ntwo {i}.\n\nthree {i}." for i in range(40)]
     cats = [one_of("ABC"[i % 3]) for i in range(40)]
     corpus = corpus_of(texts, cats=cats, groups=[str(i % 5) for i in range(40)])
@@ -119,15 +124,15 @@ def test_two_runs_see_the_same_pairs_and_each_pass_others(by):
     assert read(fixed) == read(fixed) == runs[0][0]
 
 
-def test_all_partners_are_drawn_in_the_end():
+def test_all_possible_partners_are_sampled_over_many_passes():
     corpus = corpus_of(list("abcdef"), groups=["g"] * 6)
     reader = PairsFromCorpus(corpus, "group")
-    drawn = Counter(partners[0].text for _ in range(60) for _, partners, _ in read(reader))
-    assert set(drawn) == set("abcdef")
-    assert min(drawn.values()) > 30
+    counts = Counter(partners[0].text for _ in range(60) for _, partners, _ in read(reader))
+    assert set(counts) == set("abcdef")
+    assert min(counts.values()) > 30
 
 
-def test_the_corpus_is_read_as_it_is_needed_and_its_documents_are_not_changed():
+def test_the_corpus_is_read_window_by_window_and_its_documents_are_not_changed():
     taken = []
 
     def endless(nlp):
@@ -153,10 +158,10 @@ def test_partners_are_from_the_same_window():
         assert int(text) // 5 == int(partner.text) // 5
 
 
-def test_blocks_do_not_change_what_is_drawn(monkeypatch):
+def test_the_block_size_does_not_change_the_sample(monkeypatch):
     corpus = corpus_of([str(i) for i in range(50)], groups=[str(i % 7) for i in range(50)])
     whole = read(PairsFromCorpus(corpus, "group", n_neg=2))
-    monkeypatch.setattr(sampling, "BLOCK_ENTRIES", 100)
+    monkeypatch.setattr(_pair_sampling, "BLOCK_ENTRIES", 100)
     assert read(PairsFromCorpus(corpus, "group", n_neg=2)) == whole
 
 
@@ -182,7 +187,7 @@ def test_pairs_by_cats_have_the_similarity_of_the_labels_as_score():
     assert rows["f"] == []
     negatives = PairsFromCorpus(corpus, "cats", n_pos=0, n_neg=9)
     rows = {text: partners for text, partners, _ in read(negatives)}
-    # Of "e" only C is known: unlike those that are known not to be C.
+    # "e" has a known value for C only, so it differs from documents that are known not to be C.
     assert sorted(rows["e"]) == [("a", 0.0), ("b", 0.0), ("c", 0.0)]
     assert rows["f"] == []
 

@@ -17,15 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import DocBin
 
-from spacy_embtune.data import _streams as streams
-from spacy_embtune.data.records import Position, Record, read_records
+from spacy_embtune.data import Position, Record, _formats, read_records
 
 TEXTS = ["A man eats.", 'He said: "no, thanks".', "Ein Äffchen \U0001f412", ""]
 LABELS = ["FOOD", "TALK", "ANIMAL", ""]
 
 
 def write(path, rows):
-    """A file of rows of id, text and label, in the way of its suffix."""
+    """Write rows of id, text and label in the format of the suffix."""
     if ".jsonl" in path.name:
         lines = [json.dumps({"id": i, "text": t, "label": label}) for i, t, label in rows]
         data = "".join(f"{line}\n\n" for line in lines).encode()
@@ -87,7 +86,7 @@ def test_lines_are_those_of_the_file(tmp_path, suffix):
     assert [record.line for record in read_records(path)] == expected
 
 
-def test_records_without_an_id_are_numbered_bad_ones_included(tmp_path):
+def test_records_without_an_id_are_numbered_and_invalid_rows_count(tmp_path):
     path = tmp_path / "data.jsonl"
     path.write_text('{"text": "a"}\n\n[]\n{"text": "b", "id": null}\n{"text": "c", "id": 12}\n')
     records = list(read_records(path, on_error="skip", report=lambda message: None))
@@ -131,7 +130,7 @@ def test_a_cell_of_a_table_names_several_labels(tmp_path):
     assert [r.cats for r in read_records(path, label_field="")] == [{}, {}]
 
 
-def test_labels_that_nobody_asks_for_may_be_anything(tmp_path):
+def test_fields_of_labels_that_are_not_read_may_hold_anything(tmp_path):
     path = tmp_path / "data.jsonl"
     path.write_text('{"text": "a", "label": 0.5, "cats": 3}\n')
     (record,) = read_records(path, label_field="")
@@ -161,7 +160,7 @@ def test_columns_of_parquet_may_be_maps_structs_lists_and_nulls(tmp_path):
     assert struct == [{"A": 1.0}, {}, {"A": 0.0, "B": 0.0}]
 
 
-# What cannot be read
+# Invalid rows and files
 
 BAD_LINES = [
     ("[1, 2]", "is [1, 2], a list"),
@@ -262,14 +261,16 @@ def test_a_table_without_the_column_is_an_error_whatever_is_skipped(tmp_path, su
         ("a.csv", b"text,text\na,b\n", "two of the columns"),
     ],
 )
-def test_a_file_that_is_not_what_it_says_is_an_error(tmp_path, name, data, cause):
+def test_a_file_of_another_format_than_its_suffix_or_a_damaged_file_is_an_error(
+    tmp_path, name, data, cause
+):
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(ValueError, match=cause):
         list(read_records(path, on_error="skip", report=lambda message: None))
 
 
-def test_what_is_wrong_with_the_call_is_said_before_anything_is_read(tmp_path):
+def test_wrong_arguments_are_errors_before_anything_is_read(tmp_path):
     path = tmp_path / "data.jsonl"
     path.write_text('{"text": "a"}')
     with pytest.raises(ValueError, match="there is no such file"):
@@ -311,7 +312,7 @@ def test_empty_files_hold_no_records(tmp_path):
 
 READ_STDIN = """
 import sys
-from spacy_embtune.data.records import Position, read_records
+from spacy_embtune.data import Position, read_records
 position = Position()
 for record in read_records("-", kind=sys.argv[1], position=position):
     print(record.id, record.text, position.fraction is None)
@@ -323,7 +324,7 @@ def test_standard_input_may_be_a_pipe_or_a_file(tmp_path):
     expected = [f"{record.id} {record.text}" for record in read_records(path)]
     command = [sys.executable, "-c", READ_STDIN, "jsonl"]
     pipe = subprocess.run(command, input=path.read_bytes(), capture_output=True, check=True)
-    # It has no end in sight.
+    # The size of a pipe is not known.
     assert pipe.stdout.decode().splitlines() == [f"{line} True" for line in expected]
     with path.open("rb") as file:
         redirected = subprocess.run(command, stdin=file, capture_output=True, check=True)
@@ -352,15 +353,15 @@ def test_the_position_goes_from_0_to_1(tmp_path, suffix):
     assert fractions == sorted(fractions)
     assert position.fraction == 1.0
     assert all(0 < fraction <= 1 for fraction in fractions)
-    # Compressed files are read ahead by a buffer.
+    # gzip reads compressed files in advance, in blocks.
     tolerance = 0.25 if suffix == ".jsonl.gz" else 0.01
     assert math.isclose(fractions[n // 2 - 1], 0.5, abs_tol=tolerance)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".txt", ".parquet"])
-def test_a_file_is_not_read_further_than_it_is_asked_for(tmp_path, monkeypatch, suffix):
-    """The rest of the file is broken, which nobody finds out who does not get there."""
-    monkeypatch.setattr(streams, "PARQUET_BATCH", 10)
+def test_a_file_is_read_only_as_far_as_records_are_asked_for(tmp_path, monkeypatch, suffix):
+    """The part of the file behind the first ten records is damaged."""
+    monkeypatch.setattr(_formats, "PARQUET_BATCH", 10)
     path = tmp_path / f"data{suffix}"
     if suffix == ".parquet":
         pyarrow.parquet.write_table(

@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import spacy
 import srsly
@@ -14,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from thinc.api import Config
 
-from spacy_embtune.data import PairsReader, pairs_to_examples
-from spacy_embtune.data.pairs import get_group, get_partners
+from spacy_embtune.data import PairsReader, get_group, get_partners, pairs_to_examples
 
 NLP = spacy.blank("en")
 PAIRS = [
@@ -27,9 +28,13 @@ PAIRS = [
 
 
 def write(path: Path, rows, names=("text1", "text2", "score")) -> Path:
-    """A file of its suffix; None is a field that is missing."""
+    """Write a file in the format of its suffix."""
+    if path.suffix == ".parquet":
+        columns = map(list, zip(*rows, strict=True))
+        pyarrow.parquet.write_table(pyarrow.table(dict(zip(names, columns, strict=True))), path)
+        return path
     with gzip.open(path, "wt") if path.suffix == ".gz" else path.open("w") as file:
-        if ".jsonl" in path.name:
+        if "json" in path.name:
             for row in rows:
                 file.write(json.dumps(dict(zip(names, row, strict=True))) + "\n\n")
         elif ".csv" in path.name:
@@ -41,7 +46,7 @@ def write(path: Path, rows, names=("text1", "text2", "score")) -> Path:
 
 
 def as_rows(examples):
-    """(text, partner, score, group) of examples of one partner each."""
+    """List (text, partner, score, group) of examples that have one partner each."""
     rows = []
     for example in examples:
         assert example.predicted.text == example.reference.text
@@ -55,7 +60,10 @@ def as_rows(examples):
 EXPECTED = [(a, b, score / 5.0, None) for a, b, score in PAIRS]
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz"])
+SUFFIXES = [".jsonl", ".ndjson", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz", ".parquet"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_files_of_every_kind_give_the_same_pairs(tmp_path, suffix):
     reader = PairsReader(write(tmp_path / f"pairs{suffix}", PAIRS), score_range=[0, 5])
     assert as_rows(reader(NLP)) == EXPECTED
@@ -114,7 +122,7 @@ def test_scores_are_rescaled_to_0_and_1_in_order(low, width, shares):
 # Without scores
 
 
-def test_pairs_without_scores_are_alike_and_each_a_group(tmp_path):
+def test_pairs_without_scores_have_similarity_1_and_each_is_a_group(tmp_path):
     path = write(tmp_path / "pairs.jsonl", [pair[:2] for pair in PAIRS], ("text1", "text2"))
     rows = as_rows(PairsReader(path, score=None)(NLP))
     assert {row[2] for row in rows} == {1.0}
@@ -123,7 +131,7 @@ def test_pairs_without_scores_are_alike_and_each_a_group(tmp_path):
     assert rows[0][3] != rows[2][3]
 
 
-def test_a_score_by_another_name_does_not_go_unnoticed():
+def test_a_score_with_another_name_is_an_error():
     with pytest.raises(ValueError, match="there is no 'score', but 'Score'"):
         list(pairs_to_examples(NLP, [{"text1": "a b", "text2": "c d", "Score": 0.0}]))
 
@@ -143,7 +151,7 @@ def test_scores_may_be_there_for_some_pairs_in_memory():
 # Streaming
 
 
-def test_a_file_is_read_no_further_than_needed(tmp_path):
+def test_a_file_is_read_only_as_far_as_pairs_are_asked_for(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text('{"text1": "a", "text2": "b", "score": 1}\n' * 3 + "{broken\n")
     assert len(list(islice(PairsReader(path)(NLP), 3))) == 3
@@ -160,7 +168,7 @@ def test_pairs_in_memory_are_taken_as_they_are_asked_for():
     assert len(list(islice(pairs_to_examples(NLP, endless()), 5))) == 5
 
 
-# Bad input: what is in the line, the kind of fault, what else the error says
+# Invalid input: the line, its fault, and another part of the error message
 
 
 JSON_FAULTS = [
@@ -188,8 +196,12 @@ JSON_FAULTS = [
 ]
 CSV_FAULTS = [
     ('"a"b,c,1', "the line is broken", "double quotes"),
-    ("a,b", "the line has not as many fields", "has 2 fields, but the first line 3"),
-    ("a, and b,c,1", "the line has not as many fields", "has 4 fields"),
+    (
+        "a,b",
+        "the line and the first line differ in the number of fields",
+        "has 2 fields, but the first line 3",
+    ),
+    ("a, and b,c,1", "the line and the first line differ in the number of fields", "has 4 fields"),
     ("a,b,", "the score is not a number", "''"),
     ("a,b,good", "the score is not a number", "'good'"),
     ("a,b,nan", "the score is NaN", "leave the pair out"),
@@ -198,7 +210,7 @@ CSV_FAULTS = [
     ("a,a,1", "a text is paired with itself", "teaches nothing"),
     (b"caf\xe9,b,1", "the line is not UTF-8", "as UTF-8"),
 ]
-# How a file starts, and a valid line.
+# The first lines of a file, and a valid line.
 STARTS = {
     ".jsonl": ([], '{"text1": "x", "text2": "y", "score": 1}'),
     ".csv": (["text1,text2,score"], "x,y,1"),
@@ -207,7 +219,12 @@ STARTS = {
 FAULTS = [
     *((".jsonl", *fault) for fault in JSON_FAULTS),
     *((".csv", *fault) for fault in CSV_FAULTS),
-    (".tsv", "a\tb\tc\t1", "the line has not as many fields", "tabs out of texts"),
+    (
+        ".tsv",
+        "a\tb\tc\t1",
+        "the line and the first line differ in the number of fields",
+        "Remove the tabs",
+    ),
 ]
 
 
@@ -260,14 +277,14 @@ def test_several_faults_are_counted_each(tmp_path, caplog):
         ("pairs.jsonl", b"\n \n", "holds no pairs"),
         ("pairs.csv", b"", "holds no pairs"),
         ("pairs.csv", b"text1,text2,score\n", "holds no pairs"),
-        ("pairs.csv", b"text1,text1,score\na,b,1\n", "have one name"),
+        ("pairs.csv", b"text1,text1,score\na,b,1\n", "have the same name"),
         ("pairs.csv", b'"text1"x,text2,score\n', "line 1: is broken"),
         ("pairs.csv", b"caf\xe9,text2,score\n", "line 1: is not UTF-8"),
         ("pairs.jsonl.gz", gzip.compress(b"{}" * 99)[:-9], "not a whole gzip file"),
-        ("pairs.jsonl.gz", b"{}", "not a whole gzip file"),
-        ("pairs.txt", b"", "ends in .jsonl, .csv, .tsv"),
-        ("pairs.gz", b"", "ends in .jsonl, .csv, .tsv"),
-        ("pairs.spacy", b"", "ends in .jsonl, .csv, .tsv"),
+        ("pairs.jsonl.gz", b"{}", "line 1: there is no 'text1'"),
+        ("pairs.txt", b"", "no fields for two texts. Give a file that ends in .jsonl, .ndjson,"),
+        ("pairs.gz", b"", "the name does not say what the file is"),
+        ("pairs.spacy", b"", "ends in .jsonl, .ndjson, .csv, .tsv, .parquet"),
         ("pairs.jsonl", None, "no such file"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import spacy
 from thinc.api import fix_random_seed
 
-from spacy_embtune.data.records import Record
+from spacy_embtune.data import Record
 
 from ..conftest import make_examples, make_texts
 

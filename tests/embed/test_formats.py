@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from spacy.tokens import DocBin
 
-from spacy_embtune.data.records import Record
+from spacy_embtune.data import Record
 from spacy_embtune.embed import _docbin as docbin
 from spacy_embtune.embed import _formats as formats
 from spacy_embtune.embed._docbin import SpacyDocs

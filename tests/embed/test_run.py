@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_embtune._files import NoRoomError
-from spacy_embtune.data.records import Record
+from spacy_embtune.data import Record
 from spacy_embtune.embed import SUFFIXES, embed_corpus, run
 
 from ..test_files import files_limited_to
@@ -256,7 +256,7 @@ import resource, sys
 from pathlib import Path
 import spacy
 from spacy_embtune.embed import embed_corpus
-from spacy_embtune.data.records import Record
+from spacy_embtune.data import Record
 
 def records(n):
     return (Record(f"the new ball {i}", {}, f"id{i}", {}, i) for i in range(n))

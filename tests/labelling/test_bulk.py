@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spacy_embtune.data.records import read_records
+from spacy_embtune.data import read_records
 from spacy_embtune.labelling.bulk import bulk_table, write_bulk
 from spacy_embtune.plots.neighbors import nearest_rows
 from spacy_embtune.plots.projection import project

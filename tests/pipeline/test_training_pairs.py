@@ -13,8 +13,13 @@ from spacy.training import Example
 from spacy.training.loop import create_train_batches
 from thinc.api import fix_random_seed
 
-from spacy_embtune.data import PairsFromCorpus, pairs_to_examples
-from spacy_embtune.data.pairs import get_partners, set_group, set_partners
+from spacy_embtune.data import (
+    PairsFromCorpus,
+    get_partners,
+    pairs_to_examples,
+    set_group,
+    set_partners,
+)
 from spacy_embtune.labels import pairs_of
 from spacy_embtune.training.bank import VectorBank
 from spacy_embtune.training.batches import add_bank, make_batch

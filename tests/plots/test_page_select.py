@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spacy_embtune.data.records import read_records
+from spacy_embtune.data import read_records
 from spacy_embtune.labels import make_targets
 
 from .opened import make_documents, make_page

@@ -6,7 +6,7 @@ import spacy
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy.training import Example
 
-from spacy_embtune.data.records import Record
+from spacy_embtune.data import Record
 from spacy_embtune.report import choose_labels, documents
 
 from ..conftest import TOPICS, make_examples, make_texts

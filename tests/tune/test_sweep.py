@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from thinc.api import Config
 
-from spacy_embtune.data.records import Record
+from spacy_embtune.data import Record
 from spacy_embtune.labels import make_targets
 from spacy_embtune.tune._candidates import Candidate, candidates, complete, read_candidate
 from spacy_embtune.tune.sweep import make_folds, rows, sweep, sweep_config, write_candidate

@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_embtune.data.pairs import set_partners
+from spacy_embtune.data import set_partners
 from spacy_embtune.losses import make_preserve
 from spacy_embtune.pipeline.component import EmbTune
 

@@ -1,0 +1,129 @@
+"""Rows of fields, and what a reader of one file format needs to know."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from .._texts import shorten
+
+
+class InvalidRowError(ValueError):
+    """A row is invalid.
+
+    >>> raise InvalidRowError("the line is not JSON", "is not JSON. Write one object a line.")
+    Traceback (most recent call last):
+    spacy_embtune.data._rows.InvalidRowError: is not JSON. Write one object a line.
+
+    fault (str): The fault in words that are the same for all rows with this fault, so that rows can
+        be counted by fault.
+    detail (str): A sentence on the fault in this row, and how to correct it.
+    """
+
+    def __init__(self, fault: str, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = fault
+        self.detail = detail
+
+
+class Row(NamedTuple):
+    """One row of a file: its fields as the file has them, not yet interpreted.
+
+    >>> Row({"text": "Kick-off at eight."}, number=0, line=2).where
+    'line 2'
+
+    fields (Mapping[str, Any] | InvalidRowError): The values by field name, or the error in this
+        row.
+    number (int): The number of rows before this one, invalid rows included. In a file of plain
+        lines, the number of lines before this one.
+    line (int): The line in which the row starts, from 1. In files without lines, the number of the
+        row, from 1.
+    unit (str): What `line` counts: "line", "document" or "row".
+    """
+
+    fields: Mapping[str, Any] | InvalidRowError
+    number: int
+    line: int
+    unit: str = "line"
+
+    @property
+    def where(self) -> str:
+        """RETURNS (str): The place of the row in its file, such as "line 3"."""
+        return f"{self.unit} {self.line}"
+
+
+class Position:
+    """How far a file has been read, for a progress bar.
+
+    >>> Position().fraction is None
+    True
+    """
+
+    def __init__(self) -> None:
+        self._measure: Callable[[], float] | None = None
+
+    @property
+    def fraction(self) -> float | None:
+        """RETURNS (float | None): The part of the file that has been read, 0..1. It is measured in
+        bytes, or in rows where the file says how many it has. None if the size is not known, as
+        for a pipe."""
+        return None if self._measure is None else min(self._measure(), 1.0)
+
+    def follow(self, measure: Callable[[], float]) -> None:
+        """Set how the position is measured. Only readers of files call this.
+
+        measure (Callable[[], float]): Returns the part of the file that has been read, 0..1.
+        """
+        self._measure = measure
+
+
+class ReadSettings(NamedTuple):
+    """What the caller of `read_fields` needs, for the reader of a format.
+
+    text_field (str): The field name under which formats that have one unnamed text per row (plain
+        lines, .spacy) return it.
+    required (Mapping[str, str]): The columns that a table must have, by the name of the setting
+        that names them.
+    nested (Collection[str]): The columns that are read although their values are lists or mappings.
+        Other columns of this kind are not read from Parquet, because they may be large vectors.
+    example (str): A row as JSON, for error messages.
+    """
+
+    text_field: str = "text"
+    required: Mapping[str, str] = {}
+    nested: Collection[str] = ()
+    example: str = '{"text": "Kick-off at eight."}'
+
+
+def check_columns(name: str, columns: Collection[str], settings: ReadSettings) -> None:
+    """Check that a table has the columns that the caller needs.
+
+    name (str): The name of the file, for errors.
+    columns (Collection[str]): The columns of the table.
+    settings (ReadSettings): Has the required columns.
+    RAISES (ValueError): If a column is missing.
+    """
+    for setting, column in settings.required.items():
+        if column not in columns:
+            raise ValueError(
+                f"{name}: has no column {column!r}, only {list_names(columns)}. Name the right "
+                f"column ({setting})."
+            )
+
+
+def list_names(names: Iterable[str]) -> str:
+    """RETURNS (str): Names of fields in quotes, cut to 200 characters, for error messages."""
+    return shorten(", ".join(map(repr, names)), 200)
+
+
+def decode_line(line: bytes) -> str:
+    """Decode a line, without the byte order mark with which many files from Windows start.
+
+    line (bytes): The line.
+    RETURNS (str): The text.
+    RAISES (InvalidRowError): If the line is not UTF-8.
+    """
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidRowError(
+            "the line is not UTF-8", f"is not UTF-8 ({error}). Save the file as UTF-8."
+        ) from error

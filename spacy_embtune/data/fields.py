@@ -1,0 +1,176 @@
+"""Files of every format as rows of fields. Only this module and its helpers open and parse files.
+
+`_formats.py` has the table of formats: a new format is one reader and one line of that table.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .._texts import shorten
+from ._formats import FORMATS, Format, import_pyarrow
+from ._rows import InvalidRowError, Position, ReadSettings, Row, list_names
+from ._sources import STDIN, Source, check_exists, source_name
+
+__all__ = [
+    "FORMATS",
+    "STDIN",
+    "Format",
+    "InvalidRowError",
+    "Position",
+    "ReadSettings",
+    "Row",
+    "check_text",
+    "find_kind",
+    "import_pyarrow",
+    "list_suffixes",
+    "missing_field",
+    "read_fields",
+    "resolve_kind",
+    "source_name",
+]
+
+
+def read_fields(
+    source: str | Path,
+    kind: str | None = None,
+    *,
+    settings: ReadSettings | None = None,
+    position: Position | None = None,
+) -> Iterator[Row]:
+    """Read a file row by row. Only a .spacy file is in memory as a whole.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as directory:
+    ...     path = Path(directory, "data.csv")
+    ...     _ = path.write_text("text,label\\nKick-off at eight.,SPORT\\n")
+    ...     rows = list(read_fields(path))
+    >>> rows[0].fields
+    {'text': 'Kick-off at eight.', 'label': 'SPORT'}
+    >>> rows[0].where
+    'line 2'
+
+    source (str | Path): A file in UTF-8, which may be compressed by gzip; "-" is standard input.
+    kind (str | None): The format, a key of `FORMATS`. None: the suffix of the name decides.
+    settings (ReadSettings | None): The fields that the caller needs. None: no particular ones.
+    position (Position | None): Is updated while the file is read.
+    RETURNS (Iterator[Row]): The rows. A row that is invalid has its error in place of its fields.
+    RAISES (ValueError): If there is no such file, or its format is not known. While rows are read:
+        if the file is damaged, or a table lacks a required column. ImportError: if the format needs
+        a package that is not installed.
+    """
+    kind = resolve_kind(source, kind)
+    opened = Source(source, position)
+    format = FORMATS[kind]
+    if opened.path is None and not format.reads_stdin:
+        raise ValueError(
+            f"{kind.capitalize()} cannot be read from standard input. Give the path of a file."
+        )
+    if format.check_installed is not None:
+        format.check_installed()
+    return format.read(opened, ReadSettings() if settings is None else settings)
+
+
+def find_kind(path: str | Path) -> str | None:
+    """Find the format that the name of a file stands for.
+
+    >>> find_kind("data.jsonl.gz"), find_kind("data.docx")
+    ('jsonl', None)
+
+    path (str | Path): The file. It need not exist.
+    RETURNS (str | None): A key of `FORMATS`; None if the suffix is not known.
+    """
+    path = Path(path)
+    suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
+    for kind, format in FORMATS.items():
+        if suffix.lower() in format.suffixes:
+            return kind
+    return None
+
+
+def resolve_kind(source: str | Path, kind: str | None = None) -> str:
+    """Check that a source exists, and decide its format.
+
+    >>> resolve_kind("-", "csv")
+    'csv'
+
+    source (str | Path): A path, or "-" for standard input.
+    kind (str | None): The format, a key of `FORMATS`. None: the suffix of the name decides.
+    RETURNS (str): A key of `FORMATS`.
+    RAISES (ValueError): If there is no such file, or the suffix or the format is not known.
+    """
+    check_exists(source)
+    if kind is None:
+        kind = find_kind(source)
+    if kind in FORMATS:
+        return kind
+    if kind is not None:
+        raise ValueError(f"The kind {kind!r} is not one of {', '.join(FORMATS)}.")
+    if str(source) == STDIN:
+        raise ValueError(
+            "Standard input does not say what it holds. Name its format (--format): "
+            f"{', '.join(FORMATS)} (text is one text per line)."
+        )
+    raise ValueError(
+        f"{source}: the name does not say what the file is. Give a file that ends in "
+        f"{list_suffixes()}, also with .gz, or name its format (--format)."
+    )
+
+
+def list_suffixes(kinds: Collection[str] | None = None) -> str:
+    """List the suffixes of formats, for error messages.
+
+    >>> list_suffixes(["jsonl", "csv"])
+    '.jsonl, .ndjson, .csv'
+
+    kinds (Collection[str] | None): Keys of `FORMATS`. None: all formats.
+    RETURNS (str): The suffixes, with commas between them.
+    """
+    return ", ".join(
+        suffix
+        for kind, format in FORMATS.items()
+        if kinds is None or kind in kinds
+        for suffix in format.suffixes
+    )
+
+
+def check_text(name: str, value: Any) -> str:
+    """Check that the value of a field is a text that can be written to a file.
+
+    >>> check_text("title", "A man eats.")
+    'A man eats.'
+
+    name (str): The name of the field, for errors.
+    value (Any): The value.
+    RETURNS (str): The text.
+    RAISES (InvalidRowError): If the value is not a string, or holds half of a surrogate pair.
+    """
+    if not isinstance(value, str):
+        raise InvalidRowError(
+            f"{name!r} is not a text",
+            f"{name!r} is {shorten(repr(value))}, a {type(value).__name__}. Give a text.",
+        )
+    try:
+        value.encode("utf8")
+    except UnicodeEncodeError as error:
+        raise InvalidRowError(
+            f"{name!r} holds half a character",
+            f"{name!r} holds half a character ({error}). Write characters beyond U+FFFF as they "
+            "are, or as two \\u escapes.",
+        ) from error
+    return value
+
+
+def missing_field(name: str, fields: Mapping[str, Any], cure: str) -> InvalidRowError:
+    """Create the error of a row that lacks a field.
+
+    >>> missing_field("text", {"txt": "A man eats."}, "Name the field of the text.").detail
+    "there is no 'text', only 'txt'. Name the field of the text."
+
+    name (str): The field.
+    fields (Mapping[str, Any]): The fields of the row.
+    cure (str): A sentence on what to do.
+    RETURNS (InvalidRowError): The error, to be raised.
+    """
+    fault = f"there is no {name!r}"
+    return InvalidRowError(fault, f"{fault}, only {list_names(fields)}. {cure}")
