@@ -19,7 +19,7 @@ from ..losses import (
     Triplet,
 )
 from . import storage
-from .base import HeadTuner
+from ._base import HeadTuner
 from .cached import CachedEncoder
 from .encoder import SentenceEncoder
 from .tuners import ContrastiveTuner, FeedForwardTuner

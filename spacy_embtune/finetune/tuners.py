@@ -8,7 +8,7 @@ from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 
-from .base import HeadTuner
+from ._base import HeadTuner
 from .labels import Labels, read_labels
 
 

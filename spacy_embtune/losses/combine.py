@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ..types import HeadOutput, Loss, Output, Targets
-from .pairs import nothing
+from ._batch_pairs import nothing
 
 
 def make_sum(losses: dict[str, Any], weights: dict[str, float] | None = None) -> Loss:

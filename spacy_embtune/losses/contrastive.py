@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from ..labels import array_module, balance_documents
 from ..types import HeadOutput, Loss, Output, Targets
-from .pairs import Negatives, Pairs, check_negatives, compare, nothing
+from ._batch_pairs import Negatives, Pairs, check_negatives, compare, nothing
 
 
 def make_supervised_contrastive(

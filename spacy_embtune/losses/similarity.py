@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from ..labels import array_module
 from ..types import HeadOutput, Loss, Output, Targets
-from .pairs import Negatives, check_negatives, compare, nothing
+from ._batch_pairs import Negatives, check_negatives, compare, nothing
 
 # Similarities closer than this are the same: quotients of the same value may be rounded apart.
 _GRID = 1e-5

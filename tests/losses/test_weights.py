@@ -16,7 +16,7 @@ from spacy_embtune.losses import (
     make_supervised_contrastive,
     make_triplet,
 )
-from spacy_embtune.losses.pairs import compare
+from spacy_embtune.losses._batch_pairs import compare
 from spacy_embtune.types import Output
 
 from .pairs_by_hand import (

@@ -18,7 +18,7 @@ from spacy_embtune.losses import (
     make_supervised_contrastive,
     make_triplet,
 )
-from spacy_embtune.losses.pairs import compare, cosines
+from spacy_embtune.losses._batch_pairs import compare, cosines
 from spacy_embtune.types import Output, PairTargets
 
 from .pairs_by_hand import (
