@@ -44,9 +44,7 @@ def test_neighbours_come_to_share_classes(Tuner):
     assert tuned > base + 0.05
 
 
-@pytest.mark.parametrize(
-    "loss", ["mixed", "supervised_contrastive", "triplet", "cosine_pairs", "cosent"]
-)
+@pytest.mark.parametrize("loss", ["mixed", "supervised_contrastive", "cosine_pairs"])
 @pytest.mark.parametrize("width", [None, 8, 40])
 def test_each_loss_on_pairs_teaches(loss, width):
     X, y = make_vectors(150)

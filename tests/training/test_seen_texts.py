@@ -103,7 +103,7 @@ def test_what_is_not_remembered_is_none_and_stays_none(make_nlp, train, tmp_path
 
 
 def test_texts_of_pairs_are_remembered(make_nlp):
-    nlp = make_nlp(loss={"@losses": "spacy-embtune.cosent.v1"})
+    nlp = make_nlp(loss={"@losses": "spacy-embtune.cosine_pairs.v1"})
     pairs = [("ball and goal", "team and match", 0.9), ("bread", "guitar", 0.1)]
     later = [("soup", "violin", 0.2)]
     optimizer = nlp.initialize(lambda: list(pairs_to_examples(nlp, pairs)))
