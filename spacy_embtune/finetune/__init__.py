@@ -15,7 +15,7 @@ parameters of embetter's finetuners.
 from .cached import CachedEncoder, cached
 from .distances import batched, calc_distances
 from .encoder import SentenceEncoder
-from .pairs import ContrastiveLearner, DifferenceClassifier
+from .pair_estimators import ContrastiveLearner, DifferenceClassifier
 from .sbert import SbertLearner
 from .tuners import ContrastiveTuner, FeedForwardTuner, ForwardFinetuner
 

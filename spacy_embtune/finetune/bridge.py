@@ -9,17 +9,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from spacy.language import Language
 
-from ..losses import (
-    CoSENT,
-    CosinePairs,
-    CrossEntropy,
-    Preserve,
-    Sum,
-    SupervisedContrastive,
-    Triplet,
-)
+from ..losses import CosinePairs, CrossEntropy, Preserve, Sum, SupervisedContrastive
 from . import storage
-from .base import HeadTuner
+from ._base import HeadTuner
 from .cached import CachedEncoder
 from .encoder import SentenceEncoder
 from .tuners import ContrastiveTuner, FeedForwardTuner
@@ -29,9 +21,7 @@ if TYPE_CHECKING:
 
 _PAIR_LOSSES: dict[type, str] = {
     SupervisedContrastive: "supervised_contrastive",
-    Triplet: "triplet",
     CosinePairs: "cosine_pairs",
-    CoSENT: "cosent",
 }
 
 

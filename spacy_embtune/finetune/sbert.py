@@ -3,8 +3,8 @@
 import contextlib
 import copy
 import math
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -18,11 +18,11 @@ from ..encoder.cache import VectorCache
 from ..encoder.sentence_encoder import EncoderSettings, SentenceEncoder
 from ..encoder.trainer import EncoderTrainer
 from ..losses import make_cosine_pairs
-from ..types import Output
-from .checks import check_parameters
+from ..training import count_batches, pair_targets, run_steps, shuffled_batches, training_step
+from ..types import HeadOutput, Output
+from ._parameters import check_parameters
 from .encoder import read_texts
-from .pairs import check_scores, paired_cosines
-from .training import batch_rows, count_batches, pair_targets
+from .pair_estimators import check_scores, paired_cosines
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -140,7 +140,6 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         n_warmup = math.ceil(n_steps / 10) if self.warmup_steps is None else self.warmup_steps
         n_warmup = min(n_warmup, n_steps // 2)
         loss = make_cosine_pairs()
-        step = 0
         with _kept_trainable(self.sent_tfm_) as can_learn:
             trainer = EncoderTrainer(
                 self._encoder(),
@@ -158,41 +157,48 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             optimizer = torch.optim.AdamW(
                 learned, lr=self.learning_rate, weight_decay=self.weight_decay
             )
-            try:
-                device = self.sent_tfm_.device
-                with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                    torch.manual_seed(rng.randint(2**31 - 1))
-                    for _ in range(self.epochs):
-                        for chosen in batch_rows(len(pairs), self.batch_size, rng):
-                            rising = (step + 1) / max(n_warmup, 1)
-                            falling = (n_steps - step) / max(n_steps - n_warmup, 1)
-                            for group in optimizer.param_groups:
-                                group["lr"] = self.learning_rate * min(rising, falling, 1.0)
-                            self._step(trainer, [pairs[i] for i in chosen], loss)
-                            torch.nn.utils.clip_grad_norm_(learned, 1.0)
-                            optimizer.step()
-                            optimizer.zero_grad()
-                            step += 1
-            except KeyboardInterrupt:
-                warnings.warn(
-                    f"Interrupted after {step} of {n_steps} steps: what was learned until then is "
-                    "kept.",
-                    stacklevel=3,
-                )
-            finally:
+
+            def apply_gradients() -> None:
+                torch.nn.utils.clip_grad_norm_(learned, 1.0)
+                optimizer.step()
                 optimizer.zero_grad()
 
-    def _step(
-        self, trainer: EncoderTrainer, pairs: list[tuple[str, str, float]], loss: Any
-    ) -> None:
-        texts = list(dict.fromkeys(text for a, b, _ in pairs for text in (a, b)))
-        place = {text: i for i, text in enumerate(texts)}
-        vectors, backprop = trainer.forward(texts)
-        rows = cast(Any, vectors)
-        explicit = [(place[a], place[b], score) for a, b, score in pairs]
-        nothing = cast(Any, np.zeros((len(rows), 0), dtype="float32"))
-        _, gradient = loss(Output(rows, rows, nothing), pair_targets(len(rows), explicit))
-        backprop(cast(Any, gradient.tuned))
+            def step(i: int, chosen: list[tuple[str, str, float]]) -> bool:
+                rising = (i + 1) / max(n_warmup, 1)
+                falling = (n_steps - i) / max(n_steps - n_warmup, 1)
+                for group in optimizer.param_groups:
+                    group["lr"] = self.learning_rate * min(rising, falling, 1.0)
+                texts = list(dict.fromkeys(text for a, b, _ in chosen for text in (a, b)))
+                row = {text: i for i, text in enumerate(texts)}
+                result = training_step(
+                    partial(_forward, trainer),
+                    texts,
+                    pair_targets(len(texts), [(row[a], row[b], score) for a, b, score in chosen]),
+                    loss,
+                    apply_gradients=apply_gradients,
+                )
+                return result.has_gradient
+
+            device = self.sent_tfm_.device
+            try:
+                with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                    torch.manual_seed(rng.randint(2**31 - 1))
+                    run_steps(
+                        self._batches(pairs, rng),
+                        step,
+                        n_steps=n_steps,
+                        discard_gradients=optimizer.zero_grad,
+                    )
+            finally:
+                # The model may be the caller's.
+                optimizer.zero_grad()
+
+    def _batches(
+        self, pairs: list[tuple[str, str, float]], rng: Any
+    ) -> Iterator[list[tuple[str, str, float]]]:
+        for _ in range(self.epochs):
+            for chosen in shuffled_batches(len(pairs), self.batch_size, rng):
+                yield [pairs[i] for i in chosen]
 
     def transform(self, X: Any, y: Any = None) -> NDArray[Any]:
         """Encode texts with the finetuned model.
@@ -245,6 +251,19 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         learner = cls(str(Path(path).absolute()))
         learner._set_model(learner._own_model())
         return learner
+
+
+def _forward(
+    trainer: EncoderTrainer, texts: Sequence[str]
+) -> tuple[Output, Callable[[HeadOutput], None]]:
+    """Run the forward pass of an encoder whose vectors are the tuned vectors, for `training_step`.
+
+    RETURNS (tuple[Output, Callable]): The output, without scores, and the backward pass.
+    """
+    vectors, backprop = trainer.forward(texts)
+    rows = cast(Any, vectors)
+    no_scores = cast(Any, np.zeros((len(rows), 0), dtype="float32"))
+    return Output(rows, rows, no_scores), lambda gradient: backprop(cast(Any, gradient.tuned))
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 
-from .base import HeadTuner
+from ._base import HeadTuner
 from .labels import Labels, read_labels
 
 
@@ -187,7 +187,7 @@ class ContrastiveTuner(HeadTuner):
     learning_rate (float): Of Adam; `fit` lets it fall linearly to 0.
     batch_size (int): Rows a step.
     loss (str): "supervised_contrastive" (the component's), "cosine_pairs" (embetter's, over all
-        pairs of a batch), "mixed" (both, the latter 40 times), "triplet" or "cosent".
+        pairs of a batch) or "mixed" (both, the latter 40 times).
     temperature (float): Of "supervised_contrastive": the lower, the more the nearest of the wrong
         documents matter.
     preserve (float | None): How much the similarities of the vectors before are kept beside the
@@ -208,9 +208,7 @@ class ContrastiveTuner(HeadTuner):
         learning_rate: float = 0.001,
         *,
         batch_size: int = 64,
-        loss: Literal[
-            "mixed", "supervised_contrastive", "triplet", "cosine_pairs", "cosent"
-        ] = "mixed",
+        loss: Literal["mixed", "supervised_contrastive", "cosine_pairs"] = "mixed",
         temperature: float = 0.1,
         preserve: float | None = None,
         negatives: Literal["ignore", "class"] = "ignore",
@@ -244,7 +242,7 @@ class ContrastiveTuner(HeadTuner):
         }
 
     def loss_config(self) -> dict[str, Any]:
-        names = ("mixed", "supervised_contrastive", "triplet", "cosine_pairs", "cosent")
+        names = ("mixed", "supervised_contrastive", "cosine_pairs")
         if self.loss not in names:
             raise ValueError(f"loss is {self.loss!r}: give one of {', '.join(names)}.")
         if not self.temperature > 0:

@@ -1,4 +1,4 @@
-"""Several losses at once."""
+"""The weighted sum of several losses."""
 
 import math
 from collections.abc import Mapping
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ..types import HeadOutput, Loss, Output, Targets
-from .pairs import nothing
+from ._batch_pairs import zero_loss
 
 
 def make_sum(losses: dict[str, Any], weights: dict[str, float] | None = None) -> Loss:
-    """Create the weighted sum of several losses. In a config each has a section of its own, and a
-    name, by which it is weighted:
+    """Create the weighted sum of several losses. In a config each loss has a section of its own,
+    whose name is the name of the loss in `weights`:
 
         [components.embtune.loss]
         @losses = "spacy-embtune.sum.v1"
@@ -25,15 +25,22 @@ def make_sum(losses: dict[str, Any], weights: dict[str, float] | None = None) ->
         [components.embtune.loss.losses.pairs]
         @losses = "spacy-embtune.supervised_contrastive.v1"
 
+    In Python:
+
+        >>> from spacy_embtune.losses import make_cross_entropy, make_preserve, make_sum
+        >>> loss = make_sum({"labels": make_cross_entropy(), "p": make_preserve()}, {"p": 3.0})
+        >>> [weight for weight, _ in loss.terms]
+        [1.0, 3.0]
+
     losses (dict[str, Loss]): The losses by name.
-    weights (dict[str, float] | None): What to multiply them by, 0 or more; 1 for those not named.
-        A loss of weight 0 is left out.
+    weights (dict[str, float] | None): The weights by name, 0 or more. A loss without a weight has
+        weight 1. A loss with weight 0 is not computed.
     RETURNS (Callable[[Output, Targets], tuple[float, HeadOutput]]): The loss.
-    RAISES (ValueError): If there are no losses, one of them cannot be called, or a weight has no
-        loss or is out of range.
+    RAISES (ValueError): If there are no losses, if a loss cannot be called, or if a weight is out
+        of range or has the name of no loss.
     """
-    # The losses are Any in the signature, as the config system checks types before it makes losses
-    # of the sections inside a dict.
+    # The signature has Any for losses, because the config system checks types before it builds the
+    # losses of the sections inside a dict.
     if not isinstance(losses, Mapping) or not losses:
         raise ValueError(
             f"losses is {losses!r}: give at least one loss by name, in a config as "
@@ -53,23 +60,23 @@ def make_sum(losses: dict[str, Any], weights: dict[str, float] | None = None) ->
 
 @dataclass(frozen=True)
 class Sum:
-    """The loss that `make_sum` creates and describes."""
+    """The loss that `make_sum` creates."""
 
     terms: tuple[tuple[float, Loss], ...]
 
     @property
     def reads_base(self) -> bool:
-        """RETURNS (bool): Whether any of the losses compares with base vectors."""
+        """RETURNS (bool): Whether any of the losses uses base vectors."""
         return any(getattr(loss, "reads_base", True) for weight, loss in self.terms if weight)
 
     def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:
-        """Add up the losses.
+        """Compute the weighted sum of the losses of a batch.
 
-        output (Output): What the model makes of n documents.
-        targets (Targets): What is known of them.
+        output (Output): The output of the model for n documents.
+        targets (Targets): The targets of the n documents.
         RETURNS (tuple[float, HeadOutput]): The loss and its gradient.
         """
-        total, gradient = nothing(output)
+        total, gradient = zero_loss(output)
         tuned, scores = cast(Any, gradient.tuned), cast(Any, gradient.scores)
         for weight, loss in self.terms:
             if weight == 0:

@@ -1,12 +1,12 @@
-"""Which documents are closer than others: losses that compare the pairs of a batch."""
+"""Supervised contrastive loss: a document's nearest neighbours should share its labels."""
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from ..labels import array_module, balance_documents
 from ..types import HeadOutput, Loss, Output, Targets
-from .pairs import Negatives, Pairs, check_negatives, compare, nothing
+from ._batch_pairs import Negatives, Pairs, check_negatives, compare, zero_loss
 
 
 def make_supervised_contrastive(
@@ -14,26 +14,38 @@ def make_supervised_contrastive(
     balanced: bool = True,
     negatives: Negatives = "ignore",
 ) -> Loss:
-    """Create the supervised contrastive loss of all pairs of a batch (Khosla et al. 2020,
+    """Create the supervised contrastive loss over all pairs of a batch (Khosla et al. 2020,
     "Supervised Contrastive Learning", NeurIPS; their L_out).
 
-    Each document is an anchor: a softmax over its cosines with the others, divided by the
-    temperature, should find those that resemble it. Here pairs may be graded and known in part: an
-    anchor's target is its pairs' similarity times weight, brought to sum to 1, and a pair counts
-    in the softmax as much as it weighs. A pair of which nothing is known is neither positive nor
-    negative. An anchor takes part if some document resembles it more than some other, that is, if
-    it has something to tell apart; the loss is the mean over these.
+    Each document is an anchor. The loss is the cross-entropy between the softmax of its cosines
+    with the other documents, divided by the temperature, and the similarities of its pairs. Pairs
+    may have graded similarities, and may be unknown: the target of an anchor is the similarity
+    times the weight of each of its pairs, normalised to a sum of 1, and each pair counts in the
+    softmax by its weight. An unknown pair is neither positive nor negative. An anchor takes part if
+    its known pairs differ in similarity. The loss is the mean over these anchors.
 
-    If documents have weights, they count by them, as anchors and in the softmax of others. The
-    gradient is that of copies. The number differs from theirs by a constant, as to find a document
-    is to find any of its copies: it does not grow with how many there are.
+    Documents with weights count by their weights, as anchors and in the softmax of other anchors.
+    The gradient is the same as with copies of the documents. The number differs from that with
+    copies by a constant, because finding a document means finding any of its copies.
 
-    temperature (float): Above 0. The lower, the more the nearest of the wrong documents matter.
-    balanced (bool): Whether the anchors of each class weigh the same in total, see
-        `spacy_embtune.labels.balance_documents`. Without effect on pairs that do not come from
+        >>> import numpy as np
+        >>> from spacy_embtune.labels import make_targets
+        >>> from spacy_embtune.types import Output
+        >>> targets = make_targets([{label: 1.0} for label in "AABB"], ["A", "B"], exclusive=True)
+        >>> base, tuned = np.eye(4), np.eye(4)[[0, 0, 1, 1]]
+        >>> loss = make_supervised_contrastive()
+        >>> round(loss(Output(base, tuned, np.zeros((4, 2))), targets)[0], 4)
+        0.0001
+        >>> round(loss(Output(base, np.eye(4), np.zeros((4, 2))), targets)[0], 4)
+        1.0986
+
+    temperature (float): The temperature, above 0. With a lower one, the nearest documents of other
+        classes have more influence.
+    balanced (bool): Whether the anchors of each class have the same total weight, see
+        `spacy_embtune.labels.balance_documents`. It has no effect on pairs that do not come from
         labels.
-    negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike,
-        see `spacy_embtune.labels.pair_similarity`.
+    negatives (str): "class": two documents that both lack a label are similar in that label.
+        "ignore": they are not. See `spacy_embtune.labels.pair_similarity`.
     RETURNS (Callable[[Output, Targets], tuple[float, HeadOutput]]): The loss.
     RAISES (ValueError): If an argument is out of range.
     """
@@ -45,7 +57,7 @@ def make_supervised_contrastive(
 
 @dataclass(frozen=True)
 class SupervisedContrastive:
-    """The loss that `make_supervised_contrastive` creates and describes."""
+    """The loss that `make_supervised_contrastive` creates."""
 
     reads_base: ClassVar[bool] = False
     temperature: float
@@ -53,23 +65,23 @@ class SupervisedContrastive:
     negatives: Negatives
 
     def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:
-        """Compare the tuned vectors of a batch with each other.
+        """Compute the loss of a batch.
 
-        output (Output): What the model makes of n documents.
-        targets (Targets): What is known of them.
+        output (Output): The output of the model for n documents.
+        targets (Targets): The targets of the n documents.
         RETURNS (tuple[float, HeadOutput]): The loss and its gradient.
-        RAISES (ValueError): If there are not as many targets as documents.
+        RAISES (ValueError): If output and targets have different numbers of documents.
         """
         pairs = compare(output, targets, self.negatives)
         xp = array_module(pairs.cosine)
         known = pairs.weight > 0
         if not known.any():
-            return nothing(output)
+            return zero_loss(output)
         most = xp.where(known, pairs.similarity, -1.0).max(axis=1)
         least = xp.where(known, pairs.similarity, 2.0).min(axis=1)
         takes_part = known.any(axis=1) & (most > least)
         if not takes_part.any():
-            return nothing(output)
+            return zero_loss(output)
         share = self._shares(xp, targets, pairs, takes_part)
 
         wanted = pairs.similarity * pairs.weight
@@ -81,7 +93,7 @@ class SupervisedContrastive:
         found = xp.where(known, xp.exp(logits), 0.0)
         total = found.sum(axis=1, keepdims=True)
         total = xp.where(total > 0, total, 1.0)
-        # Of a pair as if it weighed 1, so that each is to be found for its cosine, not its weight.
+        # Without the weight of the pair itself: a document should be found by its cosine.
         log_found = logits - xp.log(xp.where(known, pairs.weight, 1.0)) - xp.log(total)
         if pairs.documents is not None:
             copies = pairs.documents[:, None] * pairs.documents
@@ -91,8 +103,9 @@ class SupervisedContrastive:
         return float(loss), pairs.backprop(d_cosine)
 
     def _shares(self, xp: Any, targets: Targets, pairs: Pairs, takes_part: Any) -> Any:
-        """RETURNS (array): How much each anchor's loss counts, shape (n, 1), 1 in sum. One that
-        carries no label, and takes part by its pairs alone, counts as those that do in the mean."""
+        """RETURNS (array): The weight of each anchor in the loss, shape (n, 1), with a sum of 1. An
+        anchor without a label, which takes part by its pairs alone, gets the mean weight of the
+        anchors with a label."""
         dtype = pairs.cosine.dtype
         share = takes_part.astype(dtype)
         if pairs.documents is not None:
@@ -106,100 +119,3 @@ class SupervisedContrastive:
                     mean = mean / share[carries].mean()
                 share = xp.where(carries, of_labels, share * mean).astype(dtype)
         return (share / share.sum())[:, None]
-
-
-def make_triplet(
-    margin: float = 0.2,
-    mining: Literal["semi-hard", "hard"] = "semi-hard",
-    negatives: Negatives = "ignore",
-) -> Loss:
-    """Create the triplet loss of a batch, on the cosine distance 1 - cosine: a document of another
-    kind should be farther from an anchor than one of its own kind, by a margin.
-
-    A pair is negative if its similarity is 0, and otherwise positive, with its similarity times
-    weight as the weight of the triplet. The loss is the weighted mean over the triplets of
-    max(0, d(anchor, positive) - d(anchor, negative) + margin). For graded similarities `cosent` is
-    the better choice.
-
-    A triplet also counts by the weights of the documents, if they have any: by that of its anchor,
-    and by that of the positive, unless that was mined. What is mined is one document, however many
-    copies there are of it, and so counts wholly even if its weight is close to 0.
-
-    margin (float): In 0..2, the range of the distance, without 0.
-    mining (str): Which triplets. "semi-hard": each positive, with the closest negative that is
-        farther than it, or, if there is none, with the farthest negative (Schroff et al. 2015,
-        "FaceNet", CVPR). "hard": for each anchor the farthest positive with the closest negative
-        (Hermans et al. 2017, "In Defense of the Triplet Loss"): more strict, and misled by wrong
-        labels.
-    negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike,
-        see `spacy_embtune.labels.pair_similarity`.
-    RETURNS (Callable[[Output, Targets], tuple[float, HeadOutput]]): The loss.
-    RAISES (ValueError): If an argument is out of range.
-    """
-    check_negatives(negatives)
-    if not 0.0 < margin <= 2.0:
-        raise ValueError(f"margin is {margin!r}: give a number above 0 and up to 2, such as 0.2.")
-    if mining not in ("semi-hard", "hard"):
-        raise ValueError(f'mining is {mining!r}: give "semi-hard" or "hard".')
-    return Triplet(margin, mining, negatives)
-
-
-@dataclass(frozen=True)
-class Triplet:
-    """The loss that `make_triplet` creates and describes."""
-
-    reads_base: ClassVar[bool] = False
-    margin: float
-    mining: Literal["semi-hard", "hard"]
-    negatives: Negatives
-
-    def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:
-        """Compare the tuned vectors of a batch with each other.
-
-        output (Output): What the model makes of n documents.
-        targets (Targets): What is known of them.
-        RETURNS (tuple[float, HeadOutput]): The loss and its gradient.
-        RAISES (ValueError): If there are not as many targets as documents.
-        """
-        pairs = compare(output, targets, self.negatives)
-        xp = array_module(pairs.cosine)
-        is_positive = (pairs.weight > 0) & (pairs.similarity > 0)
-        is_negative = (pairs.weight > 0) & (pairs.similarity == 0)
-        is_positive = is_positive & is_negative.any(axis=1, keepdims=True)
-        if not is_positive.any():
-            return nothing(output)
-        if self.mining == "hard":
-            anchor = xp.flatnonzero(is_positive.any(axis=1))
-            positive = xp.where(is_positive, pairs.cosine, xp.inf)[anchor].argmin(axis=1)
-            negative = xp.where(is_negative, pairs.cosine, -xp.inf)[anchor].argmax(axis=1)
-        else:
-            anchor, positive = xp.nonzero(is_positive)
-            negative = _semi_hard(xp, pairs.cosine, is_negative, anchor, positive)
-
-        weight = (pairs.similarity * pairs.weight)[anchor, positive]
-        if pairs.documents is not None and self.mining == "hard":
-            weight = weight / pairs.documents[positive]
-        weight = weight / weight.sum()
-        violation = pairs.cosine[anchor, negative] - pairs.cosine[anchor, positive] + self.margin
-        loss = (weight * xp.maximum(violation, 0.0)).sum(dtype="float64")
-        pull = xp.where(violation > 0, weight, 0.0)
-        n = len(pairs.cosine)
-        d_cosine = xp.bincount(anchor * n + negative, pull, minlength=n * n)
-        d_cosine = d_cosine - xp.bincount(anchor * n + positive, pull, minlength=n * n)
-        d_cosine = d_cosine.reshape(n, n).astype(pairs.cosine.dtype)
-        return float(loss), pairs.backprop(d_cosine)
-
-
-def _semi_hard(xp: Any, cosine: Any, is_negative: Any, anchor: Any, positive: Any) -> Any:
-    """RETURNS (array of int): For each pair of an anchor and a positive, shape (p,), the negative
-    whose cosine is the largest below that of the positive, else the smallest of all."""
-    n = len(cosine)
-    # One sorted list for all anchors, each with a range of its own, so that one search serves all:
-    # no array is larger than (n, n), where all triplets would be n * n * n.
-    start = 8.0 * xp.arange(n, dtype="float64")[:, None]
-    keys = xp.where(is_negative, cosine.astype("float64"), 4.0)
-    order = keys.argsort(axis=1)
-    keys = xp.take_along_axis(keys, order, axis=1) + start
-    wanted = cosine[anchor, positive].astype("float64") + start[anchor, 0]
-    place = xp.searchsorted(keys.ravel(), wanted) - 1
-    return order.ravel()[xp.maximum(place, anchor * n)]

@@ -60,9 +60,9 @@ def report_idle(pipe: Any) -> None:
     learns = pipe.encoder is not None and pipe.encoder.is_trainable
     logger.warning(
         "[%s] %d updates in a row taught nothing: the loss (%s) found nothing in their documents "
-        "to learn from. Losses on labels need doc.cats. supervised_contrastive and triplet need "
+        "to learn from. Losses on labels need doc.cats. supervised_contrastive needs "
         "documents in a batch that are alike and some that are not: larger batches, %s, or, "
-        "for pairs that have scores, spacy-embtune.cosent.v1 or spacy-embtune.cosine_pairs.v1.",
+        "for pairs that have scores, spacy-embtune.cosine_pairs.v1.",
         pipe.name,
         pipe._n_idle,
         type(pipe.loss).__name__,

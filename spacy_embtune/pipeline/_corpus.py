@@ -13,7 +13,7 @@ from ..encoder.doc_vectors import choose_source
 from ..encoder.shim import find_shim
 from ..labels import validate_cats
 from ..training.batches import describe
-from ..training.seen import SeenTexts
+from ..training.seen_texts import SeenTexts
 
 # How many documents a head sees at initialization when their base vectors are not cached.
 INITIAL_SAMPLE = 1000

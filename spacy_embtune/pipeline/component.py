@@ -16,9 +16,15 @@ from thinc.util import to_numpy as _to_numpy
 
 from ..data import get_partners
 from ..labels import count_labels, is_exclusive, labels_in, make_targets
-from ..training.bank import VectorBank
-from ..training.batches import Batch, add_bank, make_batch
-from ..training.seen import SeenTexts
+from ..training import (
+    Batch,
+    MemoryBank,
+    SeenTexts,
+    add_memory,
+    head_forward,
+    make_batch,
+    training_step,
+)
 from ..types import HeadOutput, Loss, Output
 from . import extensions
 from ._checks import check_pipeline, report, report_cache, report_idle
@@ -84,7 +90,7 @@ class EmbTune(EncoderPipe):
         set_cats (bool): Whether to write the output layer's probabilities to `doc.cats`.
         vector_hooks (bool): Whether `doc.vector`, `doc.similarity` and the like answer from the
             tuned vector.
-        bank_size (int): How many earlier documents each batch is compared with, see `VectorBank`:
+        bank_size (int): How many earlier documents each batch is compared with, see `MemoryBank`:
             for losses on pairs.
         scorer (Callable | None): The scoring method.
         RAISES (ValueError): If an extension cannot be used.
@@ -106,7 +112,7 @@ class EmbTune(EncoderPipe):
             "label_counts": None,
             "is_trained": False,
         }
-        self.bank = VectorBank(bank_size)
+        self.bank = MemoryBank(bank_size)
         if bank_size and self.encoder is not None and self.encoder.is_trainable:
             raise ValueError(
                 f"[{name}] bank_size is {bank_size}, but the encoder learns (trainable_layers), so "
@@ -281,13 +287,21 @@ class EmbTune(EncoderPipe):
             # Of a corpus that is streamed, initialize reads the beginning only.
             self.seen.add(batch.keys)
         base, backprop_base = self.model.get_ref("encoder").begin_update(batch.docs)
-        rows, targets = add_bank(batch, base, self.bank, self.model.ops)
-        head = self.model.get_ref("head")
-        (tuned, scores), backprop_head = head.begin_update(rows)
-        compared = rows if untuned is None else self.model.ops.asarray2f(cast(Any, untuned))
-        loss, gradient = self.loss(Output(compared, tuned, scores), targets)
-        if cast(Any, gradient.tuned).any() or cast(Any, gradient.scores).any():
-            backprop_base(backprop_head(gradient)[: len(base)])
+        rows, targets = add_memory(batch, base, self.bank, self.model.ops)
+        compared = None if untuned is None else self.model.ops.asarray2f(cast(Any, untuned))
+        run_head = head_forward(self.model.get_ref("head"), compared=compared)
+
+        def forward(rows: Floats2d) -> tuple[Output, Callable[[HeadOutput], None]]:
+            output, backprop_head = run_head(rows)
+
+            def backprop(gradient: HeadOutput) -> None:
+                # Only the documents of the batch have a way back to the encoder.
+                backprop_base(backprop_head(gradient)[: len(base)])
+
+            return output, backprop
+
+        loss, has_gradient = training_step(forward, rows, targets, self.loss)
+        if has_gradient:
             self._has_gradient = True
             self._n_idle = 0
         else:
@@ -311,7 +325,7 @@ class EmbTune(EncoderPipe):
         examples = list(examples)
         validate_examples(examples, "EmbTune.get_loss")
         batch = self._make_batch(examples)
-        _, targets = add_bank(batch, output.base, VectorBank(0), self.model.ops)
+        _, targets = add_memory(batch, output.base, MemoryBank(0), self.model.ops)
         return self.loss(output, targets)
 
     def _make_batch(self, examples: list[Example]) -> Batch:

@@ -14,7 +14,7 @@ from spacy.training import Example
 from ..data import Record
 from ..metrics.intervals import LEVEL, N_RESAMPLES
 from ..pipeline.lookup import find_component
-from ..training.seen import SeenTexts
+from ..training.seen_texts import SeenTexts
 from .documents import choose_labels, documents, to_records
 from .measures import (
     N_NEIGHBOURS,
@@ -254,7 +254,7 @@ def _find_seen(
 ) -> Seen:
     is_seen = np.zeros(len(data.texts), dtype=bool)
     counts: list[int | None] = []
-    in_train = None if train is None else SeenTexts(train.texts, most=len(train.texts) + 1)
+    in_train = None if train is None else SeenTexts(train.texts, max_texts=len(train.texts) + 1)
     for texts in (in_train, remembered):
         found = None if texts is None else texts.recognize(data.texts)
         counts.append(None if found is None else int(found.sum()))

@@ -1,0 +1,56 @@
+"""Training: batches, the queue of earlier vectors, and the one training step of the package.
+
+training_step   forward pass, loss, backward pass, optimizer: used by component and estimators
+train_head      trains a head on batches of base vectors, outside of spaCy
+make_batch      examples -> a batch of documents and their targets
+label_batches, pair_batches
+                base vectors -> batches of rows and their targets
+MemoryBank      keeps earlier base vectors to compare a batch with
+SeenTexts       remembers the training texts as digests
+make_batch_by_class
+                the batcher `spacy-embtune.batch_by_class.v1`
+"""
+
+from .batchers import make_batch_by_class
+from .batches import Batch, add_memory, describe, make_batch
+from .loop import run_steps, seeded, train_head
+from .memory_bank import Entries, MemoryBank
+from .row_batches import (
+    RowBatch,
+    ScoredPairs,
+    count_batches,
+    label_batches,
+    pair_batches,
+    pair_targets,
+    select_rows,
+    shuffled_batches,
+)
+from .sections import build_section
+from .seen_texts import SeenTexts
+from .step import StepResult, head_forward, training_step
+
+__all__ = [
+    "Batch",
+    "Entries",
+    "MemoryBank",
+    "RowBatch",
+    "ScoredPairs",
+    "SeenTexts",
+    "StepResult",
+    "add_memory",
+    "build_section",
+    "count_batches",
+    "describe",
+    "head_forward",
+    "label_batches",
+    "make_batch",
+    "make_batch_by_class",
+    "pair_batches",
+    "pair_targets",
+    "run_steps",
+    "seeded",
+    "select_rows",
+    "shuffled_batches",
+    "train_head",
+    "training_step",
+]

@@ -12,7 +12,7 @@ from .._texts import shorten
 from ..data import combine_pairs, get_group, get_partners
 from ..labels import make_targets, validate_cats
 from ..types import PairTargets, Targets
-from .bank import Entries, VectorBank
+from .memory_bank import Entries, MemoryBank
 
 
 class Batch(NamedTuple):
@@ -75,11 +75,11 @@ def make_batch(
     return Batch(docs, keys, targets, explicit, [groups.get(key) for key in keys])
 
 
-def add_bank(batch: Batch, base: Any, bank: VectorBank, ops: Any) -> tuple[Any, Targets]:
+def add_memory(batch: Batch, base: Any, bank: MemoryBank, ops: Any) -> tuple[Any, Targets]:
     """Put the documents of the bank behind those of the batch.
 
     base (Floats2d): The base vectors of the batch, shape (n, d).
-    bank (VectorBank): Earlier documents; those of the batch are added for the next time.
+    bank (MemoryBank): Earlier documents; those of the batch are added for the next time.
     ops (Ops): Where the arrays are to be.
     RETURNS (tuple[Floats2d, Targets]): Base vectors, shape (n + m, d), and all that is known of
         these documents and their pairs. Documents without a vector are unknown.
@@ -88,8 +88,8 @@ def add_bank(batch: Batch, base: Any, bank: VectorBank, ops: Any) -> tuple[Any, 
     values, known = cast(Any, batch.targets.values), cast(Any, batch.targets.known)
     known = known * rows.any(axis=1, keepdims=True)
     own = Entries(rows, values, known, batch.groups)
-    recalled = bank.recall(without=batch.keys)
-    bank.remember(batch.keys, own)
+    recalled = bank.entries(without=batch.keys)
+    bank.add(batch.keys, own)
     groups = batch.groups
     if recalled is not None:
         base = ops.xp.concatenate([base, ops.asarray2f(recalled.base)])

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from thinc.api import Adam, Config
 
 from ..finetune.labels import require_contrast
-from ..finetune.training import build, label_lessons, seeded, take, teach
 from ..labels import count_labels, is_exclusive, labels_in, make_targets
 from ..metrics import retrieval_scores
+from ..training import build_section, label_batches, seeded, select_rows, train_head
 from ..types import Loss, Targets
 from ._candidates import Candidate, candidates, complete, read_candidate
 
@@ -121,7 +121,13 @@ def sweep(
     """
     rng = np.random.RandomState(seed)
     folds = [
-        _Fold(vectors[known], take(targets, known), vectors[held], take(targets, held), batch_size)
+        _Fold(
+            vectors[known],
+            select_rows(targets, known),
+            vectors[held],
+            select_rows(targets, held),
+            batch_size,
+        )
         for known, held in make_folds(targets, n_folds, rng)
     ]
     base = [_score(fold.new, fold.answers) for fold in folds]
@@ -179,7 +185,7 @@ class _Run:
     def __init__(self, candidate: Candidate, folds: Sequence[_Fold], seed: int) -> None:
         self.candidate = candidate
         self.steps = 0
-        self.loss = build(candidate.loss)
+        self.loss = build_section(candidate.loss)
         self.heads = [_Head(candidate, fold, seed) for fold in folds]
 
     def train_to(self, steps: int) -> list[float]:
@@ -196,12 +202,12 @@ class _Head:
         self.rate = candidate.learn_rate
         self.rng = np.random.RandomState(seed)
         order = np.random.RandomState(seed)
-        self.head = build(candidate.head)
+        self.head = build_section(candidate.head)
         self.optimizer = Adam(
             candidate.learn_rate, L2=candidate.weight_decay, grad_clip=1.0, use_averages=False
         )
         learned = fold.targets._replace(counts=count_labels(fold.targets))
-        self.lessons = label_lessons(
+        self.batches = label_batches(
             fold.base, learned, batch_size=fold.batch_size, n_epochs=sys.maxsize, rng=order
         )
         with seeded(self.rng):
@@ -210,8 +216,8 @@ class _Head:
     def train(self, loss: Loss, n_steps: int) -> float:
         """RETURNS (float): The score on the held-out documents after so many more steps."""
         with seeded(self.rng):
-            part = itertools.islice(self.lessons, n_steps)
-            teach(self.head, loss, self.optimizer, part, learning_rate=self.rate)
+            part = itertools.islice(self.batches, n_steps)
+            train_head(self.head, loss, self.optimizer, part, learning_rate=self.rate)
         ops = self.head.ops
         tuned = ops.to_numpy(self.head.predict(ops.asarray2f(self.fold.new)).tuned)
         return _score(tuned, self.fold.answers)
@@ -327,7 +333,7 @@ def sweep_config(
             f"[{name}] the encoder learns (trainable_layers): its vectors cannot be made once for "
             "all settings. Search with trainable_layers = 0."
         )
-    encoder = build(dict(model["encoder"]))
+    encoder = build_section(dict(model["encoder"]))
     if not encoder.attrs.get("reads_texts", False):
         raise ValueError(f"[{name}] its encoder takes Docs, not texts: use SentenceTransformer.v1.")
     cats = [document.cats for document in documents]

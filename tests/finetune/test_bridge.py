@@ -211,11 +211,11 @@ def test_a_component_that_spacy_trained_becomes_an_estimator(train, tiny_encoder
                 "@losses": "spacy-embtune.sum.v1",
                 "losses": {
                     "a": {"@losses": "spacy-embtune.preserve.v1"},
-                    "b": {"@losses": "spacy-embtune.triplet.v1", "negatives": "class"},
+                    "b": {"@losses": "spacy-embtune.cosine_pairs.v1", "negatives": "class"},
                 },
                 "weights": {"a": 30.0, "b": 2.0},
             },
-            {"loss": "triplet", "negatives": "class", "preserve": 15.0},
+            {"loss": "cosine_pairs", "negatives": "class", "preserve": 15.0},
         ),
         (
             {
@@ -232,7 +232,6 @@ def test_a_component_that_spacy_trained_becomes_an_estimator(train, tiny_encoder
             },
             {"loss": "mixed", "temperature": 0.3, "preserve": 10.0},
         ),
-        ({"@losses": "spacy-embtune.cosent.v1"}, {"loss": "cosent", "preserve": 0.0}),
         ({"@losses": "spacy-embtune.cosine_pairs.v1"}, {"loss": "cosine_pairs", "preserve": 0.0}),
         ({"@losses": "spacy-embtune.preserve.v1"}, {}),
     ],

@@ -9,9 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from thinc.api import Adam, Model
 
 from spacy_embtune.finetune import ContrastiveTuner, FeedForwardTuner, batched
-from spacy_embtune.finetune.base import build
 from spacy_embtune.finetune.labels import read_labels
 from spacy_embtune.heads.feed_forward import NEW_LABEL_BIAS
+from spacy_embtune.training import build_section
 from spacy_embtune.types import Output
 
 from .made_up import TOPICS, make_vectors, names, nearest_accuracy
@@ -57,7 +57,7 @@ def test_a_stream_is_what_steps_of_one_optimizer_by_hand_are(Tuner, dropout):
         tuner.partial_fit(batch, labels, classes=[0, 1, 2])
 
     rng = np.random.RandomState(0)
-    head, loss = build(tuner.head_config()), build(tuner.loss_config())
+    head, loss = build_section(tuner.head_config()), build_section(tuner.loss_config())
     optimizer = Adam(0.001, L2=tuner.weight_decay, grad_clip=1.0, use_averages=False)
     seen = 0
     for batch, labels in stream(X, y):
@@ -71,7 +71,7 @@ def test_a_stream_is_what_steps_of_one_optimizer_by_hand_are(Tuner, dropout):
         np.random.seed(rng.randint(2**31 - 1))  # noqa: NPY002
         # The order of the batch's rows is drawn as well, and matters to dropout only.
         order = rng.permutation(len(batch))
-        from spacy_embtune.finetune.rows import merge_equal_rows
+        from spacy_embtune.finetune._distinct_rows import merge_equal_rows
 
         rows, known = merge_equal_rows(batch, targets)
         rows = rows[order]

@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 
 from spacy_embtune.encoder.trainer import EncoderTrainer
 from spacy_embtune.finetune import SbertLearner
-from spacy_embtune.finetune.pairs import paired_cosines
+from spacy_embtune.finetune.pair_estimators import paired_cosines
 
 from ..conftest import make_texts
 

@@ -72,7 +72,7 @@ def test_there_are_many_checks():
     "estimator",
     [
         FeedForwardTuner(13, random_state=3, class_weight={"a": 2.0}),
-        ContrastiveTuner(13, loss="triplet", temperature=0.3),
+        ContrastiveTuner(13, loss="cosine_pairs", temperature=0.3),
         ContrastiveLearner(7),
         SbertLearner("a name", epochs=2),
         SentenceEncoder("a name", quantize=True),

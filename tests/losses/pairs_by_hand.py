@@ -11,11 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from spacy_embtune.labels import make_targets, pairs_of
 from spacy_embtune.losses import (
-    make_cosent,
     make_cosine_pairs,
     make_preserve,
     make_supervised_contrastive,
-    make_triplet,
 )
 from spacy_embtune.types import Output, PairTargets, Targets
 
@@ -56,10 +54,7 @@ LOSSES = {
     "supervised_contrastive of absent labels": make_supervised_contrastive(
         0.5, balanced=False, negatives="class"
     ),
-    "triplet": make_triplet(),
-    "triplet, hard": make_triplet(0.5, "hard"),
     "cosine_pairs": make_cosine_pairs(),
-    "cosent": make_cosent(),
     "preserve": make_preserve(),
 }
 

@@ -3,11 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
 
 from spacy_embtune.labels import make_targets
-from spacy_embtune.losses import make_supervised_contrastive, make_triplet
-from spacy_embtune.types import Output
+from spacy_embtune.losses import make_supervised_contrastive
 
 from .pairs_by_hand import (
     BATCHES,
@@ -131,70 +129,12 @@ def test_classes_at_right_angles_leave_nothing_to_learn_at_a_low_temperature():
     assert make_supervised_contrastive(0.02)(out, targets)[0] < 1e-9
 
 
-# Triplets
-
-
-def triplets_in_torch(targets, margin, mining):
-    similarity, weight = known_pairs(targets)
-    n = len(similarity)
-
-    def by_torch(tuned):
-        distance = 1.0 - cosines_in_torch(tuned)
-        terms, weights = [], []
-        for a in range(n):
-            known = [j for j in range(n) if weight[a, j] > 0]
-            positives = [j for j in known if similarity[a, j] > 0]
-            negatives = [j for j in known if similarity[a, j] == 0]
-            if not negatives or not positives:
-                continue
-            if mining == "hard":
-                positives = [max(positives, key=lambda j: distance[a, j].item())]
-            for p in positives:
-                farther = [j for j in negatives if distance[a, j] > distance[a, p]]
-                if mining == "hard":
-                    chosen = min(negatives, key=lambda j: distance[a, j].item())
-                elif farther:
-                    chosen = min(farther, key=lambda j: distance[a, j].item())
-                else:
-                    chosen = max(negatives, key=lambda j: distance[a, j].item())
-                terms.append((distance[a, p] - distance[a, chosen] + margin).clamp(min=0))
-                weights.append(similarity[a, p] * weight[a, p])
-        weights = torch.tensor(weights)
-        return (torch.stack(terms) * weights).sum() / weights.sum()
-
-    return by_torch
-
-
-@each_batch
-@pytest.mark.parametrize("mining", ["semi-hard", "hard"])
-@pytest.mark.parametrize("margin", [0.1, 1.0])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_triplets_are_mined_as_told(targets, mining, margin, seed):
-    loss = make_triplet(margin, mining)
-    by_torch = triplets_in_torch(targets, margin, mining)
-    check_against(by_torch, loss, output(seed=seed), targets)
-
-
-def test_classes_apart_by_the_margin_leave_nothing_to_learn():
-    out = Output(output(4).base, np.eye(3)[[0, 0, 1, 1]], np.zeros((4, 3)))
-    targets = make_targets([{label: 1.0} for label in "AABB"], LABELS, exclusive=True)
-    for mining in ("semi-hard", "hard"):
-        value, gradient = make_triplet(0.9, mining)(out, targets)
-        assert value == 0.0
-        assert not gradient.tuned.any()
-        assert_allclose(make_triplet(1.5, mining)(out, targets)[0], 0.5)
-
-
 @pytest.mark.parametrize(
     ("make", "arguments", "name"),
     [
         (make_supervised_contrastive, {"temperature": 0.0}, "temperature"),
         (make_supervised_contrastive, {"temperature": math.inf}, "temperature"),
         (make_supervised_contrastive, {"temperature": math.nan}, "temperature"),
-        (make_triplet, {"margin": 0.0}, "margin"),
-        (make_triplet, {"margin": 2.1}, "margin"),
-        (make_triplet, {"margin": math.nan}, "margin"),
-        (make_triplet, {"mining": "easy"}, "mining.*semi-hard"),
     ],
 )
 def test_arguments_out_of_range_are_refused_by_name(make, arguments, name):

@@ -21,8 +21,8 @@ from spacy_embtune.data import (
     set_partners,
 )
 from spacy_embtune.labels import pairs_of
-from spacy_embtune.training.bank import VectorBank
-from spacy_embtune.training.batches import add_bank, make_batch
+from spacy_embtune.training.batches import add_memory, make_batch
+from spacy_embtune.training.memory_bank import MemoryBank
 
 from ..conftest import TOPICS, make_examples, make_texts
 from .test_component import MakeNlp
@@ -59,7 +59,7 @@ def make_pairs(nlp: Language, n: int = 60, *, seed: int = 0) -> list[Example]:
     return examples
 
 
-@pytest.mark.parametrize("loss", ["cosine_pairs", "cosent", "triplet", "supervised_contrastive"])
+@pytest.mark.parametrize("loss", ["cosine_pairs", "supervised_contrastive"])
 def test_pairs_alone_teach_what_labels_would(
     make_nlp: MakeNlp, tiny_encoder: Any, loss: str, tmp_path: Any
 ) -> None:
@@ -94,7 +94,7 @@ def test_groups_teach_without_labels_and_show_in_the_labels(
 
 
 def test_labels_can_be_added_to_what_pairs_trained(make_nlp: MakeNlp, tiny_encoder: Any) -> None:
-    nlp = make_contrastive(make_nlp, tiny_encoder, "cosent")
+    nlp = make_contrastive(make_nlp, tiny_encoder, "cosine_pairs")
     examples = make_pairs(nlp)
     optimizer = nlp.initialize(lambda: examples)
     nlp.update(examples, sgd=optimizer)
@@ -123,7 +123,7 @@ def test_pairs_go_before_groups_and_groups_before_labels(make_nlp: MakeNlp) -> N
     batch = make_batch(examples, sorted(TOPICS), exclusive=True, counts=None)
     pipe = nlp.get_pipe("embtune")
     base = pipe.model.get_ref("encoder").predict(batch.docs)
-    _, targets = add_bank(batch, base, VectorBank(0), pipe.model.ops)
+    _, targets = add_memory(batch, base, MemoryBank(0), pipe.model.ops)
     similarity, weight = pairs_of(targets)
     assert similarity[0, 3] == 0.0  # the same label, but different groups
     assert weight[0, 3] == 1.0
@@ -198,7 +198,7 @@ def test_pairs_in_a_batch_do_not_change_what_labels_say_of_others(
             set_partners(examples[5].reference, [("soup", 1.0)])
         batch = make_batch(examples, sorted(TOPICS), exclusive=False, counts=None)
         base = pipe.model.get_ref("encoder").predict(batch.docs)
-        _, targets = add_bank(batch, base, VectorBank(0), pipe.model.ops)
+        _, targets = add_memory(batch, base, MemoryBank(0), pipe.model.ops)
         found.append([array[:6, :6] for array in pairs_of(targets, negatives="class")])
     assert_allclose(found[1], found[0])
 
@@ -227,7 +227,7 @@ def test_training_that_teaches_nothing_is_reported_once(
     for _ in range(50):
         nlp.update(examples, sgd=optimizer)
     assert caplog.text.count("updates in a row taught nothing") == 1
-    assert "spacy-embtune.cosent.v1" in caplog.text
+    assert "spacy-embtune.cosine_pairs.v1" in caplog.text
     assert "larger batches, bank_size" in caplog.text
 
 
@@ -309,12 +309,12 @@ def test_the_bank_ends_with_the_training(
 def test_a_document_in_the_bank_is_not_compared_with_itself(make_nlp: MakeNlp) -> None:
     nlp = make_nlp()
     pipe = nlp.get_pipe("embtune")
-    bank = VectorBank(10)
+    bank = MemoryBank(10)
     examples = make_examples(nlp, 6)
     for part in (examples[:4], examples[2:]):
         batch = make_batch(part, sorted(TOPICS), exclusive=True, counts=None)
         base = pipe.model.get_ref("encoder").predict(batch.docs)
-        rows, targets = add_bank(batch, base, bank, pipe.model.ops)
+        rows, targets = add_memory(batch, base, bank, pipe.model.ops)
     assert len(rows) == len(targets.values) == 6
     assert len(np.unique(rows, axis=0)) == 6
     expected = [[eg.reference.cats[label] for label in sorted(TOPICS)] for eg in examples]

@@ -12,7 +12,7 @@ from spacy_embtune.metrics import (
 )
 from spacy_embtune.report import Report, compare, report
 from spacy_embtune.report.verdict import RULE
-from spacy_embtune.training.seen import SeenTexts
+from spacy_embtune.training.seen_texts import SeenTexts
 
 from ..conftest import TOPICS, make_examples
 from . import cases
@@ -281,7 +281,7 @@ def test_texts_of_train_are_found_up_to_case_and_whitespace():
     assert both.seen == (2, 1, 2, True)
     assert "(2 were in its training corpus)" in " ".join(both.warnings)
     assert "1 of 60 documents are in TRAIN as well" in " ".join(both.warnings)
-    full = compare(data, train, remembered=SeenTexts(["Another TEXT", "text 5"], most=2))
+    full = compare(data, train, remembered=SeenTexts(["Another TEXT", "text 5"], max_texts=2))
     assert full.seen == (3, 1, 2, False)
     assert "(at least 2 were in its training corpus, 1 are in TRAIN)" in " ".join(full.warnings)
     neither = compare(data, remembered=SeenTexts(["unheard of"]))
@@ -310,7 +310,7 @@ def test_documents_of_a_train_that_was_not_trained_on_may_be_held_out():
 
 def test_a_memory_that_is_full_knows_at_least_what_it_says():
     data = make_documents(*cases.a_gain(np.random.default_rng(12), 60), texts=["x"] * 60)
-    found = compare(data, remembered=SeenTexts(["x", "y", "z"], most=2))
+    found = compare(data, remembered=SeenTexts(["x", "y", "z"], max_texts=2))
     assert found.seen == (60, None, 60, False)
     assert "at least 60 were in its training corpus" in " ".join(found.warnings)
     assert found.verdict.kind == "not held out"

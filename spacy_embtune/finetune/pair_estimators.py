@@ -12,18 +12,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from thinc.api import Adam, get_current_ops
 
 from ..losses import make_cosine_pairs
+from ..training import build_section, count_batches, pair_batches, seeded, train_head
 from . import storage
-from .checks import check_parameters, require_vectors
-from .rows import distinct_pairs
-from .training import (
-    apply_head,
-    build,
-    count_batches,
-    count_epochs,
-    pair_lessons,
-    seeded,
-    teach,
-)
+from ._apply import apply_head
+from ._distinct_rows import distinct_pairs
+from ._parameters import check_parameters, count_epochs, require_vectors
 
 
 class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -82,14 +75,14 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         rng = check_random_state(self.random_state)
         self._make_head(pairs.base, self.head_config(), rng)
         n_epochs = count_epochs(len(scores), self.batch_size, self.epochs)
-        lessons = pair_lessons(pairs, batch_size=self.batch_size, n_epochs=n_epochs, rng=rng)
+        batches = pair_batches(pairs, batch_size=self.batch_size, n_epochs=n_epochs, rng=rng)
         optimizer = Adam(L2=float(self.weight_decay), grad_clip=1.0, use_averages=False)
         with seeded(rng):
-            teach(
+            train_head(
                 self.head_,
                 make_cosine_pairs(),
                 optimizer,
-                lessons,
+                batches,
                 learning_rate=float(self.learning_rate),
                 n_steps=n_epochs * count_batches(len(scores), self.batch_size),
             )
@@ -106,7 +99,7 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def _make_head(self, base: NDArray[Any], config: dict[str, Any], rng: Any) -> None:
         self._head_config = config
-        self.head_ = build(config)
+        self.head_ = build_section(config)
         ops = get_current_ops()
         with seeded(rng):
             # No labels: an output layer of none.

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
+from ..training import count_batches
+
 # Names of parameters that have to be whole numbers above 0, and that may be None.
 _COUNTS = ("hidden_dim", "hidden_width", "shape_out", "n_epochs", "epochs", "batch_size")
 _MAY_BE_NONE = ("n_epochs", "epochs", "hidden_dim", "shape_out")
@@ -12,6 +14,25 @@ _NUMBERS = (
     *("dropout", "label_smoothing", "temperature", "preserve", "n_neg", "warmup_steps"),
     *("memory_mb", "trainable_layers"),
 )
+
+
+# The length of a fit without a number of epochs: about so many steps, and at least so many epochs.
+DEFAULT_STEPS = 250
+MIN_EPOCHS = 10
+
+
+def count_epochs(n: int, batch_size: int, n_epochs: int | None) -> int:
+    """Count the epochs of a fit.
+
+    n (int): The number of documents or pairs.
+    batch_size (int): The size of a batch.
+    n_epochs (int | None): The epochs that the user asked for; None: as many as make about
+        `DEFAULT_STEPS` steps, and at least `MIN_EPOCHS`.
+    RETURNS (int): The number of epochs.
+    """
+    if n_epochs is not None:
+        return n_epochs
+    return max(MIN_EPOCHS, math.ceil(DEFAULT_STEPS / count_batches(n, batch_size)))
 
 
 def check_parameters(estimator: Any) -> None:

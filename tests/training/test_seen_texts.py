@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_embtune.data import pairs_to_examples
-from spacy_embtune.training.seen import SeenTexts
+from spacy_embtune.training.seen_texts import SeenTexts
 
 from ..conftest import make_examples
 
@@ -41,7 +41,7 @@ def test_lone_surrogates_are_texts():
 
 @pytest.mark.parametrize("most", [0, 2, 3, 4])
 def test_a_memory_takes_no_more_than_it_has_room_for(most):
-    seen = SeenTexts(["a", "A ", "b", "c"], most=most)
+    seen = SeenTexts(["a", "A ", "b", "c"], max_texts=most)
     assert seen.recognize(["a", "b", "c"]).tolist() == [i < most for i in range(3)]
     assert seen.is_full == (most <= 3)
     seen.add(["d", "e"])
@@ -103,7 +103,7 @@ def test_what_is_not_remembered_is_none_and_stays_none(make_nlp, train, tmp_path
 
 
 def test_texts_of_pairs_are_remembered(make_nlp):
-    nlp = make_nlp(loss={"@losses": "spacy-embtune.cosent.v1"})
+    nlp = make_nlp(loss={"@losses": "spacy-embtune.cosine_pairs.v1"})
     pairs = [("ball and goal", "team and match", 0.9), ("bread", "guitar", 0.1)]
     later = [("soup", "violin", 0.2)]
     optimizer = nlp.initialize(lambda: list(pairs_to_examples(nlp, pairs)))

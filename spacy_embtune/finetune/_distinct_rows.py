@@ -1,25 +1,12 @@
 """Rows that are equal: what several of them say is learned at once."""
 
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..training import ScoredPairs
 from ..types import Targets
-
-
-class ScoredPairs(NamedTuple):
-    """Pairs of rows, each of which may occur in several.
-
-    base (ndarray): The distinct rows, float32, shape (m, d).
-    first, second (ndarray of int): Which two rows each of the n pairs consists of, shape (n,).
-    scores (ndarray): How alike they are to become, 0..1, shape (n,).
-    """
-
-    base: NDArray[Any]
-    first: NDArray[Any]
-    second: NDArray[Any]
-    scores: NDArray[Any]
 
 
 def distinct_rows(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -11,8 +11,8 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from spacy_embtune.finetune import ContrastiveLearner, DifferenceClassifier, SentenceEncoder
-from spacy_embtune.finetune.pairs import paired_cosines
-from spacy_embtune.finetune.rows import distinct_pairs
+from spacy_embtune.finetune._distinct_rows import distinct_pairs
+from spacy_embtune.finetune.pair_estimators import paired_cosines
 
 from ..conftest import make_texts
 from .made_up import make_vectors

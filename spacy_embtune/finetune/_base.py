@@ -1,6 +1,7 @@
 """What the tuners share: scikit-learn's rules on the outside, a head of ours on the inside."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -14,20 +15,13 @@ from thinc.api import Adam, get_current_ops
 from ..heads.standardize import has_vector
 from ..labels import count_labels
 from ..pipeline.model import Head
+from ..training import RowBatch, build_section, count_batches, label_batches, seeded, train_head
 from ..types import Loss, Targets
 from . import storage
-from .checks import check_parameters, require_vectors
+from ._apply import apply_head
+from ._distinct_rows import merge_equal_rows
+from ._parameters import check_parameters, count_epochs, require_vectors
 from .labels import Kind, Labels, add_classes, read_labels, require_contrast
-from .rows import merge_equal_rows
-from .training import (
-    apply_head,
-    build,
-    count_batches,
-    count_epochs,
-    label_lessons,
-    seeded,
-    teach,
-)
 
 
 class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -77,7 +71,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         rng = check_random_state(self.random_state)
         self._begin(base, labels, targets, rng)
         n_epochs = count_epochs(len(base), self.batch_size, self._n_epochs())
-        lessons = label_lessons(
+        batches = label_batches(
             base,
             _without_even_weights(targets, self.label_counts_),
             batch_size=self.batch_size,
@@ -85,7 +79,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             rng=rng,
         )
         n_steps = n_epochs * count_batches(len(base), self.batch_size)
-        self._teach(lessons, n_steps=n_steps)
+        self._train(batches, n_steps=n_steps)
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -112,18 +106,18 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         else:
             self._extend(labels, base, targets)
             # What the parameters say now: a tuner that is loaded knows nothing else.
-            self._loss = build(self.loss_config())
+            self._loss = build_section(self.loss_config())
             self._optimizer.L2 = float(self.weight_decay)
         if len(base) == 0:
             return self
-        lessons = label_lessons(
+        batches = label_batches(
             base,
             _without_even_weights(targets, self.label_counts_),
             batch_size=self.batch_size,
             n_epochs=1,
             rng=self._random,
         )
-        self._teach(lessons, n_steps=None)
+        self._train(batches, n_steps=None)
         return self
 
     def transform(self, X: Any, y: Any = None) -> NDArray[Any]:
@@ -271,8 +265,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         config (dict): The head as a section of a config.
         rng (RandomState | None): For the weights; None if they are to be replaced anyway.
         """
-        loss: Loss = build(self.loss_config())
-        head: Head = build(config)
+        loss: Loss = build_section(self.loss_config())
+        head: Head = build_section(config)
         ops = get_current_ops()
         with seeded(np.random.RandomState(0) if rng is None else rng):
             head.initialize(
@@ -313,13 +307,13 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.label_counts_ = self.label_counts_ + np.asarray(count_labels(targets))
         self._learn_mean(base, targets)
 
-    def _teach(self, lessons: Any, *, n_steps: int | None) -> None:
+    def _train(self, batches: Iterable[RowBatch], *, n_steps: int | None) -> None:
         with seeded(self._random):
-            self.n_steps_ += teach(
+            self.n_steps_ += train_head(
                 self.head_,
                 self._loss,
                 self._optimizer,
-                lessons,
+                batches,
                 learning_rate=float(self.learning_rate),
                 n_steps=n_steps,
             )

@@ -1,4 +1,4 @@
-"""The pairs of a batch: their cosines, what is known of them, and the way back to the vectors."""
+"""All pairs of a batch: their cosines, their targets, and the backward pass to the vectors."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
@@ -10,26 +10,26 @@ from ..types import HeadOutput, Output, Targets
 
 Negatives: TypeAlias = Literal["ignore", "class"]
 
-# Base vectors whose cosine is this close to 1 are of the same text: the rest is rounding, which
-# differs with the batch in which the text was encoded.
+# Two base vectors belong to the same text if their cosine differs from 1 by less than this. The
+# vectors of one text differ by rounding if it was encoded in different batches.
 SAME_TEXT = 1e-5
 
 
 class Pairs(NamedTuple):
     """All pairs among n documents, as arrays of shape (n, n).
 
-    cosine (array): Of the tuned vectors.
-    base_cosine (array): Of the base vectors.
-    comparable (array of bool): Which pairs have anything to teach. Not a document with itself, nor
-        with one that has no vector, nor one text that occurs twice: whatever a head does, their
-        tuned vectors are the same, so there is nothing to be learned, and no harm if their labels
-        contradict each other.
-    similarity (array): How alike the documents are to become, 0..1; 0 where the weight is.
-    weight (array): How much each pair counts, the weights of its documents included; 0 for a pair
-        that is not comparable, or of which nothing is known.
-    documents (array | None): How much each document counts, 0..1, shape (n,), in the dtype of the
-        cosines; None if all count the same.
-    backprop (Callable): Takes the gradient with respect to `cosine` to the one of the output.
+    cosine (array): The cosines of the tuned vectors.
+    base_cosine (array): The cosines of the base vectors.
+    comparable (array of bool): Which pairs a loss can learn from. It is False for a document with
+        itself, for a document without a vector, and for two documents with the same text: their
+        tuned vectors are equal whatever the head does, even if their labels contradict each other.
+    similarity (array): The wanted similarity of each pair, 0..1; 0 where the weight is 0.
+    weight (array): The weight of each pair, including the weights of its documents; 0 for a pair
+        that is not comparable or not known.
+    documents (array | None): The weight of each document, 0..1, shape (n,), in the dtype of the
+        cosines; None if all documents count the same.
+    backprop (Callable): Takes the gradient with respect to `cosine` and returns the gradient with
+        respect to the output.
     """
 
     cosine: Any
@@ -44,12 +44,12 @@ class Pairs(NamedTuple):
 def compare(output: Output, targets: Targets, negatives: Negatives) -> Pairs:
     """Compare all documents of a batch with each other.
 
-    output (Output): What the model makes of n documents; only base and tuned vectors matter.
-    targets (Targets): What is known of them.
+    output (Output): The output of the model for n documents. Its scores are not used.
+    targets (Targets): The targets of the n documents.
     negatives (str): "ignore" or "class", see `spacy_embtune.labels.pair_similarity`.
     RETURNS (Pairs): The pairs.
-    RAISES (ValueError): If there are not as many targets as documents, or their weights or pairs
-        are not valid.
+    RAISES (ValueError): If output and targets have different numbers of documents, or the weights
+        or pairs of the targets are invalid.
     """
     base, tuned = cast(Any, output.base), cast(Any, output.tuned)
     n = len(tuned)
@@ -79,11 +79,12 @@ def compare(output: Output, targets: Targets, negatives: Negatives) -> Pairs:
 
 
 def cosines(vectors: Floats2d) -> tuple[Any, Callable[[Any], Floats2d]]:
-    """Compute the cosines of all pairs of vectors; a vector of zeros has a cosine of 0 with all.
+    """Compute the cosines of all pairs of vectors. The cosines of a vector of zeros are 0.
 
     vectors (Floats2d): The vectors, shape (n, k).
-    RETURNS (tuple): Cosines, shape (n, n), and the callback that takes the gradient with respect
-        to them, symmetric or not, and returns the one with respect to the vectors, shape (n, k).
+    RETURNS (tuple): The cosines, shape (n, n), and the backward pass. It takes the gradient with
+        respect to the cosines, symmetric or not, and returns the gradient with respect to the
+        vectors, shape (n, k).
     """
     rows: Any = vectors
     xp = array_module(rows)
@@ -93,22 +94,23 @@ def cosines(vectors: Floats2d) -> tuple[Any, Callable[[Any], Floats2d]]:
 
     def backprop(d_cosine: Any) -> Floats2d:
         d_unit = (d_cosine + d_cosine.T) @ unit
-        # What points along a row itself would only change its length.
+        # A change along the row itself changes only its length, not its cosines.
         along = (unit * d_unit).sum(axis=1, keepdims=True)
         return cast(Floats2d, ((d_unit - unit * along) * inverse).astype(rows.dtype))
 
     return unit @ unit.T, backprop
 
 
-def nothing(output: Output) -> tuple[float, HeadOutput]:
-    """RETURNS (tuple[float, HeadOutput]): The loss of a batch that teaches nothing."""
+def zero_loss(output: Output) -> tuple[float, HeadOutput]:
+    """RETURNS (tuple[float, HeadOutput]): The loss of a batch without anything to learn from: 0,
+    and a gradient of zeros."""
     xp = array_module(output.tuned)
     tuned, scores = cast(Any, output.tuned), cast(Any, output.scores)
     return 0.0, HeadOutput(xp.zeros_like(tuned), xp.zeros_like(scores))
 
 
 def check_negatives(negatives: str) -> None:
-    """Check a setting that the losses on pairs share.
+    """Check the setting `negatives`, which all losses on pairs have.
 
     negatives (str): The setting.
     RAISES (ValueError): If it is neither "ignore" nor "class".
