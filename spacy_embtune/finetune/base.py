@@ -15,7 +15,7 @@ from ..heads.standardize import has_vector
 from ..labels import count_labels
 from ..pipeline.model import Head
 from ..types import Loss, Targets
-from . import storage
+from . import _estimator_files as storage
 from .checks import check_parameters, require_vectors
 from .labels import Kind, Labels, add_classes, read_labels, require_contrast
 from .rows import merge_equal_rows

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from thinc.api import Adam, get_current_ops
 
 from ..losses import make_cosine_pairs
-from . import storage
+from . import _estimator_files as storage
 from .checks import check_parameters, require_vectors
 from .rows import distinct_pairs
 from .training import (

@@ -1,30 +1,38 @@
-"""The pipeline component: the only file that knows spaCy's training loop."""
+"""The component "embtune": what spaCy's training loop and `nlp(text)` call."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from pathlib import Path
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from spacy.errors import Errors
 from spacy.language import Language
+from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import registry
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
-from thinc.types import Floats2d
 from thinc.util import to_numpy as _to_numpy
 
-from ..data.pairs import get_partners
-from ..labels import count_labels, is_exclusive, labels_in, make_targets
+from ..encoder.shim import EncoderShim, find_shim
+from ..labels import count_labels, labels_in, make_targets
 from ..training.bank import VectorBank
 from ..training.batches import Batch, add_bank, make_batch
 from ..training.seen import SeenTexts
 from ..types import HeadOutput, Loss, Output
-from . import extensions
-from ._checks import check_pipeline, report, report_cache, report_idle
-from ._corpus import TrainingCorpus, read_corpus
-from ._encoder_pipe import EncoderPipe
-from .scorer import Partners
+from . import _serialization, extensions
+from ._training_checks import (
+    check_cache_size,
+    check_corpus,
+    check_pipeline,
+    require_something_to_learn,
+    warn_of_idle_updates,
+)
+from ._training_corpus import find_exclusive, read_corpus
+from .model import Prediction, to_probabilities
+from .scorer import embed_partners
 
 # A typed name for it.
 as_numpy: Callable[[Any], NDArray[Any]] = _to_numpy
@@ -34,20 +42,7 @@ as_numpy: Callable[[Any], NDArray[Any]] = _to_numpy
 IDLE_UPDATES = 20
 
 
-class Prediction(NamedTuple):
-    """What the component makes of n documents, as numpy arrays.
-
-    base (ndarray): Base vectors, float32, shape (n, d).
-    tuned (ndarray | None): Tuned vectors, float32, shape (n, k); None before training.
-    cats (ndarray | None): Probabilities of the labels, float32, shape (n, L); None before training.
-    """
-
-    base: NDArray[Any]
-    tuned: NDArray[Any] | None
-    cats: NDArray[Any] | None
-
-
-class EmbTune(EncoderPipe):
+class EmbTune(TrainablePipe):
     """Puts the encoder's vector and the tuned vector on each Doc, and learns the tuning from
     `doc.cats`.
 
@@ -125,8 +120,14 @@ class EmbTune(EncoderPipe):
         self._register_extensions()
 
     def _register_extensions(self) -> None:
-        extensions.register(self.base_extension, "base")
-        extensions.register(self.extension, "tuned")
+        extensions.register_extension(self.base_extension, "base")
+        extensions.register_extension(self.extension, "tuned")
+
+    @property
+    def encoder(self) -> EncoderShim | None:
+        """RETURNS (EncoderShim | None): The encoder with its cache and its counts. None if the
+        encoder pools vectors of the pipeline and has no weights of its own."""
+        return find_shim(self.model)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -166,41 +167,18 @@ class EmbTune(EncoderPipe):
         assert corpus.sample, Errors.E923.format(name=self.name)
         for label in labels_in(corpus.cats) if labels is None else labels:
             self.add_label(label)
-        self._require_something_to_learn(corpus)
-        exclusive = self.exclusive_classes
-        if exclusive is None:
-            known = set(self.labels)
-            exclusive = is_exclusive(
-                {label: value for label, value in cats.items() if label in known}
-                for cats in corpus.cats
-            )
-        if exclusive and len(self.labels) < 2:
-            raise ValueError(
-                f"[{self.name}] exclusive_classes = true needs at least two labels, found "
-                f"{list(self.labels)}. Leave it null, or false: one label is then learned against "
-                f"its absence."
-            )
+        require_something_to_learn(self, corpus)
+        exclusive = find_exclusive(corpus, self.name, self.labels, self.exclusive_classes)
         targets = make_targets(corpus.cats, self.labels, exclusive=exclusive)
         counts = count_labels(targets)
         # New weights are drawn below: what was trained before is gone.
         self.cfg.update(exclusive_classes=exclusive, label_counts=counts.tolist(), is_trained=False)
         self.seen = corpus.seen
         self._has_gradient = False
-        report(corpus, self.name, self.labels, counts, exclusive=exclusive)
-        report_cache(corpus, self.name, self.model)
+        check_corpus(corpus, self.name, self.labels, counts, exclusive=exclusive)
+        check_cache_size(corpus, self.name, self.model)
         self.bank.clear()
         self.model.initialize(X=corpus.sample, Y=cast(Any, targets.values[:10]))
-
-    def _require_something_to_learn(self, corpus: TrainingCorpus) -> None:
-        if not self.labels and not corpus.has_pairs:
-            raise ValueError(
-                f"[{self.name}] no labels: none of the {len(corpus.cats)} training documents has "
-                f"doc.cats, or a pair or group, which are what the component learns from. Set them "
-                f"(example.reference.cats = {{'LABEL': 1.0}}; pairs: spacy_embtune.data), pass "
-                f"labels to initialize ([initialize.components.{self.name}] labels), and with a "
-                f"streamed corpus (max_epochs = -1) make sure that labelled documents come early. "
-                f"{Errors.E143.format(name=self.name)}"
-            )
 
     def predict(self, docs: Iterable[Doc]) -> Prediction:
         """Apply the model to documents, without changing them.
@@ -216,18 +194,10 @@ class EmbTune(EncoderPipe):
             base = self.model.get_ref("encoder").predict(docs)
             return Prediction(as_numpy(base), None, None)
         output = self.model.predict(docs)
-        cats = self._to_probabilities(output)
+        cats = to_probabilities(
+            self.model.ops, output, exclusive=bool(self.cfg["exclusive_classes"])
+        )
         return Prediction(as_numpy(output.base), as_numpy(output.tuned), as_numpy(cats))
-
-    def _to_probabilities(self, output: Output) -> Floats2d:
-        """RETURNS (Floats2d): Probabilities of the labels, shape (n, L). A document without a
-        vector says nothing of its label: all are equally likely if exclusive, and none is predicted
-        if not."""
-        ops = self.model.ops
-        has_vector: Any = cast(Any, output.base).any(axis=1, keepdims=True)
-        if self.cfg["exclusive_classes"]:
-            return ops.softmax(output.scores * has_vector)
-        return ops.sigmoid(output.scores) * has_vector
 
     def set_annotations(self, docs: Iterable[Doc], prediction: Prediction) -> None:
         """Write vectors, and cats if asked, on documents.
@@ -293,7 +263,7 @@ class EmbTune(EncoderPipe):
         else:
             self._n_idle += 1
             if self._n_idle == IDLE_UPDATES:
-                report_idle(self)
+                warn_of_idle_updates(self)
         if sgd:
             self.finish_update(sgd)
         losses[self.name] += loss
@@ -384,7 +354,7 @@ class EmbTune(EncoderPipe):
             "extension": self.extension,
             "base_extension": self.base_extension,
             "set_cats": self.set_cats,
-            "partners": self._embed_partners(examples),
+            "partners": embed_partners(self, examples),
             "untuned": self.encode_untuned([example.predicted for example in examples]),
         }
         return self.scorer(examples, **{**settings, **kwargs})
@@ -398,56 +368,75 @@ class EmbTune(EncoderPipe):
         """
         return None if self.encoder is None else self.encoder.original_vectors(docs)
 
-    def _embed_partners(self, examples: Sequence[Example]) -> Partners | None:
-        """RETURNS (Partners | None): The vectors of the texts that the examples are paired with, if
-        they are."""
-        pairs = [
-            (i, partner.text, partner.score)
-            for i, example in enumerate(examples)
-            for partner in get_partners(example.reference)
-        ]
-        if not pairs or not self.model.get_ref("encoder").attrs.get("reads_texts", False):
-            return None
-        texts = list(dict.fromkeys(text for _, text, _ in pairs))
-        position = {text: row for row, text in enumerate(texts)}
-        prediction = self.predict(cast(Any, texts))
-        untuned = self.encode_untuned(texts)
-        base = prediction.base if untuned is None else untuned
-        rows = [position[text] for _, text, _ in pairs]
-        return Partners(
-            documents=[i for i, _, _ in pairs],
-            scores=np.asarray([score for _, _, score in pairs]),
-            base=base[rows],
-            tuned=None if prediction.tuned is None else prediction.tuned[rows],
-        )
+    # Save and load
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save the component to a directory. After an error the directory does not load.
+
+        path (str | Path): The directory.
+        exclude (Iterable[str]): Parts to leave out: "vocab", "cfg", "model", "encoder", "seen".
+        """
+        self._validate_serialization_attrs()
+        _serialization.save(self, path, exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Self:
+        """Load the component from a directory. This needs no network if the encoder is stored in
+        the directory.
+
+        path (str | Path): The directory.
+        exclude (Iterable[str]): Parts to leave out: "vocab", "cfg", "model", "encoder", "seen".
+        RETURNS (Self): The component.
+        RAISES (StorageError): When a file is missing or damaged, or a newer version saved it.
+        RAISES (ValueError): When the weights do not fit the model, or the encoder is not the one
+            that the component was trained with.
+        """
+        self._validate_serialization_attrs()
+        _serialization.load(self, path, exclude)
+        self.bank.clear()
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Serialize the component, including the encoder unless save_weights is false.
+
+        exclude (Iterable[str]): Parts to leave out: "vocab", "cfg", "model", "encoder", "seen".
+        RETURNS (bytes): The component as msgpack.
+        """
+        self._validate_serialization_attrs()
+        return _serialization.pack(self, exclude)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Self:
+        """Load the component from bytes.
+
+        bytes_data (bytes): What `to_bytes` gave.
+        exclude (Iterable[str]): Parts to leave out: "vocab", "cfg", "model", "encoder", "seen".
+        RETURNS (Self): The component.
+        RAISES (ValueError): As `from_disk`.
+        """
+        self._validate_serialization_attrs()
+        _serialization.unpack(self, bytes_data, exclude)
+        self.bank.clear()
+        return self
+
+    # scikit-learn. The estimators are above this room, so they are found in spaCy's registry.
 
     @staticmethod
     def from_estimator(tuner: Any, nlp: Language, **settings: Any) -> "EmbTune":
-        """Add a component to a pipeline whose head is that of a fitted scikit-learn tuner, see
+        """Add a component to a pipeline that has the head of a fitted scikit-learn tuner, see
         `spacy_embtune.finetune.bridge.to_component`.
 
-        tuner (HeadTuner | Pipeline): A fitted tuner of `spacy_embtune.finetune`, or a pipeline of
-            `SentenceEncoder` and tuner.
+        tuner (HeadTuner | Pipeline): A fitted tuner of `spacy_embtune.finetune`, or a scikit-learn
+            pipeline of `SentenceEncoder` and tuner.
         nlp (Language): The pipeline.
         settings: `name`, `encoder`, `labels`, `config`.
         RETURNS (EmbTune): The component, trained.
         """
-        from ..finetune.bridge import to_component
-
-        return to_component(tuner, nlp, **settings)
+        to_component = registry.get("misc", "spacy-embtune.from_estimator.v1")
+        return cast(EmbTune, to_component(tuner, nlp, **settings))
 
     def to_estimator(self) -> Any:
-        """RETURNS (FeedForwardTuner | ContrastiveTuner): The head as a fitted scikit-learn tuner,
-        see `spacy_embtune.finetune.bridge.to_estimator`."""
-        from ..finetune.bridge import to_estimator
+        """Make a fitted scikit-learn tuner that has the head of this component, see
+        `spacy_embtune.finetune.bridge.to_estimator`.
 
-        return to_estimator(self)
-
-    def _more_files(self) -> dict[str, bytes]:
-        return {} if self.seen is None else {"seen": self.seen.to_bytes()}
-
-    def _load(self, files: dict[str, Any], exclude: set[str], *, where: Any) -> None:
-        super()._load(files, exclude, where=where)
-        if "seen" not in exclude:
-            self.seen = SeenTexts.from_bytes(files["seen"]) if "seen" in files else None
-        self.bank.clear()
+        RETURNS (FeedForwardTuner | ContrastiveTuner): The tuner.
+        """
+        return registry.get("misc", "spacy-embtune.to_estimator.v1")(self)

@@ -19,7 +19,7 @@ class MissingVectorError(AttributeError):
     None."""
 
 
-def register(name: str, role: Role) -> None:
+def register_extension(name: str, role: Role) -> None:
     """Make `doc._.name` a vector attribute, unless it is one already.
 
     name (str): The attribute.

@@ -1,10 +1,11 @@
 """The whole model: an encoder, and a head on its vectors."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+from numpy.typing import NDArray
 from spacy.tokens import Doc
-from thinc.api import Model
+from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
 from ..types import HeadOutput, Output
@@ -13,7 +14,20 @@ Encoder = Model[Sequence[Doc | str], Floats2d]
 Head = Model[Floats2d, HeadOutput]
 
 
-def EmbTune(encoder: Encoder, head: Head) -> Model[Sequence[Doc | str], Output]:
+class Prediction(NamedTuple):
+    """What the component makes of n documents, as numpy arrays.
+
+    base (ndarray): Base vectors, float32, shape (n, d).
+    tuned (ndarray | None): Tuned vectors, float32, shape (n, k); None before training.
+    cats (ndarray | None): Probabilities of the labels, float32, shape (n, L); None before training.
+    """
+
+    base: NDArray[Any]
+    tuned: NDArray[Any] | None
+    cats: NDArray[Any] | None
+
+
+def EmbTuneModel(encoder: Encoder, head: Head) -> Model[Sequence[Doc | str], Output]:
     """An encoder and a head as one layer.
 
     encoder (Model[Sequence[Doc | str], Floats2d]): Makes base vectors of documents. With
@@ -84,3 +98,18 @@ def resize_output(model: Model[Any, Any], new_nO: int) -> Model[Any, Any]:
 
 def _refer_to_output_layer(model: Model[Any, Any]) -> None:
     model.set_ref("output_layer", model.get_ref("head").maybe_get_ref("output_layer"))
+
+
+def to_probabilities(ops: Ops, output: Output, *, exclusive: bool) -> Floats2d:
+    """Turn raw scores into probabilities of the labels. A document without a vector says nothing of
+    its label: with exclusive labels all are equally likely, else none is predicted.
+
+    ops (Ops): Computes them.
+    output (Output): What the model gave for n documents.
+    exclusive (bool): Whether a document carries exactly one label.
+    RETURNS (Floats2d): Probabilities, shape (n, L).
+    """
+    has_vector: Any = cast(Any, output.base).any(axis=1, keepdims=True)
+    if exclusive:
+        return ops.softmax(output.scores * has_vector)
+    return ops.sigmoid(output.scores) * has_vector

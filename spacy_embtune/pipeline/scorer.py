@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spacy.scorer import Scorer
 from spacy.training import Example
 
+from ..data.pairs import get_partners
 from ..labels import is_exclusive, labels_in, make_targets
 from ..metrics import correlation_scores, retrieval_scores
 from ..types import Targets
@@ -31,6 +32,35 @@ class Partners(NamedTuple):
     scores: NDArray[Any]
     base: NDArray[Any]
     tuned: NDArray[Any] | None
+
+
+def embed_partners(pipe: Any, examples: Sequence[Example]) -> Partners | None:
+    """Embed the texts that examples are paired with.
+
+    pipe (EmbTune): The component.
+    examples (Sequence[Example]): The examples.
+    RETURNS (Partners | None): The vectors of the texts. None if there are no pairs, or the encoder
+        reads Docs only.
+    """
+    pairs = [
+        (i, partner.text, partner.score)
+        for i, example in enumerate(examples)
+        for partner in get_partners(example.reference)
+    ]
+    if not pairs or not pipe.model.get_ref("encoder").attrs.get("reads_texts", False):
+        return None
+    texts = list(dict.fromkeys(text for _, text, _ in pairs))
+    position = {text: row for row, text in enumerate(texts)}
+    prediction = pipe.predict(texts)
+    untuned = pipe.encode_untuned(texts)
+    base = prediction.base if untuned is None else untuned
+    rows = [position[text] for _, text, _ in pairs]
+    return Partners(
+        documents=[i for i, _, _ in pairs],
+        scores=np.asarray([score for _, _, score in pairs]),
+        base=base[rows],
+        tuned=None if prediction.tuned is None else prediction.tuned[rows],
+    )
 
 
 def make_embtune_scorer() -> "EmbTuneScorer":

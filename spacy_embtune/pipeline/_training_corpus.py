@@ -1,6 +1,6 @@
 """The training corpus as `initialize` reads it, once: cats, and a sample of documents."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from spacy.language import Language
@@ -11,7 +11,7 @@ from thinc.api import Model
 from ..data.pairs import get_group, get_partners
 from ..encoder.doc_vectors import choose_source
 from ..encoder.shim import find_shim
-from ..labels import validate_cats
+from ..labels import is_exclusive, validate_cats
 from ..training.batches import describe
 from ..training.seen import SeenTexts
 
@@ -123,3 +123,31 @@ def _annotate(doc: Doc, nlp: Language | None, pipe: Any, encoder: Model[Any, Any
                 f"or put it behind."
             ) from error
     return doc
+
+
+def find_exclusive(
+    corpus: TrainingCorpus, name: str, labels: Sequence[str], setting: bool | None
+) -> bool:
+    """Find out whether a document carries exactly one label.
+
+    corpus (TrainingCorpus): The training corpus.
+    name (str): The component.
+    labels (Sequence[str]): Its labels. Other labels of the corpus do not count.
+    setting (bool | None): The setting exclusive_classes. None: True if the cats of every labelled
+        document sum to 1.
+    RETURNS (bool): The setting, or what the corpus says.
+    RAISES (ValueError): When labels exclude each other and there are fewer than two.
+    """
+    exclusive = setting
+    if exclusive is None:
+        known = set(labels)
+        exclusive = is_exclusive(
+            {label: value for label, value in cats.items() if label in known}
+            for cats in corpus.cats
+        )
+    if exclusive and len(labels) < 2:
+        raise ValueError(
+            f"[{name}] exclusive_classes = true needs at least two labels, found {list(labels)}. "
+            f"Use null or false: one label is then learned against its absence."
+        )
+    return exclusive

@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from spacy.errors import Errors
 from spacy.language import Language
 from thinc.api import Model
 
 from ..encoder.shim import find_shim
-from ._corpus import TrainingCorpus
+from ._training_corpus import TrainingCorpus
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def check_pipeline(pipe: Any, nlp: Language) -> None:
             )
 
 
-def report_idle(pipe: Any) -> None:
+def warn_of_idle_updates(pipe: Any) -> None:
     """Say that one update after the other teaches nothing.
 
     pipe (EmbTune): The component.
@@ -95,7 +96,7 @@ def _shared_attribute(pipe: Any, other: Any) -> str | None:
     )
 
 
-def report(
+def check_corpus(
     corpus: TrainingCorpus, name: str, labels: Sequence[str], counts: Any, *, exclusive: bool
 ) -> None:
     """Say what will not teach anything, or not what it seems to, and how often that occurs.
@@ -156,7 +157,7 @@ def report(
         )
 
 
-def report_cache(corpus: TrainingCorpus, name: str, model: Model[Any, Any]) -> None:
+def check_cache_size(corpus: TrainingCorpus, name: str, model: Model[Any, Any]) -> None:
     """Say if not all texts fit the encoder's cache."""
     shim = find_shim(model)
     if shim is not None and shim.store is None and corpus.n_left_out:
@@ -168,3 +169,22 @@ def report_cache(corpus: TrainingCorpus, name: str, model: Model[Any, Any]) -> N
             corpus.n_left_out,
             shim.cache.size,
         )
+
+
+def require_something_to_learn(pipe: Any, corpus: TrainingCorpus) -> None:
+    """Check that a corpus has labels or pairs.
+
+    pipe (EmbTune): The component.
+    corpus (TrainingCorpus): The training corpus.
+    RAISES (ValueError): When there is neither a label nor a pair.
+    """
+    if pipe.labels or corpus.has_pairs:
+        return
+    raise ValueError(
+        f"[{pipe.name}] no labels: none of the {len(corpus.cats)} training documents has doc.cats, "
+        f"a pair or a group, and the component learns from nothing else. Set labels "
+        f"(example.reference.cats = {{'LABEL': 1.0}}), or pairs (spacy_embtune.data), or pass "
+        f"labels to initialize ([initialize.components.{pipe.name}] labels). With a streamed "
+        f"corpus (max_epochs = -1) labelled documents must come early. "
+        f"{Errors.E143.format(name=pipe.name)}"
+    )
