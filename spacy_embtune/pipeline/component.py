@@ -34,20 +34,27 @@ from ._training_corpus import find_exclusive, read_corpus
 from .model import Prediction, to_probabilities
 from .scorer import embed_partners
 
-# A typed name for it.
+# thinc's function has no type hints.
 as_numpy: Callable[[Any], NDArray[Any]] = _to_numpy
 
-
-# After how many updates in a row that taught nothing to say so.
+# A warning is logged after this many updates in a row that taught nothing.
 IDLE_UPDATES = 20
 
 
 class EmbTune(TrainablePipe):
-    """Puts the encoder's vector and the tuned vector on each Doc, and learns the tuning from
-    `doc.cats`.
+    """Adds a base vector and a tuned vector to each Doc, and learns the tuned vectors from
+    `doc.cats` or from pairs.
 
     A label that is missing from `doc.cats` is unknown, not absent. A Doc without text gets vectors
-    of zeros, and neither teaches nor counts in the scores.
+    of zeros. It is ignored in training and in the scores.
+
+    >>> import spacy
+    >>> nlp = spacy.blank("en")
+    >>> pipe = nlp.add_pipe("embtune")
+    >>> pipe.add_label("SPORT"), pipe.add_label("FOOD")
+    (1, 1)
+    >>> pipe.labels, pipe.is_trained
+    (('SPORT', 'FOOD'), False)
     """
 
     def __init__(
@@ -70,19 +77,19 @@ class EmbTune(TrainablePipe):
         vocab (Vocab): The shared vocabulary.
         model (Model[Sequence[Doc | str], Output]): The encoder and the head, see
             `spacy-embtune.EmbTune.v1`.
-        name (str): The name of this instance, under which losses are added up.
-        loss (Loss): What training minimises.
+        name (str): The name of this instance, and the key of its loss in `losses`.
+        loss (Loss): The loss that training minimises.
         extension (str): The tuned vector is in `doc._.<extension>`.
-        base_extension (str): The encoder's vector is in `doc._.<base_extension>`.
-        exclusive_classes (bool | None): Whether a document carries exactly one label. None decides
-            it from the training corpus: yes if the cats of every labelled document sum to 1.
-        set_cats (bool): Whether to write the output layer's probabilities to `doc.cats`.
-        vector_hooks (bool): Whether `doc.vector`, `doc.similarity` and the like answer from the
+        base_extension (str): The base vector is in `doc._.<base_extension>`.
+        exclusive_classes (bool | None): Whether a document carries exactly one label. None: True if
+            the cats of every labelled training document sum to 1.
+        set_cats (bool): Whether to write the probabilities of the labels to `doc.cats`.
+        vector_hooks (bool): Whether `doc.vector`, `doc.similarity` and similar properties use the
             tuned vector.
-        bank_size (int): How many earlier documents each batch is compared with, see `VectorBank`:
-            for losses on pairs.
+        bank_size (int): Size of the memory bank: the number of earlier documents that each batch is
+            compared with, see `VectorBank`. It is used by losses on pairs.
         scorer (Callable | None): The scoring method.
-        RAISES (ValueError): If an extension cannot be used.
+        RAISES (ValueError): When an extension cannot be used.
         """
         self.vocab = vocab
         self.model = model
@@ -94,7 +101,7 @@ class EmbTune(TrainablePipe):
         self.vector_hooks = vector_hooks
         self.exclusive_classes = exclusive_classes
         self.scorer = scorer
-        # What is learned besides weights; written as JSON.
+        # What is learned besides weights. It is saved as JSON.
         self.cfg: dict[str, Any] = {
             "labels": [],
             "exclusive_classes": exclusive_classes,
@@ -105,10 +112,10 @@ class EmbTune(TrainablePipe):
         if bank_size and self.encoder is not None and self.encoder.is_trainable:
             raise ValueError(
                 f"[{name}] bank_size is {bank_size}, but the encoder learns (trainable_layers), so "
-                f"that the vectors of earlier documents would be out of date. Set bank_size = 0, "
-                f"and use larger batches."
+                f"the vectors of earlier documents would be out of date. Set bank_size = 0 and use "
+                f"larger batches."
             )
-        # The texts that it was trained on, None where that is not known.
+        # The texts that the component was trained on. None if that is not known.
         self.seen: SeenTexts | None = None
         self._has_gradient = False
         self._n_idle = 0
@@ -136,12 +143,12 @@ class EmbTune(TrainablePipe):
 
     @property
     def label_data(self) -> list[str]:
-        """RETURNS (list[str]): What `spacy init labels` writes, and `initialize` reads."""
+        """RETURNS (list[str]): The labels, as `spacy init labels` writes them."""
         return list(self.cfg["labels"])
 
     @property
     def is_trained(self) -> bool:
-        """RETURNS (bool): Whether at least one update has taught the head something."""
+        """RETURNS (bool): Whether at least one update had a gradient that was not zero."""
         return bool(self.cfg["is_trained"])
 
     def initialize(
@@ -151,14 +158,14 @@ class EmbTune(TrainablePipe):
         nlp: Language | None = None,
         labels: list[str] | None = None,
     ) -> None:
-        """Learn the labels, whether they are exclusive, and the mean of the base vectors, and draw
-        new weights. All texts of the corpus are encoded here, as far as the encoder's cache can
-        keep them. Labels that are there already stay, as in spaCy's text classifiers.
+        """Learn from the training corpus what the labels are, whether they are exclusive, and the
+        mean of the base vectors, and set random weights. This encodes all texts that fit the
+        encoder's cache. Labels that were added before are kept, as in spaCy's text classifiers.
 
         get_examples (Callable): Gives the training examples.
         nlp (Language | None): The pipeline.
-        labels (list[str] | None): The labels; None takes those of the examples.
-        RAISES (ValueError): If there are no examples or no labels, or cats are invalid.
+        labels (list[str] | None): The labels. None: the labels of the examples.
+        RAISES (ValueError): When there are no examples or no labels, or cats are invalid.
         """
         validate_get_examples(get_examples, "EmbTune.initialize")
         if nlp is not None:
@@ -171,7 +178,7 @@ class EmbTune(TrainablePipe):
         exclusive = find_exclusive(corpus, self.name, self.labels, self.exclusive_classes)
         targets = make_targets(corpus.cats, self.labels, exclusive=exclusive)
         counts = count_labels(targets)
-        # New weights are drawn below: what was trained before is gone.
+        # The component counts as untrained, because its weights are replaced below.
         self.cfg.update(exclusive_classes=exclusive, label_counts=counts.tolist(), is_trained=False)
         self.seen = corpus.seen
         self._has_gradient = False
@@ -181,10 +188,10 @@ class EmbTune(TrainablePipe):
         self.model.initialize(X=corpus.sample, Y=cast(Any, targets.values[:10]))
 
     def predict(self, docs: Iterable[Doc]) -> Prediction:
-        """Apply the model to documents, without changing them.
+        """Compute vectors and label probabilities of documents. The documents are not changed.
 
-        docs (Iterable[Doc]): The documents; they may be empty.
-        RETURNS (Prediction): Their vectors, and the probabilities of the labels.
+        docs (Iterable[Doc]): The documents. There may be none, and a text may be empty.
+        RETURNS (Prediction): Their vectors and the probabilities of the labels.
         """
         docs = list(docs)
         if not docs:
@@ -200,15 +207,15 @@ class EmbTune(TrainablePipe):
         return Prediction(as_numpy(output.base), as_numpy(output.tuned), as_numpy(cats))
 
     def set_annotations(self, docs: Iterable[Doc], prediction: Prediction) -> None:
-        """Write vectors, and cats if asked, on documents.
+        """Set the vectors of documents, and with the setting set_cats also `doc.cats`.
 
         docs (Iterable[Doc]): The documents.
-        prediction (Prediction): What `predict` gave for them.
+        prediction (Prediction): What `predict` gave for these documents.
         """
-        # In a process that unpickled the component __init__ never ran.
+        # In a process that unpickled the component, __init__ did not run.
         self._register_extensions()
         for i, doc in enumerate(docs):
-            # Copies: a row that is a view would keep its whole batch in memory.
+            # A view would keep the vectors of the whole batch in memory, so rows are copied.
             doc._.set(self.base_extension, prediction.base[i].copy())
             if prediction.tuned is not None:
                 doc._.set(self.extension, prediction.tuned[i].copy())
@@ -228,9 +235,9 @@ class EmbTune(TrainablePipe):
     ) -> dict[str, float]:
         """Learn from a batch of examples.
 
-        examples (Iterable[Example]): The batch; reference.cats are learned from.
-        drop (float): The dropout rate, for a head that has no rate of its own.
-        sgd (Optimizer | None): Applied at once; without it call `finish_update` later.
+        examples (Iterable[Example]): The batch. Labels are read from reference.cats.
+        drop (float): The dropout rate for a head that has no rate of its own.
+        sgd (Optimizer | None): The optimizer. None: call `finish_update` later.
         losses (dict[str, float] | None): The loss is added under the component's name.
         RETURNS (dict[str, float]): The losses.
         """
@@ -243,12 +250,13 @@ class EmbTune(TrainablePipe):
         self._require_initialized()
         set_dropout_rate(self.model, drop)
         batch = self._make_batch(examples)
-        # What losses compare with, before the encoder learns: afterwards its weights are in use.
+        # Losses compare with the vectors of the untuned encoder. They are computed here because
+        # the encoder runs with its learned weights below.
         untuned = None
         if self.encoder is not None and getattr(self.loss, "reads_base", True):
             untuned = self.encoder.untuned_vectors(batch.docs)
         if self.seen is not None:
-            # Of a corpus that is streamed, initialize reads the beginning only.
+            # initialize reads only the beginning of a streamed corpus.
             self.seen.add(batch.keys)
         base, backprop_base = self.model.get_ref("encoder").begin_update(batch.docs)
         rows, targets = add_bank(batch, base, self.bank, self.model.ops)
@@ -270,13 +278,14 @@ class EmbTune(TrainablePipe):
         return losses
 
     def get_loss(self, examples: Iterable[Example], output: Output) -> tuple[float, HeadOutput]:
-        """The loss of a batch, and its gradient. Unknown labels and documents without a vector have
-        no part in either.
+        """Compute the loss of a batch and its gradient. Unknown labels and documents without a
+        vector are ignored.
 
         examples (Iterable[Example]): The batch.
-        output (Output): What the model made of it: of the documents, and then of the texts that
-            they are paired with, if they are.
-        RETURNS (tuple[float, HeadOutput]): The loss; the gradient of tuned vectors and scores.
+        output (Output): The output of the model for the documents, followed by the texts that they
+            are paired with.
+        RETURNS (tuple[float, HeadOutput]): The loss, and its gradient with respect to tuned vectors
+            and scores.
         """
         examples = list(examples)
         validate_examples(examples, "EmbTune.get_loss")
@@ -294,7 +303,7 @@ class EmbTune(TrainablePipe):
         )
 
     def finish_update(self, sgd: Optimizer) -> None:
-        """Apply the gradients gathered so far.
+        """Update the weights with the gradients that were added up so far.
 
         sgd (Optimizer): The optimizer.
         """
@@ -306,16 +315,16 @@ class EmbTune(TrainablePipe):
     def _require_initialized(self) -> None:
         if self.cfg["label_counts"] is None:
             raise ValueError(
-                f"[{self.name}] cannot be updated before it is initialized: call "
+                f"[{self.name}] cannot be updated before it is initialized. Call "
                 f"nlp.initialize(lambda: examples) first."
             )
 
     def add_label(self, label: str) -> int:
-        """Add a label, before or after training. What was learned of the others stays.
+        """Add a label before or after training. The weights of other labels are kept.
 
         label (str): The label.
-        RETURNS (int): 0 if it was there already, otherwise 1.
-        RAISES (ValueError): If it is no string, or the head cannot be resized.
+        RETURNS (int): 0 if the component has this label already, otherwise 1.
+        RAISES (ValueError): When the label is no string, or the head cannot be resized.
         """
         if not isinstance(label, str):
             raise ValueError(Errors.E187)
@@ -325,9 +334,9 @@ class EmbTune(TrainablePipe):
             self._allow_extra_label()
         except ValueError as error:
             raise ValueError(
-                f"[{self.name}] cannot take the label {label!r} any more: its head has a fixed "
-                f"number of labels. Name all labels at initialize, or, for a head of PyTorchHead, "
-                f"give its module a method resize_output(n_out). {error}"
+                f"[{self.name}] cannot add the label {label!r}: its head has a fixed number of "
+                f"labels. Pass all labels to initialize, or, for a PyTorchHead, give its module a "
+                f"method resize_output(n_out). {error}"
             ) from error
         if self.is_resizable and self.model.has_dim("nO"):
             self.model.attrs["resize_output"](self.model, len(self.labels) + 1)
@@ -340,7 +349,7 @@ class EmbTune(TrainablePipe):
         return 1
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """Score documents that went through the pipeline.
+        """Score documents that the pipeline has processed.
 
         examples (Iterable[Example]): The examples.
         RETURNS (dict[str, Any]): The scores, see `spacy-embtune.embtune_scorer.v1`.
@@ -360,11 +369,12 @@ class EmbTune(TrainablePipe):
         return self.scorer(examples, **{**settings, **kwargs})
 
     def encode_untuned(self, docs: Sequence[Doc | str]) -> NDArray[Any] | None:
-        """Encode documents with the encoder as it was before it learned, to compare with.
+        """Encode documents with the encoder as it was before training, to compare with it.
 
         docs (Sequence[Doc | str]): The n documents.
-        RETURNS (ndarray | None): The vectors, float32, shape (n, d). None if doc._.embedding is
-            just that, or the encoder of before is not there any more, which is said in the log.
+        RETURNS (ndarray | None): The vectors, float32, shape (n, d). None if the encoder is frozen,
+            so that they are the base vectors, or the encoder of before cannot be found any more,
+            which is logged.
         """
         return None if self.encoder is None else self.encoder.original_vectors(docs)
 
@@ -417,7 +427,7 @@ class EmbTune(TrainablePipe):
         self.bank.clear()
         return self
 
-    # scikit-learn. The estimators are above this room, so they are found in spaCy's registry.
+    # scikit-learn: spaCy's registry gives these functions, because finetune imports this module.
 
     @staticmethod
     def from_estimator(tuner: Any, nlp: Language, **settings: Any) -> "EmbTune":
