@@ -25,7 +25,7 @@ from spacy.tokens import Doc, DocBin
 from wasabi import msg
 
 from spacy_embtune.report import report
-from spacy_embtune.report.measures import TITLES
+from spacy_embtune.report.types import TITLES
 
 METRICS = ("p_at_1", "map_at_r", "knn_accuracy", "probe_accuracy")
 

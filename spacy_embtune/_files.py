@@ -1,53 +1,40 @@
-"""Files that are there whole or not at all."""
+"""Write files and directories completely or not at all, and notice when saved files are damaged.
+
+A *manifest* is a JSON file that describes other files of its directory by size and SHA-256. It is
+removed before they change and written after them, so an interrupted save has no manifest.
+"""
 
 import errno
+import hashlib
+import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-# How the system says that there is no room: on the disk, in a quota, in a file of limited size.
+# The errors of a full disk, of a full quota, and of a file above the size limit of the process.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class NoRoomError(OSError):
-    """There is no room for a file, in words that say so."""
+    """A file cannot be written because the disk is full."""
+
+
+class StorageError(ValueError):
+    """A saved directory is incomplete or damaged, or a newer version saved it."""
+
+
+# Files and directories that are replaced in one step
 
 
 @contextmanager
-def atomic_path(path: Path, *, within: Path | None = None) -> Iterator[Path]:
-    """Let a file be written under another name, and give it its own when it is whole. If anything
-    goes wrong before, Ctrl-C included, a file that was there stays as it was.
+def explain_full_disk(path: Path) -> Iterator[None]:
+    """Replace the system's error of a full disk by one that names the file and the cure.
 
-        with atomic_path(out) as unfinished:
-            figure.savefig(unfinished)
-
-    path (Path): The file. A link to a file stays a link.
-    within (Path | None): A directory on the same disk for the unfinished file; None takes that of
-        the file.
-    YIELDS (Path): Where to write: under another name, with the same suffix.
-    RAISES (NoRoomError): If there is no room. OSError: if it cannot be written.
-    """
-    real = Path(os.path.realpath(path))
-    name = f".{real.stem}.{os.getpid()}.unfinished{real.suffix}"
-    unfinished = (real.parent if within is None else within) / name
-    try:
-        with naming_full_disks(path):
-            yield unfinished
-            with unfinished.open("rb+") as file:
-                # Otherwise the name may reach the disk before the contents do.
-                os.fsync(file.fileno())
-            os.replace(unfinished, real)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-@contextmanager
-def naming_full_disks(path: Path) -> Iterator[None]:
-    """Say in words that there is no room, and for what.
-
-    path (Path): What is written.
-    RAISES (NoRoomError): In place of the system's error that there is no room.
+    path (Path): The file that is written.
+    RAISES (NoRoomError): When the disk is full.
     """
     try:
         yield
@@ -56,5 +43,228 @@ def naming_full_disks(path: Path) -> Iterator[None]:
             raise
         raise NoRoomError(
             f"There is no room for {path} ({error.strerror}). Free some space, or write to another "
-            "disk, and run the command again."
+            "disk, and try again."
         ) from error
+
+
+@contextmanager
+def atomic_path(path: Path, *, within: Path | None = None) -> Iterator[Path]:
+    """Write a file under a temporary name, and rename it once it is complete. After an error or
+    Ctrl-C the temporary file is removed, and an older file of this name is unchanged.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     out = Path(folder, "out.txt")
+    ...     with atomic_path(out) as unfinished:
+    ...         _ = unfinished.write_text("complete")
+    ...     out.read_text()
+    'complete'
+
+    path (Path): The file. If it is a link, the target of the link is replaced.
+    within (Path | None): A directory on the same disk for the temporary file. None: the directory
+        of the file.
+    YIELDS (Path): The temporary file, which has the same suffix. Write to this path.
+    RAISES (NoRoomError): When the disk is full.
+    RAISES (OSError): When the file cannot be written.
+    """
+    real = Path(os.path.realpath(path))
+    name = f".{real.stem}.{os.getpid()}.unfinished{real.suffix}"
+    unfinished = (real.parent if within is None else within) / name
+    try:
+        with explain_full_disk(path):
+            yield unfinished
+            with unfinished.open("rb+") as file:
+                # Otherwise the new name may reach the disk before the contents do.
+                os.fsync(file.fileno())
+            os.replace(unfinished, real)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file in one step.
+
+    path (Path): The file.
+    content (Mapping[str, Any]): A JSON object.
+    RAISES (TypeError): When JSON cannot hold the content. An older file is then unchanged.
+    """
+    data = json.dumps(content, indent=2).encode("utf8")
+    with atomic_path(path) as unfinished:
+        unfinished.write_bytes(data)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object from a file.
+
+    path (Path): The file.
+    RETURNS (dict[str, Any] | None): The object. None if the file is missing, is no JSON or holds
+        something other than an object.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Write a directory under a temporary name, and rename it once it is complete. After an error
+    an older directory of this name is unchanged.
+
+    path (Path): The directory. An older one is replaced as a whole.
+    YIELDS (Path): The temporary directory, which does not exist yet. Write to this path.
+    RAISES (OSError): When the directory cannot be written.
+    """
+    real = Path(os.path.realpath(path))
+    unfinished = real.with_name(f".{real.name}.unfinished")
+    earlier = real.with_name(f".{real.name}.earlier")
+    for left_over in (unfinished, earlier):
+        shutil.rmtree(left_over, ignore_errors=True)
+    try:
+        with explain_full_disk(path):
+            yield unfinished
+            if real.exists():
+                real.rename(earlier)
+            try:
+                unfinished.rename(real)
+            except BaseException:
+                if earlier.exists():
+                    earlier.rename(real)
+                raise
+    finally:
+        for left_over in (unfinished, earlier):
+            shutil.rmtree(left_over, ignore_errors=True)
+
+
+# Directories with a manifest
+
+_DIGESTS: dict[tuple[str, int, int], str] = {}
+
+
+def sha256_of_file(path: Path) -> str:
+    """Compute the SHA-256 of a file.
+
+    path (Path): The file.
+    RETURNS (str): 64 hexadecimal digits.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered_sha256(path: Path) -> str:
+    """Compute the SHA-256 of a file, and remember it for as long as the size and the modification
+    time of the file stay the same. Use it where one process asks for the same file many times.
+
+    path (Path): The file.
+    RETURNS (str): 64 hexadecimal digits.
+    """
+    stat = path.stat()
+    key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+    if key not in _DIGESTS:
+        _DIGESTS[key] = sha256_of_file(path)
+    return _DIGESTS[key]
+
+
+def describe_bytes(content: bytes) -> dict[str, Any]:
+    """Describe the contents of a file for a manifest.
+
+    >>> describe_bytes(b"abc")["size"]
+    3
+
+    content (bytes): The contents.
+    RETURNS (dict[str, Any]): "size" in bytes and "sha256".
+    """
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Describe a file for a manifest, as `describe_bytes` does, without reading it into memory.
+
+    path (Path): The file.
+    RETURNS (dict[str, Any]): "size" in bytes and "sha256".
+    """
+    return {"size": path.stat().st_size, "sha256": sha256_of_file(path)}
+
+
+def is_intact(
+    path: Path, entry: Mapping[str, Any], *, digest: Callable[[Path], str] = sha256_of_file
+) -> bool:
+    """Compare a file with its entry in a manifest.
+
+    path (Path): The file.
+    entry (Mapping[str, Any]): What `describe_file` gave; "size" may be missing.
+    digest (Callable): Computes the SHA-256 of a file: `sha256_of_file` or `remembered_sha256`.
+    RETURNS (bool): Whether the file exists and has the size and the SHA-256 of the entry.
+    """
+    if not path.is_file():
+        return False
+    if "size" in entry and path.stat().st_size != entry["size"]:
+        return False
+    return digest(path) == entry["sha256"]
+
+
+@contextmanager
+def replaced_manifest(path: Path) -> Iterator[dict[str, Any]]:
+    """Remove a manifest, let the files that it describes be written, and write the new manifest.
+    After an error there is no manifest, so the directory does not load.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with replaced_manifest(Path(folder, "manifest.json")) as manifest:
+    ...         _ = Path(folder, "a").write_bytes(b"abc")
+    ...         manifest.update(format=1, files={"a": describe_bytes(b"abc")})
+    ...     read_json(Path(folder, "manifest.json"))["format"]
+    1
+
+    path (Path): The manifest.
+    YIELDS (dict[str, Any]): The content of the new manifest, empty at first. Fill it.
+    """
+    path.unlink(missing_ok=True)
+    manifest: dict[str, Any] = {}
+    yield manifest
+    write_json(path, manifest)
+
+
+def load_manifest(
+    path: Path, *, what: str, newest: int, keys: Mapping[str, type], cure: str
+) -> dict[str, Any]:
+    """Read the manifest of a saved directory.
+
+    path (Path): The manifest.
+    what (str): What the directory holds, for error messages: "embtune component".
+    newest (int): The newest format that this version reads.
+    keys (Mapping[str, type]): The entries that a manifest must have, with their types.
+    cure (str): What to do when the directory is incomplete: a sentence.
+    RETURNS (dict[str, Any]): The manifest.
+    RAISES (StorageError): When the manifest is missing, unreadable or of a newer format.
+    """
+    manifest = read_json(path)
+    required = {"format": int, **keys}
+    if manifest is None or not all(isinstance(manifest.get(k), t) for k, t in required.items()):
+        raise StorageError(
+            f"There is no complete {what} in {path.parent}: {path.name} is missing or unreadable. "
+            f"Saving was interrupted, the files were damaged later, or the path is wrong. {cure}"
+        )
+    if manifest["format"] > newest:
+        raise StorageError(
+            f"The {what} in {path.parent} was saved by a newer spacy-embtune (format "
+            f"{manifest['format']}, this version reads up to {newest}). Upgrade spacy-embtune."
+        )
+    return manifest
+
+
+def require_intact(path: Path, entry: Mapping[str, Any], *, what: str, cure: str) -> None:
+    """Check a file against its entry in a manifest.
+
+    path (Path): The file.
+    entry (Mapping[str, Any]): Its entry, see `is_intact`.
+    what (str): What the directory holds, for the error message.
+    cure (str): What to do when the file is damaged: a sentence.
+    RAISES (StorageError): When the file is missing or damaged.
+    """
+    if not is_intact(path, entry):
+        raise StorageError(
+            f"The {what} in {path.parent} is damaged: {path.name} is missing, or its contents have "
+            f"changed since it was saved. {cure}"
+        )

@@ -11,6 +11,8 @@ from .neighbors import neighbors
 from .plot import plot
 from .sweep import sweep
 
+__all__ = ["app"]
+
 HELP = "Embed texts with a tuned pipeline, and see what the tuning did."
 
 app = typer.Typer(name="embtune", help=HELP, no_args_is_help=True, rich_markup_mode=None)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import options
-from .common import (
+from .._files import atomic_path
+from . import _options, _reading
+from ._common import (
     OnError,
     SkippedRecords,
-    atomic_path,
     check_output,
     good,
     load_pipeline,
@@ -20,7 +20,7 @@ from .common import (
 from .plot import Method
 
 if TYPE_CHECKING:
-    from ..pipeline.component import EmbTune
+    from ..pipeline import EmbTune
     from ..report import Documents
 
 SOURCES = {
@@ -46,10 +46,10 @@ class Space(StrEnum):
 
 
 def bulk(
-    model: options.Model,
-    data: options.Data,
+    model: _options.Model,
+    data: _options.Data,
     out: Annotated[Path, typer.Argument(metavar="OUT", help=".csv or .jsonl")],
-    fit: options.Fit = None,
+    fit: _options.Fit = None,
     method: Annotated[
         Method, typer.Option(help="How to bring vectors onto a plane; UMAP needs umap-learn")
     ] = Method.pca,
@@ -67,15 +67,15 @@ def bulk(
             show_default="tuned if the labelled texts of DATA were not trained on, else base",
         ),
     ] = None,
-    name: options.Name = None,
-    text_field: options.TextField = "text",
-    label_field: options.LabelField = None,
-    id_field: options.IdField = "id",
-    kind: options.Kind = None,
-    on_error: options.OnErrorOption = OnError.fail,
-    force: options.Force = False,
-    code: options.Code = None,
-    gpu_id: options.GpuId = -1,
+    name: _options.Name = None,
+    text_field: _options.TextField = "text",
+    label_field: _options.LabelField = None,
+    id_field: _options.IdField = "id",
+    kind: _options.Kind = None,
+    on_error: _options.OnErrorOption = OnError.fail,
+    force: _options.Force = False,
+    code: _options.Code = None,
+    gpu_id: _options.GpuId = -1,
 ) -> None:
     """Write a table to label in bulk with.
 
@@ -95,7 +95,7 @@ def bulk(
     with reporting_errors(f"{out} was not written"):
         if method is Method.umap:
             require_umap()
-        records, learned = options.read_with_fit(
+        records, learned = _reading.read_with_fit(
             data,
             fit,
             text_field=text_field,
@@ -106,8 +106,8 @@ def bulk(
             report=skipped,
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
-        documents = options.make_documents(nlp, pipe, records)
-        fitted = None if learned is None else options.fit_documents(nlp, pipe, learned)
+        documents = _reading.make_documents(nlp, pipe, records)
+        fitted = None if learned is None else _reading.fit_documents(nlp, pipe, learned)
         if suspects_from is None:
             suspects_from = _choose_space(pipe, documents)
         table = bulk_table(
@@ -137,5 +137,5 @@ def _choose_space(pipe: "EmbTune", documents: "Documents") -> Space:
     labelled: Any = (documents.targets.known > 0).any(axis=1)
     if pipe.seen is None or not labelled.any():
         return Space.base
-    n_seen = options.find_seen(pipe, documents)[labelled].sum()
-    return Space.base if n_seen > options.FEW * labelled.sum() else Space.tuned
+    n_seen = _reading.find_seen(pipe, documents)[labelled].sum()
+    return Space.base if n_seen > _reading.FEW * labelled.sum() else Space.tuned

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .common import (
+from ._common import (
     OnError,
     SkippedRecords,
     check_output,

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from . import options
-from .common import (
+from .._files import atomic_path
+from . import _options, _reading
+from ._common import (
     OnError,
     SkippedRecords,
-    atomic_path,
     check_output,
     good,
     load_pipeline,
@@ -20,8 +20,8 @@ from .common import (
 
 
 def evaluate(
-    model: options.Model,
-    data: options.Data,
+    model: _options.Model,
+    data: _options.Data,
     train: Annotated[
         Path | None,
         typer.Option(help="Documents that the model was trained on, for classifiers to learn from"),
@@ -30,14 +30,14 @@ def evaluate(
     markdown_path: Annotated[
         Path | None, typer.Option("--markdown", help="Write the table here, as .md")
     ] = None,
-    name: options.Name = None,
-    text_field: options.TextField = "text",
-    label_field: options.LabelField = None,
-    kind: options.Kind = None,
-    on_error: options.OnErrorOption = OnError.fail,
+    name: _options.Name = None,
+    text_field: _options.TextField = "text",
+    label_field: _options.LabelField = None,
+    kind: _options.Kind = None,
+    on_error: _options.OnErrorOption = OnError.fail,
     force: Annotated[bool, typer.Option("--force", "-F", help="Replace files that exist")] = False,
-    code: options.Code = None,
-    gpu_id: options.GpuId = -1,
+    code: _options.Code = None,
+    gpu_id: _options.GpuId = -1,
 ) -> None:
     """Compare the tuned vectors of DATA with the encoder's, by what is known of its labels.
 
@@ -47,14 +47,14 @@ def evaluate(
     """
     from wasabi.util import supports_ansi
 
-    from ..report.comparison import report
+    from ..report import report
 
     for path, suffix in ((json_path, ".json"), (markdown_path, ".md")):
         if path is not None:
             check_output(path, force=force, suffixes=[suffix])
     skipped = SkippedRecords()
     read = partial(
-        options.read_all,
+        _reading.read_all,
         text_field=text_field,
         label_field=label_field,
         id_field="id",

@@ -1,21 +1,21 @@
 """`embtune export-encoder`: the encoder of a pipeline as a sentence-transformers model."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from . import options
-from .common import fail, good, load_pipeline, reporting_errors
+from .._files import atomic_directory
+from . import _options
+from ._common import fail, good, load_pipeline, reporting_errors
 
 
 def export_encoder(
-    model: options.Model,
+    model: _options.Model,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The directory to write")],
-    name: options.Name = None,
+    name: _options.Name = None,
     force: Annotated[bool, typer.Option("--force", "-F", help="Replace OUT if it exists")] = False,
-    code: options.Code = None,
+    code: _options.Code = None,
 ) -> None:
     """Write the encoder of a pipeline, finetuned or not, as a sentence-transformers directory.
 
@@ -31,24 +31,8 @@ def export_encoder(
                 f"[{pipe.name}] its encoder is no sentence-transformers model: it pools vectors "
                 "of the pipeline.",
             )
-        place = out.resolve()
-        unfinished = place.with_name(f".{place.name}.unfinished")
-        earlier = place.with_name(f".{place.name}.earlier")
-        for left_over in (unfinished, earlier):
-            shutil.rmtree(left_over, ignore_errors=True)
-        try:
+        with atomic_directory(out) as unfinished:
             pipe.encoder.to_directory(unfinished)
-            if place.exists():
-                place.rename(earlier)
-            try:
-                unfinished.rename(place)
-            except BaseException:
-                if earlier.exists():
-                    earlier.rename(place)
-                raise
-        finally:
-            for left_over in (unfinished, earlier):
-                shutil.rmtree(left_over, ignore_errors=True)
         good(f"Wrote {out}", f'SentenceTransformer("{out}") opens it.')
 
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from . import options
-from .common import (
+from . import _options, _reading
+from ._common import (
     OnError,
     SkippedRecords,
     fail,
@@ -16,19 +16,19 @@ from .common import (
 
 
 def neighbors(
-    model: options.Model,
-    data: options.Data,
+    model: _options.Model,
+    data: _options.Data,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="A text, in quotes")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many to show")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table")] = False,
-    name: options.Name = None,
-    text_field: options.TextField = "text",
-    label_field: options.LabelField = None,
-    id_field: options.IdField = "id",
-    kind: options.Kind = None,
-    on_error: options.OnErrorOption = OnError.fail,
-    code: options.Code = None,
-    gpu_id: options.GpuId = -1,
+    name: _options.Name = None,
+    text_field: _options.TextField = "text",
+    label_field: _options.LabelField = None,
+    id_field: _options.IdField = "id",
+    kind: _options.Kind = None,
+    on_error: _options.OnErrorOption = OnError.fail,
+    code: _options.Code = None,
+    gpu_id: _options.GpuId = -1,
 ) -> None:
     """Show the documents nearest to a text.
 
@@ -46,7 +46,7 @@ def neighbors(
         fail("No neighbours were found", "The query is empty: give a text.")
     skipped = SkippedRecords()
     with reporting_errors("No neighbours were found"):
-        records = options.read_all(
+        records = _reading.read_all(
             data,
             text_field=text_field,
             label_field=label_field,
@@ -56,7 +56,7 @@ def neighbors(
             report=skipped,
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
-        corpus = options.make_documents(nlp, pipe, records)
+        corpus = _reading.make_documents(nlp, pipe, records)
         asked = documents(nlp, pipe.name, [Record(query, {}, "query", {}, 1)])
         found = compare_neighbors(corpus, asked, k)
         skipped.conclude()

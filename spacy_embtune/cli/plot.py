@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options
-from .common import (
+from .._files import atomic_path
+from . import _options, _reading
+from ._common import (
     OnError,
     SkippedRecords,
-    atomic_path,
     check_output,
     fail,
     good,
@@ -32,10 +32,10 @@ class Method(StrEnum):
 
 
 def plot(
-    model: options.Model,
-    data: options.Data,
+    model: _options.Model,
+    data: _options.Data,
     out: Annotated[Path, typer.Argument(metavar="OUT", help=".png, .svg, .pdf or .html")],
-    fit: options.Fit = None,
+    fit: _options.Fit = None,
     method: Annotated[
         Method, typer.Option(help="How to bring vectors onto a plane; UMAP needs umap-learn")
     ] = Method.pca,
@@ -45,15 +45,15 @@ def plot(
     title: Annotated[
         str | None, typer.Option(help="The heading", show_default="name of DATA")
     ] = None,
-    name: options.Name = None,
-    text_field: options.TextField = "text",
-    label_field: options.LabelField = None,
-    id_field: options.IdField = "id",
-    kind: options.Kind = None,
-    on_error: options.OnErrorOption = OnError.fail,
-    force: options.Force = False,
-    code: options.Code = None,
-    gpu_id: options.GpuId = -1,
+    name: _options.Name = None,
+    text_field: _options.TextField = "text",
+    label_field: _options.LabelField = None,
+    id_field: _options.IdField = "id",
+    kind: _options.Kind = None,
+    on_error: _options.OnErrorOption = OnError.fail,
+    force: _options.Force = False,
+    code: _options.Code = None,
+    gpu_id: _options.GpuId = -1,
 ) -> None:
     """Draw documents before and after tuning.
 
@@ -78,7 +78,7 @@ def plot(
             require_umap()
         if out.suffix.lower() != ".html":
             require_matplotlib()
-        records, learned = options.read_with_fit(
+        records, learned = _reading.read_with_fit(
             data,
             fit,
             text_field=text_field,
@@ -89,16 +89,16 @@ def plot(
             report=skipped,
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
-        documents = options.make_documents(nlp, pipe, records)
-        fitted = None if learned is None else options.fit_documents(nlp, pipe, learned)
+        documents = _reading.make_documents(nlp, pipe, records)
+        fitted = None if learned is None else _reading.fit_documents(nlp, pipe, learned)
         projection = project(documents, fitted, method=method.value)
         heading = ("Standard input" if data == "-" else Path(data).name) if title is None else title
-        n, n_seen = len(documents.texts), int(options.find_seen(pipe, documents).sum())
+        n, n_seen = len(documents.texts), int(_reading.find_seen(pipe, documents).sum())
         with atomic_path(out) as unfinished:
             if out.suffix.lower() == ".html":
                 _write_page(unfinished, documents, projection, heading, n_seen)
             else:
-                note = describe_seen(n_seen, n) if n_seen > options.FEW * n else None
+                note = describe_seen(n_seen, n) if n_seen > _reading.FEW * n else None
                 figure = draw(documents, projection, title=heading, note=note, parts=chosen)
                 save(figure, unfinished)
     skipped.conclude()

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import options
-from .common import (
+from .._files import atomic_path
+from . import _options, _reading
+from ._common import (
     OnError,
     SkippedRecords,
-    atomic_path,
     check_output,
     fail,
     good,
@@ -34,12 +34,12 @@ def sweep(
     folds: Annotated[int, typer.Option(min=2, help="Parts that the documents are split in")] = 4,
     seed: Annotated[int, typer.Option(help="For parts, order and weights")] = 0,
     name: Annotated[str | None, typer.Option(help="The component, if there are several")] = None,
-    text_field: options.TextField = "text",
-    label_field: options.LabelField = None,
-    kind: options.Kind = None,
-    on_error: options.OnErrorOption = OnError.fail,
-    force: options.Force = False,
-    code: options.Code = None,
+    text_field: _options.TextField = "text",
+    label_field: _options.LabelField = None,
+    kind: _options.Kind = None,
+    on_error: _options.OnErrorOption = OnError.fail,
+    force: _options.Force = False,
+    code: _options.Code = None,
 ) -> None:
     """Search for the head, loss and optimizer settings that suit the labels of TRAIN.
 
@@ -61,7 +61,7 @@ def sweep(
         import_code(code)
         # Variables stay, so that the config that is written has them too.
         config = load_config(config_path, interpolate=False)
-        records = options.read_all(
+        records = _reading.read_all(
             train,
             text_field=text_field,
             label_field=label_field,

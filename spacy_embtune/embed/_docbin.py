@@ -18,7 +18,7 @@ from spacy.language import Language
 from spacy.tokens import DocBin
 from srsly.msgpack import Packer
 
-from ..pipeline.component import EmbTune
+from ..pipeline import EmbTune
 from ._formats import Chunk, Format
 from ._parts import Part
 

@@ -11,14 +11,20 @@ damaged since, is made again.
 
 import json
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..encoder.fingerprint import sha256_of_file
+from .._files import (
+    atomic_path,
+    describe_file,
+    is_intact,
+    read_json,
+    replaced_manifest,
+    write_json,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +121,7 @@ class Parts:
 
     def _check_settings(self) -> None:
         path = self.folder / SETTINGS
-        then = _read_json(path)
+        then = read_json(path)
         if then is not None and then != self.settings:
             if not self.force:
                 raise ValueError(
@@ -126,7 +132,7 @@ class Parts:
             then = None
         if then is None:
             self._clear()
-            _write_json(path, self.settings)
+            write_json(path, self.settings)
 
     def find(self, number: int, digest: str) -> Part | None:
         """Look for a finished chunk.
@@ -137,14 +143,13 @@ class Parts:
         RAISES (ValueError): If it was made of something else and `force` is not set.
         """
         path = self._path(number)
-        entry = _read_json(path.with_suffix(".json"))
+        entry = read_json(path.with_suffix(".json"))
         if entry is None or not entry.keys() >= ENTRY:
             return None
         if entry["input"] != digest:
             self._refuse(f"record {self.n_done + 1} to {self.n_done + entry['n']}")
             return None
-        whole = path.is_file() and path.stat().st_size == entry["size"]
-        if not whole or sha256_of_file(path) != entry["sha256"]:
+        if not is_intact(path, entry):
             logger.warning("%s is damaged, and is made again.", path)
             return None
         self.n_kept += entry["n"]
@@ -163,21 +168,10 @@ class Parts:
         RETURNS (Part): The chunk.
         """
         path = self._path(number)
-        path.with_suffix(".json").unlink(missing_ok=True)
-        unfinished = path.with_name(f"unfinished{self.suffix}")
-        try:
-            info = write(unfinished)
-            entry = {
-                "input": digest,
-                "n": n,
-                "size": unfinished.stat().st_size,
-                "sha256": sha256_of_file(unfinished),
-                "info": info,
-            }
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        _write_json(path.with_suffix(".json"), entry)
+        with replaced_manifest(path.with_suffix(".json")) as entry:
+            with atomic_path(path) as unfinished:
+                info = write(unfinished)
+            entry.update({"input": digest, "n": n, **describe_file(path), "info": info})
         self.n_done += n
         return Part(path, n, info)
 
@@ -187,7 +181,7 @@ class Parts:
         number (int): How many there were.
         RAISES (ValueError): If more were made than that, and `force` is not set.
         """
-        if _read_json(self._path(number).with_suffix(".json")) is not None:
+        if read_json(self._path(number).with_suffix(".json")) is not None:
             self._refuse(f"what comes after record {self.n_done}")
 
     def _refuse(self, where: str) -> None:
@@ -217,17 +211,3 @@ class Parts:
 def _describe_change(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
     return "; ".join(f"{name} was {then.get(name)}, and is {now.get(name)}" for name in names)
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    unfinished = path.with_name("unfinished.json")
-    unfinished.write_text(json.dumps(content), "utf8")
-    os.replace(unfinished, path)

@@ -13,7 +13,7 @@ from spacy.language import Language
 
 from ..about import __version__
 from ..encoder.sentence_encoder import has_native_bfloat16
-from ..pipeline.component import EmbTune
+from ..pipeline import EmbTune
 
 WHAT = ("base", "tuned", "scores")
 

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 
 from spacy.language import Language
 
-from .._files import atomic_path, naming_full_disks
+from .._files import atomic_path, explain_full_disk
 from .._progress import progress_interval
 from ..data import Record
-from ..pipeline.component import EmbTune
-from ..pipeline.lookup import find_component
+from ..pipeline import EmbTune, find_component
 from ._docbin import SpacyDocs
 from ._formats import Chunk, Format, JsonLines, Npz, Parquet
 from ._parts import Part, Parts
@@ -106,7 +105,7 @@ def embed_corpus(
     }
     parts = Parts(out, form.suffix, settings, force=force)
     n_empty = 0
-    with parts.open(), _saying_how_to_go_on(parts), naming_full_disks(out):
+    with parts.open(), _saying_how_to_go_on(parts), explain_full_disk(out):
         finished: list[Part] = []
         with _Bar(progress) as bar:
             for chunk in _chunks(records, chunk_size):

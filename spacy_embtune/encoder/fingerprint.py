@@ -1,7 +1,6 @@
-"""Recognising encoders and files."""
+"""Recognising encoders."""
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,9 +59,3 @@ def window_of(model: "SentenceTransformer") -> int | None:
     window = model.max_seq_length
     # Static models read all of a text and say inf.
     return int(window) if window and window != float("inf") else None
-
-
-def sha256_of_file(path: Path) -> str:
-    """RETURNS (str): SHA-256 of a file's contents, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .._files import sha256_of_file
 from .._progress import progress_interval
-from .fingerprint import fingerprint_of, sha256_of_file, window_of
+from .fingerprint import fingerprint_of, window_of
 
 if TYPE_CHECKING:
     import torch

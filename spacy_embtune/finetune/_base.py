@@ -17,7 +17,7 @@ from ..labels import count_labels
 from ..pipeline.model import Head
 from ..training import RowBatch, build_section, count_batches, label_batches, seeded, train_head
 from ..types import Loss, Targets
-from . import storage
+from . import _estimator_files as storage
 from ._apply import apply_head
 from ._distinct_rows import merge_equal_rows
 from ._parameters import check_parameters, count_epochs, require_vectors

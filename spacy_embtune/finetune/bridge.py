@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -10,14 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 from spacy.language import Language
 
 from ..losses import CosinePairs, CrossEntropy, Preserve, Sum, SupervisedContrastive
-from . import storage
+from ..pipeline import EmbTune
+from . import _estimator_files as storage
 from ._base import HeadTuner
 from .cached import CachedEncoder
 from .encoder import SentenceEncoder
 from .tuners import ContrastiveTuner, FeedForwardTuner
-
-if TYPE_CHECKING:
-    from ..pipeline.component import EmbTune
 
 _PAIR_LOSSES: dict[type, str] = {
     SupervisedContrastive: "supervised_contrastive",
@@ -33,7 +31,7 @@ def to_component(
     encoder: Any = None,
     labels: Sequence[str] | None = None,
     config: dict[str, Any] | None = None,
-) -> "EmbTune":
+) -> EmbTune:
     """Add a component to a pipeline whose head is that of a fitted tuner.
 
     tuner (HeadTuner | Pipeline): A fitted FeedForwardTuner or ContrastiveTuner, or a scikit-learn
@@ -79,7 +77,7 @@ def to_component(
         },
         "loss": tuner.loss_config(),
     }
-    pipe = cast("EmbTune", nlp.add_pipe("embtune", name=name, config=settings))
+    pipe = cast(EmbTune, nlp.add_pipe("embtune", name=name, config=settings))
     try:
         _fill(pipe, tuner, labels)
     except BaseException:
@@ -88,7 +86,7 @@ def to_component(
     return pipe
 
 
-def _fill(pipe: "EmbTune", tuner: HeadTuner, labels: list[str]) -> None:
+def _fill(pipe: EmbTune, tuner: HeadTuner, labels: list[str]) -> None:
     ops = pipe.model.ops
     encoder, head = pipe.model.get_ref("encoder"), pipe.model.get_ref("head")
     encoder.initialize()
@@ -112,7 +110,7 @@ def _fill(pipe: "EmbTune", tuner: HeadTuner, labels: list[str]) -> None:
     )
 
 
-def to_estimator(pipe: "EmbTune") -> HeadTuner:
+def to_estimator(pipe: EmbTune) -> HeadTuner:
     """Make a fitted tuner of a trained component. Its encoder stays behind: see
     `SentenceEncoder(name)`, or `nlp.pipe` and `doc._.embedding`. So do the optimizer and its
     settings, and a `class_weight` of a dict; classes that were numbers are strings, as labels are.

@@ -13,7 +13,7 @@ from thinc.api import Adam, get_current_ops
 
 from ..losses import make_cosine_pairs
 from ..training import build_section, count_batches, pair_batches, seeded, train_head
-from . import storage
+from . import _estimator_files as storage
 from ._apply import apply_head
 from ._distinct_rows import distinct_pairs
 from ._parameters import check_parameters, count_epochs, require_vectors

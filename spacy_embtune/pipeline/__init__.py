@@ -1,0 +1,27 @@
+"""What spaCy sees: the component "embtune", its model, its `doc._` attributes, its scores, and a
+console logger."""
+
+from .._files import StorageError
+from .component import EmbTune
+from .extensions import MissingVectorError, get_vector, register_extension, set_vector_hooks
+from .factory import make_embtune
+from .logger import console_logger
+from .lookup import find_component
+from .model import EmbTuneModel, Prediction
+from .scorer import EmbTuneScorer, make_embtune_scorer
+
+__all__ = [
+    "EmbTune",
+    "EmbTuneModel",
+    "EmbTuneScorer",
+    "MissingVectorError",
+    "Prediction",
+    "StorageError",
+    "console_logger",
+    "find_component",
+    "get_vector",
+    "make_embtune",
+    "make_embtune_scorer",
+    "register_extension",
+    "set_vector_hooks",
+]

@@ -1,21 +1,24 @@
-"""The pipeline component: the only file that knows spaCy's training loop."""
+"""The component "embtune": what spaCy's training loop and `nlp(text)` call."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from pathlib import Path
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from spacy.errors import Errors
 from spacy.language import Language
+from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import registry
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 from thinc.util import to_numpy as _to_numpy
 
-from ..data import get_partners
-from ..labels import count_labels, is_exclusive, labels_in, make_targets
+from ..encoder.shim import EncoderShim, find_shim
+from ..labels import count_labels, labels_in, make_targets
 from ..training import (
     Batch,
     MemoryBank,
@@ -26,39 +29,39 @@ from ..training import (
     training_step,
 )
 from ..types import HeadOutput, Loss, Output
-from . import extensions
-from ._checks import check_pipeline, report, report_cache, report_idle
-from ._corpus import TrainingCorpus, read_corpus
-from ._encoder_pipe import EncoderPipe
-from .scorer import Partners
+from . import _serialization, extensions
+from ._training_checks import (
+    check_cache_size,
+    check_corpus,
+    check_pipeline,
+    require_something_to_learn,
+    warn_of_idle_updates,
+)
+from ._training_corpus import find_exclusive, read_corpus
+from .model import Prediction, to_probabilities
+from .scorer import embed_partners
 
-# A typed name for it.
+# thinc's function has no type hints.
 as_numpy: Callable[[Any], NDArray[Any]] = _to_numpy
 
-
-# After how many updates in a row that taught nothing to say so.
+# A warning is logged after this many updates in a row that taught nothing.
 IDLE_UPDATES = 20
 
 
-class Prediction(NamedTuple):
-    """What the component makes of n documents, as numpy arrays.
-
-    base (ndarray): Base vectors, float32, shape (n, d).
-    tuned (ndarray | None): Tuned vectors, float32, shape (n, k); None before training.
-    cats (ndarray | None): Probabilities of the labels, float32, shape (n, L); None before training.
-    """
-
-    base: NDArray[Any]
-    tuned: NDArray[Any] | None
-    cats: NDArray[Any] | None
-
-
-class EmbTune(EncoderPipe):
-    """Puts the encoder's vector and the tuned vector on each Doc, and learns the tuning from
-    `doc.cats`.
+class EmbTune(TrainablePipe):
+    """Adds a base vector and a tuned vector to each Doc, and learns the tuned vectors from
+    `doc.cats` or from pairs.
 
     A label that is missing from `doc.cats` is unknown, not absent. A Doc without text gets vectors
-    of zeros, and neither teaches nor counts in the scores.
+    of zeros. It is ignored in training and in the scores.
+
+    >>> import spacy
+    >>> nlp = spacy.blank("en")
+    >>> pipe = nlp.add_pipe("embtune")
+    >>> pipe.add_label("SPORT"), pipe.add_label("FOOD")
+    (1, 1)
+    >>> pipe.labels, pipe.is_trained
+    (('SPORT', 'FOOD'), False)
     """
 
     def __init__(
@@ -81,19 +84,19 @@ class EmbTune(EncoderPipe):
         vocab (Vocab): The shared vocabulary.
         model (Model[Sequence[Doc | str], Output]): The encoder and the head, see
             `spacy-embtune.EmbTune.v1`.
-        name (str): The name of this instance, under which losses are added up.
-        loss (Loss): What training minimises.
+        name (str): The name of this instance, and the key of its loss in `losses`.
+        loss (Loss): The loss that training minimises.
         extension (str): The tuned vector is in `doc._.<extension>`.
-        base_extension (str): The encoder's vector is in `doc._.<base_extension>`.
-        exclusive_classes (bool | None): Whether a document carries exactly one label. None decides
-            it from the training corpus: yes if the cats of every labelled document sum to 1.
-        set_cats (bool): Whether to write the output layer's probabilities to `doc.cats`.
-        vector_hooks (bool): Whether `doc.vector`, `doc.similarity` and the like answer from the
+        base_extension (str): The base vector is in `doc._.<base_extension>`.
+        exclusive_classes (bool | None): Whether a document carries exactly one label. None: True if
+            the cats of every labelled training document sum to 1.
+        set_cats (bool): Whether to write the probabilities of the labels to `doc.cats`.
+        vector_hooks (bool): Whether `doc.vector`, `doc.similarity` and similar properties use the
             tuned vector.
-        bank_size (int): How many earlier documents each batch is compared with, see `MemoryBank`:
-            for losses on pairs.
+        bank_size (int): Size of the memory bank: the number of earlier documents that each batch is
+            compared with, see `MemoryBank`. It is used by losses on pairs.
         scorer (Callable | None): The scoring method.
-        RAISES (ValueError): If an extension cannot be used.
+        RAISES (ValueError): When an extension cannot be used.
         """
         self.vocab = vocab
         self.model = model
@@ -105,7 +108,7 @@ class EmbTune(EncoderPipe):
         self.vector_hooks = vector_hooks
         self.exclusive_classes = exclusive_classes
         self.scorer = scorer
-        # What is learned besides weights; written as JSON.
+        # What is learned besides weights. It is saved as JSON.
         self.cfg: dict[str, Any] = {
             "labels": [],
             "exclusive_classes": exclusive_classes,
@@ -116,10 +119,10 @@ class EmbTune(EncoderPipe):
         if bank_size and self.encoder is not None and self.encoder.is_trainable:
             raise ValueError(
                 f"[{name}] bank_size is {bank_size}, but the encoder learns (trainable_layers), so "
-                f"that the vectors of earlier documents would be out of date. Set bank_size = 0, "
-                f"and use larger batches."
+                f"the vectors of earlier documents would be out of date. Set bank_size = 0 and use "
+                f"larger batches."
             )
-        # The texts that it was trained on, None where that is not known.
+        # The texts that the component was trained on. None if that is not known.
         self.seen: SeenTexts | None = None
         self._has_gradient = False
         self._n_idle = 0
@@ -131,8 +134,14 @@ class EmbTune(EncoderPipe):
         self._register_extensions()
 
     def _register_extensions(self) -> None:
-        extensions.register(self.base_extension, "base")
-        extensions.register(self.extension, "tuned")
+        extensions.register_extension(self.base_extension, "base")
+        extensions.register_extension(self.extension, "tuned")
+
+    @property
+    def encoder(self) -> EncoderShim | None:
+        """RETURNS (EncoderShim | None): The encoder with its cache and its counts. None if the
+        encoder pools vectors of the pipeline and has no weights of its own."""
+        return find_shim(self.model)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -141,12 +150,12 @@ class EmbTune(EncoderPipe):
 
     @property
     def label_data(self) -> list[str]:
-        """RETURNS (list[str]): What `spacy init labels` writes, and `initialize` reads."""
+        """RETURNS (list[str]): The labels, as `spacy init labels` writes them."""
         return list(self.cfg["labels"])
 
     @property
     def is_trained(self) -> bool:
-        """RETURNS (bool): Whether at least one update has taught the head something."""
+        """RETURNS (bool): Whether at least one update had a gradient that was not zero."""
         return bool(self.cfg["is_trained"])
 
     def initialize(
@@ -156,14 +165,14 @@ class EmbTune(EncoderPipe):
         nlp: Language | None = None,
         labels: list[str] | None = None,
     ) -> None:
-        """Learn the labels, whether they are exclusive, and the mean of the base vectors, and draw
-        new weights. All texts of the corpus are encoded here, as far as the encoder's cache can
-        keep them. Labels that are there already stay, as in spaCy's text classifiers.
+        """Learn from the training corpus what the labels are, whether they are exclusive, and the
+        mean of the base vectors, and set random weights. This encodes all texts that fit the
+        encoder's cache. Labels that were added before are kept, as in spaCy's text classifiers.
 
         get_examples (Callable): Gives the training examples.
         nlp (Language | None): The pipeline.
-        labels (list[str] | None): The labels; None takes those of the examples.
-        RAISES (ValueError): If there are no examples or no labels, or cats are invalid.
+        labels (list[str] | None): The labels. None: the labels of the examples.
+        RAISES (ValueError): When there are no examples or no labels, or cats are invalid.
         """
         validate_get_examples(get_examples, "EmbTune.initialize")
         if nlp is not None:
@@ -172,47 +181,24 @@ class EmbTune(EncoderPipe):
         assert corpus.sample, Errors.E923.format(name=self.name)
         for label in labels_in(corpus.cats) if labels is None else labels:
             self.add_label(label)
-        self._require_something_to_learn(corpus)
-        exclusive = self.exclusive_classes
-        if exclusive is None:
-            known = set(self.labels)
-            exclusive = is_exclusive(
-                {label: value for label, value in cats.items() if label in known}
-                for cats in corpus.cats
-            )
-        if exclusive and len(self.labels) < 2:
-            raise ValueError(
-                f"[{self.name}] exclusive_classes = true needs at least two labels, found "
-                f"{list(self.labels)}. Leave it null, or false: one label is then learned against "
-                f"its absence."
-            )
+        require_something_to_learn(self, corpus)
+        exclusive = find_exclusive(corpus, self.name, self.labels, self.exclusive_classes)
         targets = make_targets(corpus.cats, self.labels, exclusive=exclusive)
         counts = count_labels(targets)
-        # New weights are drawn below: what was trained before is gone.
+        # The component counts as untrained, because its weights are replaced below.
         self.cfg.update(exclusive_classes=exclusive, label_counts=counts.tolist(), is_trained=False)
         self.seen = corpus.seen
         self._has_gradient = False
-        report(corpus, self.name, self.labels, counts, exclusive=exclusive)
-        report_cache(corpus, self.name, self.model)
+        check_corpus(corpus, self.name, self.labels, counts, exclusive=exclusive)
+        check_cache_size(corpus, self.name, self.model)
         self.bank.clear()
         self.model.initialize(X=corpus.sample, Y=cast(Any, targets.values[:10]))
 
-    def _require_something_to_learn(self, corpus: TrainingCorpus) -> None:
-        if not self.labels and not corpus.has_pairs:
-            raise ValueError(
-                f"[{self.name}] no labels: none of the {len(corpus.cats)} training documents has "
-                f"doc.cats, or a pair or group, which are what the component learns from. Set them "
-                f"(example.reference.cats = {{'LABEL': 1.0}}; pairs: spacy_embtune.data), pass "
-                f"labels to initialize ([initialize.components.{self.name}] labels), and with a "
-                f"streamed corpus (max_epochs = -1) make sure that labelled documents come early. "
-                f"{Errors.E143.format(name=self.name)}"
-            )
-
     def predict(self, docs: Iterable[Doc]) -> Prediction:
-        """Apply the model to documents, without changing them.
+        """Compute vectors and label probabilities of documents. The documents are not changed.
 
-        docs (Iterable[Doc]): The documents; they may be empty.
-        RETURNS (Prediction): Their vectors, and the probabilities of the labels.
+        docs (Iterable[Doc]): The documents. There may be none, and a text may be empty.
+        RETURNS (Prediction): Their vectors and the probabilities of the labels.
         """
         docs = list(docs)
         if not docs:
@@ -222,29 +208,21 @@ class EmbTune(EncoderPipe):
             base = self.model.get_ref("encoder").predict(docs)
             return Prediction(as_numpy(base), None, None)
         output = self.model.predict(docs)
-        cats = self._to_probabilities(output)
+        cats = to_probabilities(
+            self.model.ops, output, exclusive=bool(self.cfg["exclusive_classes"])
+        )
         return Prediction(as_numpy(output.base), as_numpy(output.tuned), as_numpy(cats))
 
-    def _to_probabilities(self, output: Output) -> Floats2d:
-        """RETURNS (Floats2d): Probabilities of the labels, shape (n, L). A document without a
-        vector says nothing of its label: all are equally likely if exclusive, and none is predicted
-        if not."""
-        ops = self.model.ops
-        has_vector: Any = cast(Any, output.base).any(axis=1, keepdims=True)
-        if self.cfg["exclusive_classes"]:
-            return ops.softmax(output.scores * has_vector)
-        return ops.sigmoid(output.scores) * has_vector
-
     def set_annotations(self, docs: Iterable[Doc], prediction: Prediction) -> None:
-        """Write vectors, and cats if asked, on documents.
+        """Set the vectors of documents, and with the setting set_cats also `doc.cats`.
 
         docs (Iterable[Doc]): The documents.
-        prediction (Prediction): What `predict` gave for them.
+        prediction (Prediction): What `predict` gave for these documents.
         """
-        # In a process that unpickled the component __init__ never ran.
+        # In a process that unpickled the component, __init__ did not run.
         self._register_extensions()
         for i, doc in enumerate(docs):
-            # Copies: a row that is a view would keep its whole batch in memory.
+            # A view would keep the vectors of the whole batch in memory, so rows are copied.
             doc._.set(self.base_extension, prediction.base[i].copy())
             if prediction.tuned is not None:
                 doc._.set(self.extension, prediction.tuned[i].copy())
@@ -264,9 +242,9 @@ class EmbTune(EncoderPipe):
     ) -> dict[str, float]:
         """Learn from a batch of examples.
 
-        examples (Iterable[Example]): The batch; reference.cats are learned from.
-        drop (float): The dropout rate, for a head that has no rate of its own.
-        sgd (Optimizer | None): Applied at once; without it call `finish_update` later.
+        examples (Iterable[Example]): The batch. Labels are read from reference.cats.
+        drop (float): The dropout rate for a head that has no rate of its own.
+        sgd (Optimizer | None): The optimizer. None: call `finish_update` later.
         losses (dict[str, float] | None): The loss is added under the component's name.
         RETURNS (dict[str, float]): The losses.
         """
@@ -279,12 +257,13 @@ class EmbTune(EncoderPipe):
         self._require_initialized()
         set_dropout_rate(self.model, drop)
         batch = self._make_batch(examples)
-        # What losses compare with, before the encoder learns: afterwards its weights are in use.
+        # Losses compare with the vectors of the untuned encoder. They are computed here because
+        # the encoder runs with its learned weights below.
         untuned = None
         if self.encoder is not None and getattr(self.loss, "reads_base", True):
             untuned = self.encoder.untuned_vectors(batch.docs)
         if self.seen is not None:
-            # Of a corpus that is streamed, initialize reads the beginning only.
+            # initialize reads only the beginning of a streamed corpus.
             self.seen.add(batch.keys)
         base, backprop_base = self.model.get_ref("encoder").begin_update(batch.docs)
         rows, targets = add_memory(batch, base, self.bank, self.model.ops)
@@ -307,20 +286,21 @@ class EmbTune(EncoderPipe):
         else:
             self._n_idle += 1
             if self._n_idle == IDLE_UPDATES:
-                report_idle(self)
+                warn_of_idle_updates(self)
         if sgd:
             self.finish_update(sgd)
         losses[self.name] += loss
         return losses
 
     def get_loss(self, examples: Iterable[Example], output: Output) -> tuple[float, HeadOutput]:
-        """The loss of a batch, and its gradient. Unknown labels and documents without a vector have
-        no part in either.
+        """Compute the loss of a batch and its gradient. Unknown labels and documents without a
+        vector are ignored.
 
         examples (Iterable[Example]): The batch.
-        output (Output): What the model made of it: of the documents, and then of the texts that
-            they are paired with, if they are.
-        RETURNS (tuple[float, HeadOutput]): The loss; the gradient of tuned vectors and scores.
+        output (Output): The output of the model for the documents, followed by the texts that they
+            are paired with.
+        RETURNS (tuple[float, HeadOutput]): The loss, and its gradient with respect to tuned vectors
+            and scores.
         """
         examples = list(examples)
         validate_examples(examples, "EmbTune.get_loss")
@@ -338,7 +318,7 @@ class EmbTune(EncoderPipe):
         )
 
     def finish_update(self, sgd: Optimizer) -> None:
-        """Apply the gradients gathered so far.
+        """Update the weights with the gradients that were added up so far.
 
         sgd (Optimizer): The optimizer.
         """
@@ -350,16 +330,16 @@ class EmbTune(EncoderPipe):
     def _require_initialized(self) -> None:
         if self.cfg["label_counts"] is None:
             raise ValueError(
-                f"[{self.name}] cannot be updated before it is initialized: call "
+                f"[{self.name}] cannot be updated before it is initialized. Call "
                 f"nlp.initialize(lambda: examples) first."
             )
 
     def add_label(self, label: str) -> int:
-        """Add a label, before or after training. What was learned of the others stays.
+        """Add a label before or after training. The weights of other labels are kept.
 
         label (str): The label.
-        RETURNS (int): 0 if it was there already, otherwise 1.
-        RAISES (ValueError): If it is no string, or the head cannot be resized.
+        RETURNS (int): 0 if the component has this label already, otherwise 1.
+        RAISES (ValueError): When the label is no string, or the head cannot be resized.
         """
         if not isinstance(label, str):
             raise ValueError(Errors.E187)
@@ -369,9 +349,9 @@ class EmbTune(EncoderPipe):
             self._allow_extra_label()
         except ValueError as error:
             raise ValueError(
-                f"[{self.name}] cannot take the label {label!r} any more: its head has a fixed "
-                f"number of labels. Name all labels at initialize, or, for a head of PyTorchHead, "
-                f"give its module a method resize_output(n_out). {error}"
+                f"[{self.name}] cannot add the label {label!r}: its head has a fixed number of "
+                f"labels. Pass all labels to initialize, or, for a PyTorchHead, give its module a "
+                f"method resize_output(n_out). {error}"
             ) from error
         if self.is_resizable and self.model.has_dim("nO"):
             self.model.attrs["resize_output"](self.model, len(self.labels) + 1)
@@ -384,7 +364,7 @@ class EmbTune(EncoderPipe):
         return 1
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """Score documents that went through the pipeline.
+        """Score documents that the pipeline has processed.
 
         examples (Iterable[Example]): The examples.
         RETURNS (dict[str, Any]): The scores, see `spacy-embtune.embtune_scorer.v1`.
@@ -398,70 +378,90 @@ class EmbTune(EncoderPipe):
             "extension": self.extension,
             "base_extension": self.base_extension,
             "set_cats": self.set_cats,
-            "partners": self._embed_partners(examples),
+            "partners": embed_partners(self, examples),
             "untuned": self.encode_untuned([example.predicted for example in examples]),
         }
         return self.scorer(examples, **{**settings, **kwargs})
 
     def encode_untuned(self, docs: Sequence[Doc | str]) -> NDArray[Any] | None:
-        """Encode documents with the encoder as it was before it learned, to compare with.
+        """Encode documents with the encoder as it was before training, to compare with it.
 
         docs (Sequence[Doc | str]): The n documents.
-        RETURNS (ndarray | None): The vectors, float32, shape (n, d). None if doc._.embedding is
-            just that, or the encoder of before is not there any more, which is said in the log.
+        RETURNS (ndarray | None): The vectors, float32, shape (n, d). None if the encoder is frozen,
+            so that they are the base vectors, or the encoder of before cannot be found any more,
+            which is logged.
         """
         return None if self.encoder is None else self.encoder.original_vectors(docs)
 
-    def _embed_partners(self, examples: Sequence[Example]) -> Partners | None:
-        """RETURNS (Partners | None): The vectors of the texts that the examples are paired with, if
-        they are."""
-        pairs = [
-            (i, partner.text, partner.score)
-            for i, example in enumerate(examples)
-            for partner in get_partners(example.reference)
-        ]
-        if not pairs or not self.model.get_ref("encoder").attrs.get("reads_texts", False):
-            return None
-        texts = list(dict.fromkeys(text for _, text, _ in pairs))
-        position = {text: row for row, text in enumerate(texts)}
-        prediction = self.predict(cast(Any, texts))
-        untuned = self.encode_untuned(texts)
-        base = prediction.base if untuned is None else untuned
-        rows = [position[text] for _, text, _ in pairs]
-        return Partners(
-            documents=[i for i, _, _ in pairs],
-            scores=np.asarray([score for _, _, score in pairs]),
-            base=base[rows],
-            tuned=None if prediction.tuned is None else prediction.tuned[rows],
-        )
+    # Save and load
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save the component to a directory. After an error the directory does not load.
+
+        path (str | Path): The directory.
+        exclude (Iterable[str]): Parts to leave out: "vocab", "cfg", "model", "encoder", "seen".
+        """
+        self._validate_serialization_attrs()
+        _serialization.save(self, path, exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Self:
+        """Load the component from a directory. This needs no network if the encoder is stored in
+        the directory.
+
+        path (str | Path): The directory.
+        exclude (Iterable[str]): Parts to leave out: "vocab", "cfg", "model", "encoder", "seen".
+        RETURNS (Self): The component.
+        RAISES (StorageError): When a file is missing or damaged, or a newer version saved it.
+        RAISES (ValueError): When the weights do not fit the model, or the encoder is not the one
+            that the component was trained with.
+        """
+        self._validate_serialization_attrs()
+        _serialization.load(self, path, exclude)
+        self.bank.clear()
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Serialize the component, including the encoder unless save_weights is false.
+
+        exclude (Iterable[str]): Parts to leave out: "vocab", "cfg", "model", "encoder", "seen".
+        RETURNS (bytes): The component as msgpack.
+        """
+        self._validate_serialization_attrs()
+        return _serialization.pack(self, exclude)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Self:
+        """Load the component from bytes.
+
+        bytes_data (bytes): What `to_bytes` gave.
+        exclude (Iterable[str]): Parts to leave out: "vocab", "cfg", "model", "encoder", "seen".
+        RETURNS (Self): The component.
+        RAISES (ValueError): As `from_disk`.
+        """
+        self._validate_serialization_attrs()
+        _serialization.unpack(self, bytes_data, exclude)
+        self.bank.clear()
+        return self
+
+    # scikit-learn: spaCy's registry gives these functions, because finetune imports this module.
 
     @staticmethod
     def from_estimator(tuner: Any, nlp: Language, **settings: Any) -> "EmbTune":
-        """Add a component to a pipeline whose head is that of a fitted scikit-learn tuner, see
+        """Add a component to a pipeline that has the head of a fitted scikit-learn tuner, see
         `spacy_embtune.finetune.bridge.to_component`.
 
-        tuner (HeadTuner | Pipeline): A fitted tuner of `spacy_embtune.finetune`, or a pipeline of
-            `SentenceEncoder` and tuner.
+        tuner (HeadTuner | Pipeline): A fitted tuner of `spacy_embtune.finetune`, or a scikit-learn
+            pipeline of `SentenceEncoder` and tuner.
         nlp (Language): The pipeline.
         settings: `name`, `encoder`, `labels`, `config`.
         RETURNS (EmbTune): The component, trained.
         """
-        from ..finetune.bridge import to_component
-
-        return to_component(tuner, nlp, **settings)
+        to_component = registry.get("misc", "spacy-embtune.from_estimator.v1")
+        return cast(EmbTune, to_component(tuner, nlp, **settings))
 
     def to_estimator(self) -> Any:
-        """RETURNS (FeedForwardTuner | ContrastiveTuner): The head as a fitted scikit-learn tuner,
-        see `spacy_embtune.finetune.bridge.to_estimator`."""
-        from ..finetune.bridge import to_estimator
+        """Make a fitted scikit-learn tuner that has the head of this component, see
+        `spacy_embtune.finetune.bridge.to_estimator`.
 
-        return to_estimator(self)
-
-    def _more_files(self) -> dict[str, bytes]:
-        return {} if self.seen is None else {"seen": self.seen.to_bytes()}
-
-    def _load(self, files: dict[str, Any], exclude: set[str], *, where: Any) -> None:
-        super()._load(files, exclude, where=where)
-        if "seen" not in exclude:
-            self.seen = SeenTexts.from_bytes(files["seen"]) if "seen" in files else None
-        self.bank.clear()
+        RETURNS (FeedForwardTuner | ContrastiveTuner): The tuner.
+        """
+        return registry.get("misc", "spacy-embtune.to_estimator.v1")(self)

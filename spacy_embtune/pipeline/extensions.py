@@ -1,7 +1,8 @@
-"""Where the vectors are kept on a Doc: `doc._` attributes, and hooks for `doc.vector` & co.
+"""The `doc._` attributes that hold vectors, and hooks for `doc.vector` and `doc.similarity`.
 
-An attribute is a getter and a setter over `doc.user_data`, under the key that spaCy itself uses for
-attributes with a default. So it is stored with the Doc like any other, and can say why it is empty.
+An attribute is a getter and a setter over `doc.user_data`, with the key that spaCy uses for
+attributes with a default value. So it is stored with the Doc like other attributes, and reading a
+missing vector raises an error that names the cause.
 """
 
 from functools import partial
@@ -15,20 +16,26 @@ Role = Literal["base", "tuned"]
 
 
 class MissingVectorError(AttributeError):
-    """A Doc has no such vector. As an AttributeError it lets `getattr(doc._, name, None)` answer
-    None."""
+    """A Doc has no vector under this attribute. It is an AttributeError, so that
+    `getattr(doc._, name, None)` gives None."""
 
 
-def register(name: str, role: Role) -> None:
-    """Make `doc._.name` a vector attribute, unless it is one already.
+def register_extension(name: str, role: Role) -> None:
+    """Make `doc._.name` a vector attribute, unless it is one already. Call this to read vectors
+    from a DocBin without loading a pipeline.
+
+    >>> register_extension("my_vector", "tuned")
+    >>> Doc.has_extension("my_vector")
+    True
 
     name (str): The attribute.
-    role (str): "base" or "tuned": what its error says when it is read too early.
-    RAISES (ValueError): If the name belongs to an attribute that cannot be written, or is computed.
+    role (str): "base" or "tuned": which vectors the error message of a missing vector names.
+    RAISES (ValueError): When an attribute of this name exists that cannot be written or is
+        computed, or the name is no Python name.
     """
     if not name.isidentifier():
         raise ValueError(
-            f"{name!r} cannot be the name of the {role} vectors, doc._.NAME: give a Python name, "
+            f"{name!r} cannot be the name of the {role} vectors, doc._.NAME: give a Python name "
             f"of letters, digits and underscores."
         )
     if Doc.has_extension(name):
@@ -48,15 +55,33 @@ def register(name: str, role: Role) -> None:
 
 
 def get_vector(doc: Doc, name: str) -> NDArray[Any] | None:
-    """RETURNS (ndarray | None): The vector under `doc._.name`, float32 of shape (k,), or None."""
+    """Read a vector without an error when it is missing.
+
+    >>> import spacy
+    >>> get_vector(spacy.blank("en")("bread"), "embtune") is None
+    True
+
+    doc (Doc): The document.
+    name (str): The attribute.
+    RETURNS (ndarray | None): The vector under `doc._.name`, float32, shape (k,), or None.
+    """
     return cast("NDArray[Any] | None", doc.user_data.get(_key(name)))
 
 
 def set_vector_hooks(doc: Doc, name: str) -> None:
-    """Let `doc.vector`, `doc.vector_norm`, `doc.has_vector` and `doc.similarity` answer from
-    `doc._.name`. spaCy drops hooks when a Doc is turned into bytes, so Docs that come from
-    `nlp.pipe(..., n_process=2)` or a DocBin need this call again.
+    """Make `doc.vector`, `doc.vector_norm`, `doc.has_vector` and `doc.similarity` use `doc._.name`.
+    spaCy drops hooks when it serializes a Doc, so Docs from `nlp.pipe(..., n_process=2)` or from a
+    DocBin need this call again.
 
+    >>> import spacy
+    >>> doc = spacy.blank("en")("bread")
+    >>> register_extension("embtune", "tuned")
+    >>> doc._.embtune = np.asarray([3.0, 4.0], dtype="float32")
+    >>> set_vector_hooks(doc, "embtune")
+    >>> doc.vector_norm
+    5.0
+
+    doc (Doc): The document.
     name (str): The attribute.
     """
     doc.user_hooks["vector"] = partial(_hook_vector, name=name)
@@ -66,7 +91,7 @@ def set_vector_hooks(doc: Doc, name: str) -> None:
 
 
 def _key(name: str) -> Any:
-    # spaCy's own key of a Doc's custom attribute; its types say str, which is not so.
+    # spaCy's key of a custom attribute. Its type hints say str, but it is a tuple.
     return ("._.", name, None, None)
 
 
@@ -86,9 +111,9 @@ def _missing(name: str, role: Role) -> str:
     if role == "base":
         return f"{processed}."
     return (
-        f"{processed}, or it is not trained yet and has no tuned vector to give. Train it "
+        f"{processed}, or the component is not trained yet and gives no tuned vector. Train it "
         f"(`spacy train`, or nlp.initialize and nlp.update) on documents with doc.cats, or on "
-        f"pairs. The encoder's own vector is there before training."
+        f"pairs. Base vectors are available before training."
     )
 
 
@@ -106,13 +131,13 @@ def _hook_has_vector(doc: Doc, *, name: str) -> bool:
 
 
 def _hook_similarity(doc: Doc, other: Any, *, name: str) -> float:
-    """RETURNS (float): Cosine of the two vectors; 0.0 if one of them is all zeros."""
+    """RETURNS (float): Cosine of the two vectors. 0.0 if one of them is all zeros."""
     vector, other_vector = doc._.get(name), other.vector
     if vector.shape != other_vector.shape:
         raise ValueError(
-            f"doc.similarity compares tuned vectors here (vector_hooks = true), of length "
-            f"{len(vector)}; the other object has a vector of length {len(other_vector)}. Compare "
-            f"two Docs that went through the same pipeline, or switch vector_hooks off."
+            f"doc.similarity compares tuned vectors here (vector_hooks = true). This Doc has a "
+            f"vector of length {len(vector)}, the other object one of length {len(other_vector)}. "
+            f"Compare two Docs of the same pipeline, or set vector_hooks = false."
         )
     norms = float(np.linalg.norm(vector)) * float(np.linalg.norm(other_vector))
     return float(vector @ other_vector) / norms if norms else 0.0

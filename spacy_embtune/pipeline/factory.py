@@ -1,4 +1,4 @@
-"""What spaCy finds under the name "embtune": the default configuration, and how it is made."""
+"""The factory of the component "embtune" and its default configuration."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -61,7 +61,14 @@ def make_embtune(
     bank_size: int,
     scorer: Callable[..., dict[str, Any]] | None,
 ) -> EmbTune:
-    """Construct the component; see `EmbTune`."""
+    """Construct the component; `EmbTune` describes the settings.
+
+    >>> import spacy
+    >>> nlp = spacy.blank("en")
+    >>> pipe = nlp.add_pipe("embtune", config={"set_cats": True})
+    >>> pipe.extension, pipe.base_extension
+    ('embtune', 'embedding')
+    """
     return EmbTune(
         nlp.vocab,
         model,

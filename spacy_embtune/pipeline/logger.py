@@ -1,5 +1,5 @@
-"""spaCy's console logger with column titles that tell tuned and base scores apart: its own cuts
-them off at 13 characters, `embtune_base_p1` and `embtune_base_map_r` at the same ones."""
+"""spaCy's console logger with short column titles. spaCy cuts titles off after 13 characters, so
+`embtune_base_p1` and `embtune_base_map_r` would look the same."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -27,9 +27,12 @@ def console_logger(
 ) -> Callable[[Language, IO[str], IO[str]], tuple[LogStep, Callable[[], None]]]:
     """Create the logger `spacy-embtune.console_logger.v1`.
 
+    >>> callable(console_logger())
+    True
+
     progress_bar (str | None): "train", "eval" or None, as in `spacy.ConsoleLogger.v3`.
-    output_file (str | Path | None): Where to save the log as JSONL as well.
-    RETURNS (Callable): What `[training.logger]` takes.
+    output_file (str | Path | None): A JSONL file to which the log is written as well.
+    RETURNS (Callable): The setup function that `[training.logger]` needs.
     """
     set_up = console_logger_v3(progress_bar=progress_bar)
     set_up_file = console_logger_v3(console_output=False, output_file=output_file)
@@ -44,7 +47,8 @@ def console_logger(
             "score_weights": {titles[key]: weight for key, weight in weights.items()},
         }
         renamed: Any = SimpleNamespace(pipeline=nlp.pipeline, config={"training": training})
-        # The file keeps the names of the scores. It comes first: it prints its path.
+        # The log file keeps the full names of the scores. This logger comes first because it prints
+        # the path of its file.
         log_to_file, finalize_file = set_up_file(nlp, stdout, stderr)
         log_step, finalize = set_up(renamed, stdout, stderr)
 
@@ -65,8 +69,8 @@ def console_logger(
 
 
 def _titles(keys: Iterable[str]) -> dict[str, str]:
-    """RETURNS (dict[str, str]): The column title of each score; two components with an attribute
-    each would have the same titles, and keep the names of their scores."""
+    """RETURNS (dict[str, str]): The column title of each score. Scores that would get the same
+    title, as those of two components, keep their names."""
     titles = {key: _title(key) for key in keys}
     return {k: t if list(titles.values()).count(t) == 1 else k for k, t in titles.items()}
 

@@ -1,10 +1,11 @@
-"""The whole model: an encoder, and a head on its vectors."""
+"""The model of the component: an encoder and a head."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+from numpy.typing import NDArray
 from spacy.tokens import Doc
-from thinc.api import Model
+from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
 from ..types import HeadOutput, Output
@@ -13,15 +14,34 @@ Encoder = Model[Sequence[Doc | str], Floats2d]
 Head = Model[Floats2d, HeadOutput]
 
 
-def EmbTune(encoder: Encoder, head: Head) -> Model[Sequence[Doc | str], Output]:
-    """An encoder and a head as one layer.
+class Prediction(NamedTuple):
+    """The vectors and label probabilities of n documents, as numpy arrays.
 
-    encoder (Model[Sequence[Doc | str], Floats2d]): Makes base vectors of documents. With
-        attrs["reads_texts"] it takes plain strings as well.
-    head (Model[Floats2d, HeadOutput]): Makes tuned vectors and raw label scores of base vectors.
+    base (ndarray): Base vectors, float32, shape (n, d).
+    tuned (ndarray | None): Tuned vectors, float32, shape (n, k); None before training.
+    cats (ndarray | None): Probabilities of the labels, float32, shape (n, L); None before training.
+    """
+
+    base: NDArray[Any]
+    tuned: NDArray[Any] | None
+    cats: NDArray[Any] | None
+
+
+def EmbTuneModel(encoder: Encoder, head: Head) -> Model[Sequence[Doc | str], Output]:
+    """Combine an encoder and a head into one layer, `spacy-embtune.EmbTune.v1`.
+
+    >>> from spacy import registry
+    >>> encoder = registry.architectures.get("spacy-embtune.DocVectors.v1")()
+    >>> head = registry.architectures.get("spacy-embtune.FeedForward.v1")()
+    >>> [layer.name for layer in EmbTuneModel(encoder, head).layers]
+    ['doc_vectors', 'feed_forward']
+
+    encoder (Model[Sequence[Doc | str], Floats2d]): Turns documents into base vectors. It takes
+        strings as well if attrs["reads_texts"] is True.
+    head (Model[Floats2d, HeadOutput]): Turns base vectors into tuned vectors and raw label scores.
         It has a dimension "nO", the number of labels, and a ref "output_layer".
     RETURNS (Model[Sequence[Doc | str], Output]): The layer, with the refs `encoder`, `head` and
-        `output_layer`. Its backward pass takes a `HeadOutput` of gradients.
+        `output_layer`. Its backward pass takes the gradients as a `HeadOutput`.
     """
     attrs = {"resize_output": resize_output} if "resize_output" in head.attrs else {}
     model: Model[Sequence[Doc | str], Output] = Model(
@@ -56,8 +76,8 @@ def init(
     X: Sequence[Doc | str] | None = None,
     Y: Floats2d | None = None,
 ) -> None:
-    """X is the training corpus or a large sample of it, not ten documents: the head learns the
-    mean of its base vectors, which with a cache costs nothing, as they are needed later anyway.
+    """Initialize the encoder and the head. X is the training corpus or a large sample of it,
+    because the head learns the mean of its base vectors. A cache keeps them for the updates.
     """
     encoder = model.get_ref("encoder")
     head = model.get_ref("head")
@@ -74,7 +94,7 @@ def init(
 
 
 def resize_output(model: Model[Any, Any], new_nO: int) -> Model[Any, Any]:
-    """Give the head another number of labels; what it knows of the old ones stays."""
+    """Change the number of labels of the head. The weights of the old labels are kept."""
     head = model.get_ref("head")
     head.attrs["resize_output"](head, new_nO)
     model.set_dim("nO", new_nO, force=True)
@@ -84,3 +104,18 @@ def resize_output(model: Model[Any, Any], new_nO: int) -> Model[Any, Any]:
 
 def _refer_to_output_layer(model: Model[Any, Any]) -> None:
     model.set_ref("output_layer", model.get_ref("head").maybe_get_ref("output_layer"))
+
+
+def to_probabilities(ops: Ops, output: Output, *, exclusive: bool) -> Floats2d:
+    """Turn raw scores into probabilities of the labels. For a document without a vector, exclusive
+    labels are equally likely, and other labels get the probability 0.
+
+    ops (Ops): Computes them.
+    output (Output): The output of the model for n documents.
+    exclusive (bool): Whether a document carries exactly one label.
+    RETURNS (Floats2d): Probabilities, shape (n, L).
+    """
+    has_vector: Any = cast(Any, output.base).any(axis=1, keepdims=True)
+    if exclusive:
+        return ops.softmax(output.scores * has_vector)
+    return ops.sigmoid(output.scores) * has_vector

@@ -1,4 +1,4 @@
-"""The registered scorer: Examples in, numbers out."""
+"""The registered scorer: scores tuned and base vectors of Examples by labels and by pairs."""
 
 import hashlib
 import logging
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spacy.scorer import Scorer
 from spacy.training import Example
 
+from ..data import get_partners
 from ..labels import is_exclusive, labels_in, make_targets
 from ..metrics import correlation_scores, retrieval_scores
 from ..types import Targets
@@ -21,8 +22,8 @@ logger = logging.getLogger(__name__)
 class Partners(NamedTuple):
     """The vectors of p texts that documents are paired with.
 
-    documents (list[int]): The example that each is paired with.
-    scores (ndarray): The similarity that the two are to have, 0..1, shape (p,).
+    documents (list[int]): For each text, the position of the example that it is paired with.
+    scores (ndarray): The expected similarity of the two texts, 0..1, shape (p,).
     base (ndarray): Base vectors, float32, shape (p, d).
     tuned (ndarray | None): Tuned vectors, float32, shape (p, k); None before training.
     """
@@ -33,17 +34,53 @@ class Partners(NamedTuple):
     tuned: NDArray[Any] | None
 
 
+def embed_partners(pipe: Any, examples: Sequence[Example]) -> Partners | None:
+    """Embed the texts that examples are paired with.
+
+    pipe (EmbTune): The component.
+    examples (Sequence[Example]): The examples.
+    RETURNS (Partners | None): The vectors of the texts. None if there are no pairs, or the encoder
+        reads Docs only.
+    """
+    pairs = [
+        (i, partner.text, partner.score)
+        for i, example in enumerate(examples)
+        for partner in get_partners(example.reference)
+    ]
+    if not pairs or not pipe.model.get_ref("encoder").attrs.get("reads_texts", False):
+        return None
+    texts = list(dict.fromkeys(text for _, text, _ in pairs))
+    position = {text: row for row, text in enumerate(texts)}
+    prediction = pipe.predict(texts)
+    untuned = pipe.encode_untuned(texts)
+    base = prediction.base if untuned is None else untuned
+    rows = [position[text] for _, text, _ in pairs]
+    return Partners(
+        documents=[i for i, _, _ in pairs],
+        scores=np.asarray([score for _, _, score in pairs]),
+        base=base[rows],
+        tuned=None if prediction.tuned is None else prediction.tuned[rows],
+    )
+
+
 def make_embtune_scorer() -> "EmbTuneScorer":
-    """RETURNS (EmbTuneScorer): The scorer `spacy-embtune.embtune_scorer.v1`."""
+    """Create the scorer `spacy-embtune.embtune_scorer.v1`.
+
+    >>> scorer = make_embtune_scorer()
+    >>> scorer([], labels=["A", "B"], exclusive_classes=True)["embtune_p1"] is None
+    True
+
+    RETURNS (EmbTuneScorer): The scorer.
+    """
     return EmbTuneScorer()
 
 
 class EmbTuneScorer:
     """Scores tuned vectors by whether the nearest neighbours of a document share its labels, and
-    base vectors as well, so that the gain is in sight.
+    scores base vectors in the same way, so that a training log shows the gain.
 
-    Base vectors do not change while only a head is trained: their scores are kept from one
-    evaluation to the next.
+    The scores of base vectors are kept from one evaluation to the next, because base vectors do not
+    change while only a head is trained.
     """
 
     def __init__(self) -> None:
@@ -63,28 +100,29 @@ class EmbTuneScorer:
         untuned: NDArray[Any] | None = None,
         **cfg: Any,
     ) -> dict[str, Any]:
-        """Score documents that went through the component.
+        """Score n documents that the component has processed.
 
         examples (Iterable[Example]): Vectors are read from `predicted`, labels from `reference`.
-        labels (Sequence[str]): The labels. If there are none, those of the examples.
+        labels (Sequence[str]): The labels. If this is empty, the labels of the examples.
         exclusive_classes (bool | None): Whether a document carries exactly one of them.
-        extension, base_extension (str): Where the vectors are.
-        set_cats (bool): Whether the component writes `doc.cats`; they are then scored as textcat's.
-        partners (Partners | None): What the documents are paired with, if they are.
-        untuned (ndarray | None): What to score as base vectors if the encoder learns, shape (n, d).
-            None: those under `base_extension`.
-        RETURNS (dict[str, Any]): p@1 and MAP@R (see `metrics.retrieval_scores`) under
-            "<extension>_p1" and "<extension>_map_r", those of the base vectors under
+        extension, base_extension (str): The attributes of tuned and base vectors.
+        set_cats (bool): Whether the component writes `doc.cats`. They are then scored like those of
+            spaCy's text classifiers.
+        partners (Partners | None): The texts that the documents are paired with. None: no pairs.
+        untuned (ndarray | None): The base vectors to score if the encoder learns, shape (n, d).
+            None: the vectors under `base_extension`.
+        RETURNS (dict[str, Any]): p@1 and MAP@R (see `metrics.retrieval_scores`) of tuned vectors
+            under "<extension>_p1" and "<extension>_map_r", and of base vectors under
             "<extension>_base_p1" and "<extension>_base_map_r". With partners also "_spearman" and
-            "_pearson" of each: the correlation of the pairs' cosines with their scores. With
-            set_cats also what `Scorer.score_cats` gives. None where nothing can be scored; 0.0 for
-            tuned vectors that are not there yet, where the base vectors have a score.
+            "_pearson" of each: the correlation between the cosines of the pairs and their scores.
+            With set_cats also the scores of `Scorer.score_cats`. A score is None where nothing can
+            be scored, and 0.0 where only the tuned vectors are missing.
         """
         examples = list(examples)
         scores: dict[str, Any] = {}
         cats = [example.reference.cats for example in examples]
         if not labels:
-            # Trained on pairs alone: what did that do to the labels that the data happen to have?
+            # The component was trained on pairs only. Score it by the labels that the data have.
             labels, exclusive_classes, set_cats = labels_in(cats), is_exclusive(cats), False
         targets = make_targets(cats, labels, exclusive=bool(exclusive_classes))
         base, tuned = _vectors(examples, base_extension), _vectors(examples, extension)
@@ -101,14 +139,14 @@ class EmbTuneScorer:
             if base is not None and of_base["spearman"] is None and not self._has_warned:
                 self._has_warned = True
                 logger.warning(
-                    "The %d pairs of the dev data all have one score, or no vectors: correlation "
-                    "is not defined, and shows as 0. Add pairs that are not alike (n_neg of "
-                    "spacy-embtune.pairs_from_corpus.v1).",
+                    "The %d pairs of the dev data all have the same score, or no vectors. The "
+                    "correlation is then not defined and is shown as 0. Add pairs that are not "
+                    "alike (n_neg of spacy-embtune.pairs_from_corpus.v1).",
                     len(gold),
                 )
         for name, value in of_base.items():
-            # Not None for a head that is not trained yet: spaCy drops a score that is None once
-            # from the choice of the best model, for the rest of the training.
+            # A head that is not trained yet scores 0.0, not None: spaCy ignores a score that was
+            # None once for the rest of the training when it chooses the best model.
             is_missing = tuned is None and value is not None
             scores[f"{extension}_{name}"] = 0.0 if is_missing else of_tuned[name]
             scores[f"{extension}_base_{name}"] = value
@@ -118,8 +156,8 @@ class EmbTuneScorer:
 
 
 def _vectors(examples: Sequence[Example], name: str) -> NDArray[Any] | None:
-    """RETURNS (ndarray | None): The vectors under `doc._.name`, float32 of shape (n, k), zeros for
-    Docs that have none; None if no Doc has one."""
+    """RETURNS (ndarray | None): The vectors under `doc._.name`, float32, shape (n, k), with zeros
+    for Docs without a vector. None if no Doc has a vector."""
     vectors = [get_vector(example.predicted, name) for example in examples]
     width = next((len(vector) for vector in vectors if vector is not None), 0)
     if not width:
@@ -138,8 +176,8 @@ def _score(vectors: NDArray[Any] | None, targets: Targets) -> dict[str, float | 
 def _score_cats(
     examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool, **cfg: Any
 ) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): Scores of `doc.cats` over the documents that have predicted ones;
-    0.0 if none has, which is so before training."""
+    """RETURNS (dict[str, Any]): Scores of `doc.cats` over the documents that have predicted cats;
+    0.0 if no document has any, as before training."""
     predicted = [example for example in examples if example.predicted.cats]
     if not predicted:
         names = ("score", "micro_f", "macro_f", "macro_auc")

@@ -20,8 +20,7 @@ from ..labels import (
     make_targets,
     validate_cats,
 )
-from ..pipeline.component import EmbTune
-from ..pipeline.lookup import find_component
+from ..pipeline import EmbTune, find_component
 from .types import Documents
 
 _BATCH_SIZE = 512

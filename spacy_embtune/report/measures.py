@@ -9,7 +9,6 @@ from thinc.types import Floats2d
 
 from ..metrics import (
     CARRIES,
-    Difference,
     Ratios,
     accuracy_ratios,
     auc_score,
@@ -25,51 +24,8 @@ from ..metrics import (
     space_scores,
 )
 from ..types import Targets
-from .types import Documents
+from .types import N_NEIGHBOURS, Documents, Row
 from .verdict import warn_of_collapse
-
-N_NEIGHBOURS = 10
-TITLES = {
-    "p_at_1": "p@1",
-    "map_at_r": "MAP@R",
-    "knn_accuracy": "nearest neighbour accuracy",
-    "knn_macro_f1": "nearest neighbour macro-F1",
-    "probe_accuracy": "linear probe accuracy",
-    "probe_macro_f1": "linear probe macro-F1",
-    "probe_auc": "linear probe AUC",
-    "silhouette": "silhouette",
-    "cluster_agreement": "agreement with k-means, AMI",
-    "spread": "mean cosine distance",
-    "within_between": "within / between labels",
-    "effective_rank": "effective rank",
-    "neighbour_overlap": f"{N_NEIGHBOURS} nearest neighbours kept",
-}
-
-
-class Row(NamedTuple):
-    """One metric of both kinds of vectors.
-
-    key (str): Its name in JSON.
-    base, tuned (float | None): The values; None where it is not defined.
-    interval (Difference | None): The difference with its 95 % interval, of primary metrics.
-    beyond_chance (str | None): "better" or "worse", if it is that beyond chance.
-    """
-
-    key: str
-    base: float | None
-    tuned: float | None
-    interval: Difference | None = None
-    beyond_chance: str | None = None
-
-    @property
-    def title(self) -> str:
-        """RETURNS (str): What to call it."""
-        return TITLES[self.key]
-
-    @property
-    def difference(self) -> float | None:
-        """RETURNS (float | None): Tuned minus base."""
-        return None if self.base is None or self.tuned is None else self.tuned - self.base
 
 
 class Measures(NamedTuple):
@@ -255,9 +211,3 @@ def _space(docs: Documents) -> tuple[list[Row], list[str]]:
             "not: they take no part in the tuned numbers.",
         )
     return rows, warnings
-
-
-def name_some(labels: Sequence[str], most: int = 5) -> str:
-    """RETURNS (str): Labels in quotes, the first few of many."""
-    names = ", ".join(map(repr, labels[:most]))
-    return names if len(labels) <= most else f"{names} and {len(labels) - most} more"

@@ -2,14 +2,10 @@
 light and on dark ground. Nothing in it can run: texts of others are escaped."""
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from ..metrics import Difference
-from .measures import Row
 from .render import cells, sections, summarize
-
-if TYPE_CHECKING:
-    from .comparison import Report
+from .types import Comparison, Row
 
 # Of a lightness between: legible on white and on black.
 _BETTER, _WORSE, _DOUBTFUL = "#1a9850", "#e0533d", "#c98a00"
@@ -32,10 +28,10 @@ _TEXT = _CELL + "text-align:left;white-space:nowrap"
 _WIDTH, _HEIGHT = 150, 14
 
 
-def to_html(report: "Report") -> str:
+def to_html(report: Comparison) -> str:
     """Write a report as a piece of HTML.
 
-    report (Report): The report.
+    report (Comparison): The report.
     RETURNS (str): A <div> with the verdict, the table, warnings and notes.
     """
     kind, text = report.verdict

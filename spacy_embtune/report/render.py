@@ -2,12 +2,8 @@
 
 import re
 import textwrap
-from typing import TYPE_CHECKING
 
-from .measures import Row
-
-if TYPE_CHECKING:
-    from .comparison import Report
+from .types import Comparison, Row
 
 WIDTH = 80
 HEADER = ("metric", "base", "tuned", "difference", "95 % interval", "beyond chance")
@@ -24,7 +20,7 @@ _COLORS = {
 }
 
 
-def sections(report: "Report") -> list[tuple[str, list[Row]]]:
+def sections(report: Comparison) -> list[tuple[str, list[Row]]]:
     """RETURNS (list[tuple[str, list[Row]]]): The rows of a report under their titles."""
     retrieval = [row for row in report.primary if row.key in ("p_at_1", "map_at_r")]
     learned = [row for row in report.primary if row not in retrieval]
@@ -38,7 +34,7 @@ def sections(report: "Report") -> list[tuple[str, list[Row]]]:
     return [(title, rows) for title, rows in parts if rows]
 
 
-def summarize(report: "Report") -> str:
+def summarize(report: Comparison) -> str:
     """RETURNS (str): What the numbers rest on, in one line."""
     n_labels = report.n_occurring
     parts = [f"{report.n_documents} document{_s(report.n_documents)}"]
@@ -71,10 +67,10 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
     return base, tuned, difference, interval, row.beyond_chance or ""
 
 
-def to_text(report: "Report", *, colors: bool = False) -> str:
+def to_text(report: Comparison, *, colors: bool = False) -> str:
     """Write a report for a terminal of 80 columns.
 
-    report (Report): The report.
+    report (Comparison): The report.
     colors (bool): Whether to colour it.
     RETURNS (str): The lines.
     """
@@ -99,10 +95,10 @@ def to_text(report: "Report", *, colors: bool = False) -> str:
     return "\n".join(lines)
 
 
-def to_markdown(report: "Report") -> str:
+def to_markdown(report: Comparison) -> str:
     """Write a report in Markdown: the verdict, one table, then warnings and notes.
 
-    report (Report): The report.
+    report (Comparison): The report.
     RETURNS (str): The text, with a line break at the end.
     """
     kind, text = report.verdict

@@ -1,10 +1,29 @@
-"""What every report is made of: documents with both their vectors and what is known of them."""
+"""The data of a report: documents with their vectors and labels, metrics, the verdict."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from ..metrics import Difference
 from ..types import Targets
+
+N_NEIGHBOURS = 10
+TITLES = {
+    "p_at_1": "p@1",
+    "map_at_r": "MAP@R",
+    "knn_accuracy": "nearest neighbour accuracy",
+    "knn_macro_f1": "nearest neighbour macro-F1",
+    "probe_accuracy": "linear probe accuracy",
+    "probe_macro_f1": "linear probe macro-F1",
+    "probe_auc": "linear probe AUC",
+    "silhouette": "silhouette",
+    "cluster_agreement": "agreement with k-means, AMI",
+    "spread": "mean cosine distance",
+    "within_between": "within / between labels",
+    "effective_rank": "effective rank",
+    "neighbour_overlap": f"{N_NEIGHBOURS} nearest neighbours kept",
+}
 
 
 class Documents(NamedTuple):
@@ -30,3 +49,96 @@ class Documents(NamedTuple):
     tuned: NDArray[Any]
     probabilities: NDArray[Any]
     predicted_labels: list[str]
+
+
+class Row(NamedTuple):
+    """One metric of both kinds of vectors.
+
+    key (str): Its name in JSON.
+    base, tuned (float | None): The values; None where it is not defined.
+    interval (Difference | None): The difference with its 95 % interval, of primary metrics.
+    beyond_chance (str | None): "better" or "worse", if it is that beyond chance.
+    """
+
+    key: str
+    base: float | None
+    tuned: float | None
+    interval: Difference | None = None
+    beyond_chance: str | None = None
+
+    @property
+    def title(self) -> str:
+        """RETURNS (str): What to call it."""
+        return TITLES[self.key]
+
+    @property
+    def difference(self) -> float | None:
+        """RETURNS (float | None): Tuned minus base."""
+        return None if self.base is None or self.tuned is None else self.tuned - self.base
+
+
+class Seen(NamedTuple):
+    """How many of the documents the model was trained on, by their texts up to case and whitespace.
+
+    n (int): Those that the component remembers, or that are in TRAIN, if it was trained on that.
+    n_in_train (int | None): Those in TRAIN; None without TRAIN.
+    n_remembered (int | None): Those that the component remembers; None if it remembers nothing.
+    is_complete (bool): Whether the component remembers all of its training texts.
+    """
+
+    n: int
+    n_in_train: int | None
+    n_remembered: int | None
+    is_complete: bool
+
+
+class Verdict(NamedTuple):
+    """What a comparison amounts to.
+
+    kind (str): "helps", "harms", "mixed", "overfitted", "no evidence of a gain", "not held out" or
+        "nothing to compare"; `RULE` says when.
+    text (str): A sentence or two that give the reason.
+    """
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind[0].upper()}{self.kind[1:]}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The numbers and sentences of a report, without their rendering.
+
+    component (str): The name of the component.
+    verdict (Verdict): What it amounts to.
+    primary, secondary, on_train, space (list[Row]): The metrics, see `Measures`.
+    warnings (list[str]): What makes the numbers, or the space, doubtful.
+    notes (list[str]): What else there is to know: labels left out, and the like.
+    seen (Seen): How many documents are not held out.
+    n_documents, n_labelled, n_train (int): How many there are, of how many a label is known, and
+        how many are in TRAIN.
+    labels (list[str]): The labels, those of the component and others.
+    n_occurring (int): Of how many labels something is known among the documents; of exclusive ones,
+        how many they carry.
+    exclusive (bool): Whether a document carries exactly one.
+    unknown_labels (list[str]): Labels that the component does not know.
+    """
+
+    component: str
+    verdict: Verdict
+    primary: list[Row]
+    secondary: list[Row]
+    on_train: list[Row]
+    space: list[Row]
+    warnings: list[str]
+    notes: list[str]
+    seen: Seen
+    n_documents: int
+    n_labelled: int
+    n_train: int
+    labels: list[str]
+    n_occurring: int
+    exclusive: bool
+    unknown_labels: list[str]

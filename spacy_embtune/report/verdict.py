@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..metrics import SpaceScores
+from .types import Verdict
 
 # With fewer documents to score, intervals are too narrow to go by.
 FEWEST_DOCUMENTS = 20
@@ -40,21 +41,6 @@ class Finding(NamedTuple):
     difference: float
     better: bool
     worse: bool
-
-
-class Verdict(NamedTuple):
-    """What a comparison amounts to.
-
-    kind (str): "helps", "harms", "mixed", "overfitted", "no evidence of a gain", "not held out" or
-        "nothing to compare"; `RULE` says when.
-    text (str): A sentence or two that give the reason.
-    """
-
-    kind: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.kind[0].upper()}{self.kind[1:]}: {self.text}"
 
 
 def judge(

@@ -9,7 +9,7 @@ import spacy
 import typer
 from typer.testing import CliRunner
 
-from spacy_embtune.cli.common import (
+from spacy_embtune.cli._common import (
     SkippedRecords,
     check_output,
     fail,
@@ -113,7 +113,7 @@ def test_a_reader_who_leaves_is_no_error():
     program = textwrap.dedent(
         """
         import typer
-        from spacy_embtune.cli.common import reporting_errors
+        from spacy_embtune.cli._common import reporting_errors
 
         def command():
             with reporting_errors():

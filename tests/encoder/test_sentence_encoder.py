@@ -15,8 +15,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import load_file, save_file
 
+from spacy_embtune._files import sha256_of_file
 from spacy_embtune.encoder import sentence_encoder as encoders
-from spacy_embtune.encoder.fingerprint import sha256_of_file
 from spacy_embtune.encoder.sentence_encoder import (
     DEFAULT_ENCODER,
     EncoderSettings,

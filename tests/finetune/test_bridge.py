@@ -18,7 +18,7 @@ from spacy_embtune.finetune import (
     SentenceEncoder,
     cached,
 )
-from spacy_embtune.pipeline.component import EmbTune
+from spacy_embtune.pipeline import EmbTune
 
 from ..conftest import TOPICS, make_examples, make_texts
 

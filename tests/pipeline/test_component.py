@@ -17,7 +17,7 @@ from spacy.tokens.underscore import Underscore
 from spacy.training import Example
 from thinc.api import Adam, Config, fix_random_seed
 
-from spacy_embtune.pipeline.extensions import MissingVectorError
+from spacy_embtune.pipeline import MissingVectorError
 from spacy_embtune.pipeline.factory import DEFAULT_CONFIG
 
 from ..conftest import TOPICS, make_examples, make_texts

@@ -12,7 +12,7 @@ from spacy_embtune.pipeline import extensions
 
 @pytest.fixture
 def doc() -> Doc:
-    extensions.register("vec", "tuned")
+    extensions.register_extension("vec", "tuned")
     return spacy.blank("en")("bread and soup")
 
 
@@ -25,8 +25,8 @@ def test_a_vector_is_kept_under_spacys_own_key(doc: Doc) -> None:
 
 
 def test_registering_twice_is_fine(doc: Doc) -> None:
-    extensions.register("vec", "tuned")
-    extensions.register("vec", "base")
+    extensions.register_extension("vec", "tuned")
+    extensions.register_extension("vec", "base")
 
 
 def test_a_missing_vector_says_why_and_lets_getattr_answer(doc: Doc) -> None:

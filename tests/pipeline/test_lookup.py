@@ -1,7 +1,7 @@
 import pytest
 import spacy
 
-from spacy_embtune.pipeline.lookup import find_component
+from spacy_embtune.pipeline import find_component
 
 
 def test_the_only_component_is_found_whatever_its_name(make_nlp):

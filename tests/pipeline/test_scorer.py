@@ -11,8 +11,8 @@ from spacy.training.loop import create_evaluation_callback
 from spacy.util import registry
 
 from spacy_embtune.metrics import retrieval_scores
+from spacy_embtune.pipeline import register_extension
 from spacy_embtune.pipeline import scorer as scorer_module
-from spacy_embtune.pipeline.extensions import register
 
 from ..conftest import TOPICS, make_examples
 
@@ -22,8 +22,8 @@ SETTINGS: dict[str, Any] = {"labels": sorted(TOPICS), "exclusive_classes": True}
 
 def annotate(examples: list[Example], *, seed: int = 0) -> list[Example]:
     """Random vectors on every Doc."""
-    register("embtune", "tuned")
-    register("embedding", "base")
+    register_extension("embtune", "tuned")
+    register_extension("embedding", "base")
     rng = np.random.default_rng(seed)
     for example in examples:
         example.predicted._.embtune = rng.normal(size=3).astype("float32")

@@ -5,8 +5,8 @@ import pytest
 
 from spacy_embtune.metrics import Difference
 from spacy_embtune.report import compare
-from spacy_embtune.report.measures import TITLES, Row
 from spacy_embtune.report.render import HEADER, cells, sections, to_markdown, to_text
+from spacy_embtune.report.types import TITLES, Row
 
 from . import cases
 from .cases import hostile_report, make_documents

@@ -11,7 +11,7 @@ from spacy.training import Example
 from thinc.api import fix_random_seed
 
 from spacy_embtune.encoder._trainable_shim import TrainableShim
-from spacy_embtune.pipeline.component import EmbTune
+from spacy_embtune.pipeline import EmbTune
 
 from ...conftest import make_examples
 

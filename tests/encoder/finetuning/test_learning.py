@@ -14,7 +14,7 @@ from thinc.api import Adam, fix_random_seed
 
 from spacy_embtune.data import set_partners
 from spacy_embtune.losses import make_preserve
-from spacy_embtune.pipeline.component import EmbTune
+from spacy_embtune.pipeline import EmbTune
 
 from ...conftest import TOPICS, make_examples, make_texts
 from ...pipeline.test_component import MakeNlp

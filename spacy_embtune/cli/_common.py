@@ -13,24 +13,10 @@ import typer
 from wasabi.printer import Printer
 from wasabi.util import wrap
 
-from .._files import atomic_path
-
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ..pipeline.component import EmbTune
-
-__all__ = [
-    "OnError",
-    "SkippedRecords",
-    "atomic_path",
-    "check_output",
-    "fail",
-    "good",
-    "load_pipeline",
-    "reporting_errors",
-    "warn",
-]
+    from ..pipeline import EmbTune
 
 # Enough to see what is wrong with a file.
 MOST_MESSAGES = 5
@@ -98,7 +84,7 @@ def load_pipeline(
     import spacy
     from spacy.cli._util import import_code, setup_gpu
 
-    from ..pipeline.lookup import find_component
+    from ..pipeline import find_component
 
     try:
         import_code(code)

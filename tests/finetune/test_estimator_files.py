@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from spacy_embtune.finetune import ContrastiveLearner, ContrastiveTuner, FeedForwardTuner
-from spacy_embtune.pipeline.storage import StorageError
+from spacy_embtune.pipeline import StorageError
 
 from .made_up import TOPICS, make_vectors, names
 
@@ -227,21 +227,24 @@ def change(path, **changes):
 @pytest.mark.parametrize(
     ("damage", "match"),
     [
-        (damage_weights, "damaged: arrays.safetensors is missing, or not what was saved"),
+        (damage_weights, "damaged: arrays.safetensors is missing, or its contents have"),
         (cut_weights, "damaged: arrays.safetensors"),
         (lambda path: (path / "arrays.safetensors").unlink(), "damaged: arrays.safetensors"),
         (
             lambda path: (path / "estimator.json").unlink(),
-            "no whole estimator.*not saved to the end",
+            "no complete estimator.*Saving was interrupted",
         ),
-        (lambda path: (path / "estimator.json").write_text('{"class"'), "no whole estimator"),
-        (lambda path: (path / "estimator.json").write_text("[]"), "no whole estimator"),
-        (lambda path: change(path, sha256=None), "no whole estimator"),
+        (lambda path: (path / "estimator.json").write_text('{"class"'), "no complete estimator"),
+        (lambda path: (path / "estimator.json").write_text("[]"), "no complete estimator"),
+        (lambda path: change(path, sha256=None), "no complete estimator"),
         (lambda path: change(path, format=2), r"newer spacy-embtune \(format 2.*up to 1.*Upgrade"),
         (lambda path: change(path, params=None), "does not describe one"),
         (lambda path: change(path, params={"depth": 3}), "does not describe one.*depth"),
         (lambda path: change(path, n_features_in=5), "not those of this head"),
-        (lambda path: change(path, **{"class": "LogisticRegression"}), "lies a LogisticRegression"),
+        (
+            lambda path: change(path, **{"class": "LogisticRegression"}),
+            "a LogisticRegression",
+        ),
     ],
 )
 def test_what_is_not_whole_does_not_load(kind, damage, match, tmp_path):
@@ -253,7 +256,7 @@ def test_what_is_not_whole_does_not_load(kind, damage, match, tmp_path):
 
 def test_another_class_does_not_load(tmp_path):
     fitted(FeedForwardTuner).to_disk(tmp_path)
-    match = "lies a FeedForwardTuner, not a ContrastiveTuner: call FeedForwardTuner.from_disk"
+    match = "holds a FeedForwardTuner, not a ContrastiveTuner: call FeedForwardTuner.from_disk"
     with pytest.raises(StorageError, match=match):
         ContrastiveTuner.from_disk(tmp_path)
 
@@ -275,7 +278,7 @@ def test_what_is_interrupted_does_not_load(file, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         fitted(FeedForwardTuner, dropout=0.0).to_disk(tmp_path)
     monkeypatch.undo()
-    with pytest.raises(StorageError, match="not saved to the end"):
+    with pytest.raises(StorageError, match="Saving was interrupted"):
         FeedForwardTuner.from_disk(tmp_path)
     estimator.to_disk(tmp_path)
     assert_array_equal(FeedForwardTuner.from_disk(tmp_path).transform(X), estimator.transform(X))
@@ -288,7 +291,7 @@ def test_a_file_in_the_way_and_a_place_with_nothing_are_errors(kind, tmp_path):
         fitted(kind).to_disk(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
     for place in ("file", "nothing"):
-        with pytest.raises(ValueError, match=r"no whole estimator.*path is wrong"):
+        with pytest.raises(ValueError, match=r"no complete estimator.*path is wrong"):
             kind.from_disk(tmp_path / place)
 
 

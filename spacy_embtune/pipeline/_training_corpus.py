@@ -1,6 +1,6 @@
-"""The training corpus as `initialize` reads it, once: cats, and a sample of documents."""
+"""Read the training corpus once, when a component is initialized: its cats and a sample."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from spacy.language import Language
@@ -11,26 +11,26 @@ from thinc.api import Model
 from ..data import get_group, get_partners
 from ..encoder.doc_vectors import choose_source
 from ..encoder.shim import find_shim
-from ..labels import validate_cats
+from ..labels import is_exclusive, validate_cats
 from ..training.batches import describe
 from ..training.seen_texts import SeenTexts
 
-# How many documents a head sees at initialization when their base vectors are not cached.
+# The number of texts that a head is initialized with when the encoder has no cache.
 INITIAL_SAMPLE = 1000
 
 
 class TrainingCorpus(NamedTuple):
-    """What one pass over the corpus gave.
+    """The contents of a training corpus.
 
     cats (list[dict[str, float]]): The cats of each document.
-    sample (list[Doc | str]): Documents to initialize the model with, as texts if the encoder reads
-        no more of them: all distinct ones, as far as the encoder's cache can keep them.
-    n_left_out (int): How many distinct texts do not fit the encoder's cache.
-    has_pairs (bool): Whether anything is known of pairs other than by labels.
-    n_contradicting (int): How many texts occur with different values of one label.
-    n_of_two_labels (int): How many others occur with one label here and another one there, which
-        contradicts if labels exclude each other.
-    seen (SeenTexts): The texts, those of pairs included, as far as they are remembered.
+    sample (list[Doc | str]): Documents to initialize the model with: all distinct texts that fit
+        the encoder's cache. They are strings if the encoder reads texts, else Docs.
+    n_left_out (int): Number of distinct texts that do not fit the encoder's cache.
+    has_pairs (bool): Whether a document has partners or a group.
+    n_contradicting (int): Number of texts that occur with different values of one label.
+    n_of_two_labels (int): Number of other texts that occur with different labels. This is a
+        contradiction if labels exclude each other.
+    seen (SeenTexts): Digests of the texts, including the texts of partners.
     """
 
     cats: list[dict[str, float]]
@@ -45,15 +45,15 @@ class TrainingCorpus(NamedTuple):
 def read_corpus(
     examples: Iterable[Example], model: Model[Any, Any], nlp: Language | None, pipe: Any
 ) -> TrainingCorpus:
-    """Read a training corpus.
+    """Read a training corpus in one pass.
 
     examples (Iterable[Example]): The corpus.
     model (Model): The component's model, with the ref "encoder".
-    nlp (Language | None): The pipeline; what stands before `pipe` annotates the documents if the
-        encoder needs more of them than their text.
+    nlp (Language | None): The pipeline. Its components before `pipe` annotate the documents if the
+        encoder does not read texts.
     pipe (EmbTune): The component.
-    RETURNS (TrainingCorpus): What is in it.
-    RAISES (ValueError): If cats or pairs are invalid; it names the document.
+    RETURNS (TrainingCorpus): The contents of the corpus.
+    RAISES (ValueError): When cats or pairs are invalid. The error names the document.
     """
     encoder = model.get_ref("encoder")
     reads_texts = encoder.attrs.get("reads_texts", False)
@@ -81,7 +81,7 @@ def read_corpus(
         if partners and not reads_texts:
             raise ValueError(
                 f"{describe(i, example)} is paired with other texts, but the encoder reads "
-                f"annotated Docs, not texts. Take spacy-embtune.SentenceTransformer.v1 for pairs, "
+                f"annotated Docs, not texts. Use spacy-embtune.SentenceTransformer.v1 for pairs, "
                 f"or give both texts of a pair as documents of one group."
             )
         has_pairs = has_pairs or bool(partners) or get_group(reference) is not None
@@ -105,9 +105,11 @@ def read_corpus(
 
 
 def _annotate(doc: Doc, nlp: Language | None, pipe: Any, encoder: Model[Any, Any]) -> Doc:
-    """Run what stands before the component on a Doc that nothing has annotated yet: an encoder
-    that pools `doc.tensor` needs it to be initialized. Frozen components, switched off meanwhile,
-    are run as well."""
+    """Run the components before `pipe` on a Doc, because an encoder that pools `doc.tensor` needs
+    it to be initialized. Frozen components run as well, although spaCy disables them meanwhile.
+
+    RETURNS (Doc): An annotated copy, or the Doc itself if the encoder reads static word vectors.
+    """
     if encoder.name == "doc_vectors" and choose_source(encoder, doc) == "vectors":
         return doc
     doc = doc.copy()
@@ -118,8 +120,36 @@ def _annotate(doc: Doc, nlp: Language | None, pipe: Any, encoder: Model[Any, Any
             doc = component(doc)
         except Exception as error:
             raise ValueError(
-                f"The component {name!r}, which stands before an embtune component whose encoder "
-                f"reads its annotations, cannot be applied ({error}). Initialize or load it first, "
-                f"or put it behind."
+                f"The component {name!r} cannot be applied ({error}). It comes before an embtune "
+                f"component whose encoder reads its annotations. Initialize or load it first, or "
+                f"move it behind the embtune component."
             ) from error
     return doc
+
+
+def find_exclusive(
+    corpus: TrainingCorpus, name: str, labels: Sequence[str], setting: bool | None
+) -> bool:
+    """Find out whether a document carries exactly one label.
+
+    corpus (TrainingCorpus): The training corpus.
+    name (str): The component.
+    labels (Sequence[str]): Its labels. Other labels of the corpus do not count.
+    setting (bool | None): The setting exclusive_classes. None: True if the cats of every labelled
+        document sum to 1.
+    RETURNS (bool): The setting, or what the corpus says.
+    RAISES (ValueError): When labels exclude each other and there are fewer than two.
+    """
+    exclusive = setting
+    if exclusive is None:
+        known = set(labels)
+        exclusive = is_exclusive(
+            {label: value for label, value in cats.items() if label in known}
+            for cats in corpus.cats
+        )
+    if exclusive and len(labels) < 2:
+        raise ValueError(
+            f"[{name}] exclusive_classes = true needs at least two labels, found {list(labels)}. "
+            f"Use null or false: one label is then learned against its absence."
+        )
+    return exclusive

@@ -1,13 +1,12 @@
-"""A fitted estimator in a directory, without pickle: what it is as JSON, its arrays as safetensors.
+"""Save a fitted estimator in a directory, and load it. Nothing is pickled.
 
-estimator.json         class, parameters, classes, what the fit counted; written last, and with
-                       the SHA-256 of the arrays, so that half a save does not load
-arrays.safetensors     the head's weights, the state of its optimizer and of the random numbers
+estimator.json         the manifest: class, parameters, classes, counts of the fit, and the SHA-256
+                       of the arrays
+arrays.safetensors     the weights of the head, the state of its optimizer and of the random numbers
 """
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 from thinc.api import Model, Optimizer
 
-from ..encoder.fingerprint import sha256_of_file
-from ..pipeline.storage import StorageError, replace_file
+from .._files import (
+    StorageError,
+    atomic_path,
+    load_manifest,
+    replaced_manifest,
+    require_intact,
+    sha256_of_file,
+)
 
 DESCRIPTION = "estimator.json"
 ARRAYS = "arrays.safetensors"
 FORMAT = 1
 
+_WHAT = "estimator"
+_CURE = "Save the estimator again (to_disk)."
+
 
 def save(path: str | Path, description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-    """Write an estimator's directory. Interrupted, it does not load.
+    """Write the directory of an estimator. After an error the directory does not load.
 
-    path (str | Path): The directory; created if need be.
-    description (dict[str, Any]): What JSON can hold, see `to_json`.
+    path (str | Path): The directory; it is created when it does not exist.
+    description (dict[str, Any]): "class" and everything else that JSON can hold, see `to_json`.
     arrays (dict[str, ndarray]): The arrays by name.
-    RAISES (ValueError): If there is a file in the place of the directory, or something in the
-        description is no JSON.
+    RAISES (ValueError): When `path` is a file, or JSON cannot hold the description.
     """
     from safetensors.numpy import save_file
 
@@ -46,48 +53,32 @@ def save(path: str | Path, description: dict[str, Any], arrays: dict[str, NDArra
             "strings, booleans and None, or save it with joblib instead."
         ) from error
     path.mkdir(parents=True, exist_ok=True)
-    (path / DESCRIPTION).unlink(missing_ok=True)
-    temporary = path / f"{ARRAYS}.part"
-    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, str(temporary))
-    os.replace(temporary, path / ARRAYS)
-    written = {"format": FORMAT, **description, "sha256": sha256_of_file(path / ARRAYS)}
-    replace_file(path / DESCRIPTION, json.dumps(written, indent=2).encode("utf8"))
+    with replaced_manifest(path / DESCRIPTION) as manifest:
+        with atomic_path(path / ARRAYS) as unfinished:
+            save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, str(unfinished))
+        sha256 = sha256_of_file(path / ARRAYS)
+        manifest.update({"format": FORMAT, **description, "sha256": sha256})
 
 
 def load(path: str | Path, *, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read an estimator's directory.
+    """Read the directory of an estimator.
 
     path (str | Path): The directory.
-    kind (str): The class that it must hold.
-    RETURNS (tuple): Description and arrays.
-    RAISES (StorageError): If it is not there, incomplete, damaged, of another class, or newer.
+    kind (str): The name of the class that the directory must hold.
+    RETURNS (tuple[dict[str, Any], dict[str, ndarray]]): Description and arrays.
+    RAISES (StorageError): When files are missing or damaged, the class is another one, or a newer
+        version saved it.
     """
     from safetensors.numpy import load_file
 
     path = Path(path)
-    try:
-        description = json.loads((path / DESCRIPTION).read_bytes())
-        found, version = description["class"], int(description["format"])
-        sha256 = description["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(
-            f"There is no whole estimator in {path}: {DESCRIPTION} is missing or unreadable "
-            f"({type(error).__name__}), so it was not saved to the end, or the path is wrong."
-        ) from error
-    if version > FORMAT:
-        raise StorageError(
-            f"The estimator in {path} was saved by a newer spacy-embtune (format {version}, this "
-            f"one reads up to {FORMAT}). Upgrade spacy-embtune."
-        )
+    keys = {"class": str, "sha256": str}
+    manifest = load_manifest(path / DESCRIPTION, what=_WHAT, newest=FORMAT, keys=keys, cure=_CURE)
+    found = manifest["class"]
     if found != kind:
-        raise StorageError(f"In {path} lies a {found}, not a {kind}: call {found}.from_disk.")
-    file = path / ARRAYS
-    if not file.is_file() or sha256_of_file(file) != sha256:
-        raise StorageError(
-            f"The estimator in {path} is damaged: {ARRAYS} is missing, or not what was saved. "
-            "Save it again."
-        )
-    return description, load_file(str(file))
+        raise StorageError(f"{path} holds a {found}, not a {kind}: call {found}.from_disk.")
+    require_intact(path / ARRAYS, {"sha256": manifest["sha256"]}, what=_WHAT, cure=_CURE)
+    return manifest, load_file(str(path / ARRAYS))
 
 
 @contextlib.contextmanager

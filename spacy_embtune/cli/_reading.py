@@ -1,58 +1,21 @@
-"""Arguments and options that several commands have, and what they read with them."""
+"""Read the files that commands are given, and turn their records into documents."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from .common import OnError, fail, warn
+from ._common import OnError, fail, warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from spacy.language import Language
 
     from ..data import Record
-    from ..pipeline.component import EmbTune
+    from ..pipeline import EmbTune
     from ..report import Documents
 
 # With a smaller share of documents that were trained on, others are what one sees.
 FEW = 0.05
-
-Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Directory or name of the trained pipeline")
-]
-Data = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help=".jsonl, .csv, .tsv, .txt (also .gz), .spacy, .parquet, or - for stdin",
-    ),
-]
-Fit = Annotated[
-    Path | None,
-    typer.Option(
-        "--fit",
-        metavar="TRAIN",
-        help="Documents to fit the axes on, labelled or not. Without it: DATA itself",
-    ),
-]
-Name = Annotated[str | None, typer.Option(help="The component, if the pipeline has several")]
-TextField = Annotated[str, typer.Option(help="Field or column of the text")]
-LabelField = Annotated[
-    str | None, typer.Option(help="Field of the labels, instead of cats and label")
-]
-IdField = Annotated[str, typer.Option(help="Field or column of the id, if there is one")]
-Kind = Annotated[
-    str | None,
-    typer.Option("--format", help="What DATA is: jsonl, csv, tsv, text, spacy, parquet"),
-]
-OnErrorOption = Annotated[OnError, typer.Option(help="What to do at an invalid record")]
-Force = Annotated[bool, typer.Option("--force", "-F", help="Replace OUT if it exists")]
-Code = Annotated[
-    Path | None, typer.Option("--code", "-c", help="Python file with functions of the config")
-]
-GpuId = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")]
 
 
 def read_all(

@@ -1,0 +1,43 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._common import OnError
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Directory or name of the trained pipeline")
+]
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help=".jsonl, .csv, .tsv, .txt (also .gz), .spacy, .parquet, or - for stdin",
+    ),
+]
+Fit = Annotated[
+    Path | None,
+    typer.Option(
+        "--fit",
+        metavar="TRAIN",
+        help="Documents to fit the axes on, labelled or not. Without it: DATA itself",
+    ),
+]
+Name = Annotated[str | None, typer.Option(help="The component, if the pipeline has several")]
+TextField = Annotated[str, typer.Option(help="Field or column of the text")]
+LabelField = Annotated[
+    str | None, typer.Option(help="Field of the labels, instead of cats and label")
+]
+IdField = Annotated[str, typer.Option(help="Field or column of the id, if there is one")]
+Kind = Annotated[
+    str | None,
+    typer.Option("--format", help="What DATA is: jsonl, csv, tsv, text, spacy, parquet"),
+]
+OnErrorOption = Annotated[OnError, typer.Option(help="What to do at an invalid record")]
+Force = Annotated[bool, typer.Option("--force", "-F", help="Replace OUT if it exists")]
+Code = Annotated[
+    Path | None, typer.Option("--code", "-c", help="Python file with functions of the config")
+]
+GpuId = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")]

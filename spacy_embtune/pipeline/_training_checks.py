@@ -1,0 +1,199 @@
+"""Errors and warnings about a pipeline and its training corpus."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from spacy.errors import Errors
+from spacy.language import Language
+from thinc.api import Model
+
+from ..encoder.shim import find_shim
+from ._training_corpus import TrainingCorpus
+
+logger = logging.getLogger(__name__)
+
+# The name of a score is the name of the extension and one of these.
+SCORES = (
+    *("_p1", "_map_r", "_base_p1", "_base_map_r"),
+    *("_spearman", "_pearson", "_base_spearman", "_base_pearson"),
+)
+
+
+def check_pipeline(pipe: Any, nlp: Language) -> None:
+    """Compare the settings of a component with the rest of its pipeline. Log a warning if
+    [training.score_weights] names a score that no component gives.
+
+    pipe (EmbTune): The component.
+    nlp (Language): Its pipeline.
+    RAISES (ValueError): When two components write different vectors to the same attribute.
+    """
+    prefixes = set()
+    for other_name, other in nlp.components:
+        if not isinstance(other, type(pipe)):
+            continue
+        prefixes.add(f"{other.extension}_")
+        if other is not pipe:
+            name = _find_shared_attribute(pipe, other)
+            if name is not None:
+                raise ValueError(
+                    f"[{pipe.name}] and [{other_name}] both write to doc._.{name}. Give each an "
+                    f"extension of its own, and, if their encoders differ, a base_extension."
+                )
+    for key in nlp.config["training"]["score_weights"]:
+        if key.endswith(SCORES) and not key.startswith(tuple(prefixes)):
+            logger.warning(
+                "[training.score_weights] names %s, which no component gives, so it counts as 0. "
+                "The scores of [%s] begin with its extension: %s.",
+                key,
+                pipe.name,
+                ", ".join(f"{pipe.extension}{score}" for score in SCORES),
+            )
+
+
+def _find_shared_attribute(pipe: Any, other: Any) -> str | None:
+    """RETURNS (str | None): An attribute to which two components would write different vectors."""
+    for name in (pipe.extension, other.extension):
+        if name in (pipe.extension, pipe.base_extension) and name in (
+            other.extension,
+            other.base_extension,
+        ):
+            return str(name)
+    has_same_encoder = (
+        pipe.encoder is not None
+        and other.encoder is not None
+        and pipe.encoder.settings == other.encoder.settings
+        # Two encoders that learn become different, even if they started as the same one.
+        and not pipe.encoder.is_trainable
+        and not other.encoder.is_trainable
+    )
+    if pipe.base_extension == other.base_extension and not has_same_encoder:
+        return str(pipe.base_extension)
+    return None
+
+
+def require_something_to_learn(pipe: Any, corpus: TrainingCorpus) -> None:
+    """Check that a corpus has labels or pairs.
+
+    pipe (EmbTune): The component.
+    corpus (TrainingCorpus): The training corpus.
+    RAISES (ValueError): When there is neither a label nor a pair.
+    """
+    if pipe.labels or corpus.has_pairs:
+        return
+    raise ValueError(
+        f"[{pipe.name}] no labels: none of the {len(corpus.cats)} training documents has doc.cats, "
+        f"a pair or a group, and the component learns from nothing else. Set labels "
+        f"(example.reference.cats = {{'LABEL': 1.0}}), or pairs (spacy_embtune.data), or pass "
+        f"labels to initialize ([initialize.components.{pipe.name}] labels). With a streamed "
+        f"corpus (max_epochs = -1) labelled documents must come early. "
+        f"{Errors.E143.format(name=pipe.name)}"
+    )
+
+
+def check_corpus(
+    corpus: TrainingCorpus, name: str, labels: Sequence[str], counts: Any, *, exclusive: bool
+) -> None:
+    """Log how many labels and documents a training corpus has, and warn of labels and documents
+    that teach nothing.
+
+    corpus (TrainingCorpus): The training corpus.
+    name (str): The component.
+    labels (Sequence[str]): Its L labels.
+    counts (ndarray): How often each label is known to be present and known to be absent, shape
+        (2, L).
+    exclusive (bool): Whether a document carries exactly one label.
+    """
+    n_docs = len(corpus.cats)
+    n_unlabelled = sum(not known for known in corpus.cats)
+    logger.info("[%s] %d labels, %d documents", name, len(labels), n_docs)
+    if n_unlabelled and labels:
+        logger.info("[%s] %d of %d documents have no cats", name, n_unlabelled, n_docs)
+    present, absent = counts
+    never = [label for label, n in zip(labels, present, strict=True) if n == 0]
+    if never:
+        logger.warning(
+            "[%s] no training document carries %s, so these labels cannot be learned.",
+            name,
+            _quote(never),
+        )
+    always: list[str] = []
+    if not exclusive:
+        counted = zip(labels, present, absent, strict=True)
+        always = [label for label, n, m in counted if n and not m]
+    if always:
+        logger.warning(
+            "[%s] no training document is known to lack %s, so these labels cannot be learned: "
+            "their scores are 1 for all documents. Write 0.0 where a label is absent.",
+            name,
+            _quote(always),
+        )
+    carriers = Counter(label for cats in corpus.cats for label, value in cats.items() if value > 0)
+    once = [label for label in labels if carriers[label] == 1]
+    if once:
+        logger.warning(
+            "[%s] only one training document carries %s: it has no other document to be close to.",
+            name,
+            _quote(once),
+        )
+    n_classes = sum(int(n > 0) for n in present) + sum(int(n > 0) for n in absent)
+    if labels and n_classes <= 1 and not corpus.has_pairs:
+        logger.warning(
+            "[%s] all labelled training documents are of one class, so there is nothing to tell "
+            "apart. Add documents with another label, or documents where the label is known to be "
+            "absent.",
+            name,
+        )
+    n_contradicting = corpus.n_contradicting + (corpus.n_of_two_labels if exclusive else 0)
+    if n_contradicting:
+        logger.warning(
+            "[%s] %d texts occur more than once with cats that contradict each other. The "
+            "component learns from all of them.",
+            name,
+            n_contradicting,
+        )
+
+
+def _quote(labels: Sequence[str]) -> str:
+    return ", ".join(repr(label) for label in labels)
+
+
+def check_cache_size(corpus: TrainingCorpus, name: str, model: Model[Any, Any]) -> None:
+    """Log a warning if the encoder's cache is too small for the texts of a corpus.
+
+    corpus (TrainingCorpus): The training corpus.
+    name (str): The component.
+    model (Model): Its model.
+    """
+    shim = find_shim(model)
+    if shim is not None and shim.store is None and corpus.n_left_out:
+        logger.warning(
+            "[%s] the training corpus has %d more texts than cache_size = %d. These texts are "
+            "encoded again each time they are read. Raise cache_size if memory allows (4 bytes "
+            "times the encoder's width for each text).",
+            name,
+            corpus.n_left_out,
+            shim.cache.size,
+        )
+
+
+def warn_of_idle_updates(pipe: Any) -> None:
+    """Log a warning that many updates in a row taught nothing.
+
+    pipe (EmbTune): The component.
+    """
+    # An encoder that learns cannot have a memory bank.
+    learns = pipe.encoder is not None and pipe.encoder.is_trainable
+    logger.warning(
+        "[%s] %d updates in a row taught nothing: the loss (%s) found nothing to learn in their "
+        "documents. Losses on labels need doc.cats. supervised_contrastive needs "
+        "batches with documents that are alike and documents that are not: use larger batches or "
+        "%s. For pairs with scores, use spacy-embtune.cosine_pairs.v1.",
+        pipe.name,
+        pipe._n_idle,
+        type(pipe.loss).__name__,
+        "spacy-embtune.batch_by_class.v1 with a size of twice the classes"
+        if learns
+        else "bank_size",
+    )
