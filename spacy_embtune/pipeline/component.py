@@ -276,7 +276,7 @@ class EmbTune(EncoderPipe):
         # What losses compare with, before the encoder learns: afterwards its weights are in use.
         untuned = None
         if self.encoder is not None and getattr(self.loss, "reads_base", True):
-            untuned = self.encoder.untuned_vectors(batch.docs)
+            untuned = self.encoder.reference_vectors(batch.docs)
         if self.seen is not None:
             # Of a corpus that is streamed, initialize reads the beginning only.
             self.seen.add(batch.keys)
@@ -394,9 +394,9 @@ class EmbTune(EncoderPipe):
 
         docs (Sequence[Doc | str]): The n documents.
         RETURNS (ndarray | None): The vectors, float32, shape (n, d). None if doc._.embedding is
-            just that, or the encoder of before is not there any more, which is said in the log.
+            just that, see `EncoderShim.reference_vectors`.
         """
-        return None if self.encoder is None else self.encoder.original_vectors(docs)
+        return None if self.encoder is None else self.encoder.reference_vectors(docs)
 
     def _embed_partners(self, examples: Sequence[Example]) -> Partners | None:
         """RETURNS (Partners | None): The vectors of the texts that the examples are paired with, if
