@@ -22,7 +22,7 @@ from spacy.util import load_config, registry
 from thinc.api import Model
 
 from spacy_embtune.data import pairs_to_examples
-from spacy_embtune.encoder.sentence_encoder import EncoderSettings, SentenceEncoder
+from spacy_embtune.encoder import EncoderSettings, TextEncoder
 from spacy_embtune.labels import make_targets
 from spacy_embtune.metrics import knn_scores, probe_scores, retrieval_scores
 
@@ -61,7 +61,7 @@ def encode(texts: Sequence[str]) -> None:
     """Put the base vectors of texts into the table."""
     new = [text for text in dict.fromkeys(texts) if text not in TABLE]
     if new:
-        encoder = SentenceEncoder.load(EncoderSettings())
+        encoder = TextEncoder.load(EncoderSettings())
         TABLE.update(zip(new, encoder.encode(new, progress="Encoding"), strict=True))
 
 

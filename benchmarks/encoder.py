@@ -101,9 +101,9 @@ def run_setfit(train: list[Row], test: list[Row], seed: int) -> Row:
     from datasets import Dataset
     from setfit import SetFitModel, Trainer, TrainingArguments
 
-    from spacy_embtune.encoder.sentence_encoder import EncoderSettings, SentenceEncoder
+    from spacy_embtune.encoder import EncoderSettings, TextEncoder
 
-    model = SentenceEncoder.load(EncoderSettings(precision="float32")).model
+    model = TextEncoder.load(EncoderSettings(precision="float32")).model
     model.requires_grad_(True)
     labels = sorted({label_of(row) for row in train})
     setfit = SetFitModel(model_body=model, model_head=make_classifier(), labels=labels)
@@ -172,9 +172,9 @@ def run_ours(train: list[Row], test: list[Row], seed: int, **changes: str) -> Ro
 
 def run_base(train: list[Row], test: list[Row], seed: int) -> Row:
     """The logistic regression on the vectors of the frozen encoder."""
-    from spacy_embtune.encoder.sentence_encoder import EncoderSettings, SentenceEncoder
+    from spacy_embtune.encoder import EncoderSettings, TextEncoder
 
-    encoder = SentenceEncoder.load(EncoderSettings())
+    encoder = TextEncoder.load(EncoderSettings())
     begin = time.perf_counter()
     vectors = encoder.encode([row["text"] for row in train])
     classifier = make_classifier().fit(vectors, [label_of(row) for row in train])

@@ -95,7 +95,7 @@ def test_every_distinct_text_is_encoded_once_in_a_whole_training(
 ) -> None:
     code = f"""
 from spacy.cli.train import train
-from spacy_embtune.encoder.shim import EncoderShim
+from spacy_embtune.encoder import EncoderShim
 shims = []
 init = EncoderShim.__init__
 def noted(self, *args, **kwargs):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spacy.language import Language
 
 from ..about import __version__
-from ..encoder.sentence_encoder import has_native_bfloat16
+from ..encoder import has_native_bfloat16
 from ..pipeline import EmbTune
 
 WHAT = ("base", "tuned", "scores")

@@ -1,0 +1,71 @@
+"""Turns texts into base vectors.
+
+    settings.py               EncoderSettings, LearningSettings
+    text_encoder.py           TextEncoder: runs a sentence-transformers model
+    _find.py                  finds and opens the model that settings name
+    fingerprint.py            tells encoders apart
+    cache.py                  VectorCache: keeps vectors in memory; encode_distinct
+    store.py                  VectorStore: keeps vectors in a directory
+    _lookup.py                how both look vectors up
+    _database.py              the file of a store
+    trainer.py                EncoderTrainer: forward and backward passes
+    _split.py, _tokens.py     a transformer cut in two; texts as tokens
+    sentence_transformer.py   SentenceTransformer: the encoder as a Thinc layer
+    shim.py, _learning_shim.py    hold the encoder of that layer, frozen or learning
+    doc_vectors.py            DocVectors: a layer that pools what the pipeline has
+
+Names of modules that import thinc, which imports torch, are loaded when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._database import StoreError
+from .cache import VectorCache, encode_distinct
+from .fingerprint import fingerprint_of
+from .settings import DEFAULT_ENCODER, EncoderSettings, LearningSettings, Precision
+from .store import DEFAULT_MAX_BYTES, VectorStore
+from .text_encoder import TextEncoder, has_native_bfloat16
+from .trainer import EncoderTrainer
+
+if TYPE_CHECKING:
+    from .doc_vectors import DocVectors, choose_source
+    from .sentence_transformer import SentenceTransformer
+    from .shim import EncoderShim, find_shim, get_shim
+
+__all__ = [
+    "DEFAULT_ENCODER",
+    "DEFAULT_MAX_BYTES",
+    "DocVectors",
+    "EncoderSettings",
+    "EncoderShim",
+    "EncoderTrainer",
+    "LearningSettings",
+    "Precision",
+    "SentenceTransformer",
+    "StoreError",
+    "TextEncoder",
+    "VectorCache",
+    "VectorStore",
+    "choose_source",
+    "encode_distinct",
+    "find_shim",
+    "fingerprint_of",
+    "get_shim",
+    "has_native_bfloat16",
+]
+
+_LATER = {
+    "DocVectors": "doc_vectors",
+    "choose_source": "doc_vectors",
+    "SentenceTransformer": "sentence_transformer",
+    "EncoderShim": "shim",
+    "find_shim": "shim",
+    "get_shim": "shim",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)

@@ -1,19 +1,30 @@
-"""A bounded memory of what the encoder made of each text."""
+"""Keeps vectors of texts in memory, up to a number of texts."""
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
+
+from ._lookup import Encode, look_up
 
 
 class VectorCache:
-    """Vectors by text, up to a number of texts; then it keeps what it has and takes no more. (One
-    that dropped the oldest would never hit in a corpus larger than itself, read in order.)
+    """Keeps the vectors of one encoder in memory.
 
-    The key is a digest of the text: not the text, to save memory, and not the Doc, which is copied
-    at each step. Copies and pickles of a cache are empty.
+    When the cache is full, it keeps what it has and takes no more. (A cache that dropped the oldest
+    vectors would never find one in a corpus that is larger than the cache and read in order.)
+
+    The key of a vector is a digest of the text. The text itself would take more memory, and a Doc
+    is copied in each training step. Copies and pickles of a cache are empty.
+
+    size (int): Number of texts whose vectors are kept at most.
+
+    >>> import numpy as np
+    >>> cache = VectorCache(size=10)
+    >>> cache.lookup(["a", "bb", "a"], lambda texts: np.array([[len(t)] for t in texts])).tolist()
+    [[1], [2], [1]]
+    >>> len(cache)
+    2
     """
 
     def __init__(self, size: int) -> None:
@@ -27,33 +38,53 @@ class VectorCache:
         return (VectorCache, (self.size,))
 
     def lookup(
-        self, texts: Sequence[str], encode: Callable[[list[str]], NDArray[Any]], width: int
+        self, texts: Sequence[str], encode: Encode, width: int | None = None
     ) -> NDArray[Any]:
-        """Vectors of texts. Those not known yet are encoded, each distinct text once, and
-        remembered as far as there is room.
+        """Return the vectors of texts. Texts that are not kept yet are encoded, each distinct text
+        once, and kept as long as there is room.
 
-        texts (Sequence[str]): The texts.
-        encode (Callable): Takes distinct texts, gives float32 rows of shape (m, width).
-        width (int): Length of the vectors.
-        RETURNS (ndarray): float32, shape (len(texts), width), in the order of the texts.
+        texts (Sequence[str]): The n texts.
+        encode (Callable): Takes m distinct texts, returns a matrix of shape (m, width).
+        width (int | None): Length of the vectors; None takes the length of the first vector.
+        RETURNS (ndarray): Shape (n, width), in the order of the texts, of the type of the vectors;
+            float32 if there are no texts.
+        RAISES (ValueError): If vectors have different widths or types, or `encode` does not return
+            a matrix of numbers with a row for each text.
         """
-        keys = [self._key(text) for text in texts]
-        missing = {k: text for k, text in zip(keys, texts, strict=True) if k not in self._rows}
-        fresh: dict[bytes, NDArray[Any]] = {}
-        if missing:
-            fresh = dict(zip(missing, encode(list(missing.values())), strict=True))
-        for key in list(fresh)[: self.size - len(self._rows)]:
-            # A copy, or the row would keep the whole batch that it is a view of.
-            self._rows[key] = fresh[key].copy()
-        rows = np.empty((len(texts), width), dtype="float32")
-        for i, key in enumerate(keys):
-            rows[i] = fresh[key] if key in fresh else self._rows[key]
-        return rows
+        return look_up(texts, encode, width, read=self._read, keep=self._keep)
 
-    @staticmethod
-    def _key(text: str) -> bytes:
-        return hashlib.blake2b(text.encode("utf8", "surrogatepass"), digest_size=16).digest()
+    def _read(self, keys: Sequence[bytes]) -> Iterable[tuple[bytes, NDArray[Any]]]:
+        return [(key, self._rows[key]) for key in keys if key in self._rows]
+
+    def _keep(self, keys: Sequence[bytes], rows: NDArray[Any]) -> None:
+        room = self.size - len(self._rows)
+        for key, row in zip(keys[:room], rows[:room], strict=True):
+            # A copy, because a view would keep the whole matrix in memory.
+            self._rows[key] = row.copy()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all vectors."""
         self._rows.clear()
+
+
+def encode_distinct(texts: Sequence[str], encode: Encode, width: int | None = None) -> NDArray[Any]:
+    """Encode each distinct text once. Equal texts get equal rows.
+
+    texts (Sequence[str]): The n texts.
+    encode (Callable): Takes m distinct texts, returns a matrix of shape (m, width).
+    width (int | None): Length of the vectors; None takes the length of the first vector.
+    RETURNS (ndarray): Shape (n, width), in the order of the texts, of the type of the vectors;
+        float32 if there are no texts.
+    RAISES (ValueError): If `encode` does not return a matrix of numbers with a row for each text.
+
+    >>> import numpy as np
+    >>> calls = []
+    >>> def encode(texts):
+    ...     calls.append(sorted(texts))
+    ...     return np.array([[len(text)] for text in texts])
+    >>> encode_distinct(["bb", "a", "bb"], encode).tolist()
+    [[2], [1], [2]]
+    >>> calls
+    [['a', 'bb']]
+    """
+    return look_up(texts, encode, width, read=lambda keys: (), keep=lambda keys, rows: None)

@@ -1,5 +1,6 @@
 """The encoder layer: texts through a sentence-transformers model, frozen or learning."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
@@ -7,10 +8,12 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
-from ._trainable_shim import EncoderTraining, TrainableShim
-from .sentence_encoder import DEFAULT_ENCODER, EncoderSettings, Precision
+from ._learning_shim import LearningShim
+from .settings import DEFAULT_ENCODER, EncoderSettings, LearningSettings, Precision
 from .shim import EncoderShim, get_shim
 from .store import DEFAULT_MAX_BYTES, VectorStore
+
+logger = logging.getLogger(__name__)
 
 
 def SentenceTransformer(
@@ -27,32 +30,38 @@ def SentenceTransformer(
     cache_dir_bytes: int = DEFAULT_MAX_BYTES,
     trainable_layers: int = 0,
     learn_rate_scale: float = 0.1,
+    memory_mb: int = 1024,
     dropout: float | None = None,
     frozen_steps: int = 0,
     blend: float = 0.0,
-    memory_mb: int = 1024,
 ) -> Model[Sequence[Doc | str], Floats2d]:
-    """A sentence-transformers model as a layer: Docs or strings in, base vectors (n, d) out. It is
-    frozen, unless some of its layers are to learn.
+    """Make a layer of a sentence-transformers model: Docs or strings in, base vectors (n, d) out.
+    The model is frozen, unless some of its layers are to learn.
 
-    The model is loaded when it is first needed. During training each distinct text is encoded
-    once; a pipeline that was merely loaded keeps no vectors.
+    The model is loaded when it is first needed. During training each distinct text is encoded once.
+    A pipeline that is only used keeps no vectors.
 
     name, revision, precision, batch_size, device, trust_remote_code: See `EncoderSettings`.
-    cache_size (int): How many texts' vectors to keep; each takes 4 * d bytes.
-    cache (str): When: "training", from the first initialize or update on; "always", also in a
-        pipeline that is only used, as for a frozen component that annotates in the training of
-        another one.
-    save_weights (bool): Whether the encoder is stored with the pipeline. Otherwise only its name
-        and fingerprint are, and it must be found again, unchanged, on loading.
-    cache_dir (str | None): A directory that keeps vectors across runs, see `VectorStore`; used
-        always, also by a pipeline that was merely loaded. Where it cannot be used, a warning says
-        so, and texts are encoded.
-    cache_dir_bytes (int): How large it may become; then the oldest vectors are dropped.
-    trainable_layers (int): How many of the last layers learn: 0 none, -1 all, and the embeddings.
-    learn_rate_scale, dropout, frozen_steps, blend, memory_mb: How they learn, see
-        `EncoderTraining`. Without effect if none does.
+    cache_size (int): Number of texts whose vectors are kept in memory; each takes 4 * d bytes.
+    cache (str): When they are kept. "training": from the first `initialize` or update on.
+        "always": also in a pipeline that is only used, as for a frozen component that annotates
+        while another one is trained.
+    save_weights (bool): Whether the encoder is stored with the pipeline. If not, only its name and
+        fingerprint are stored, and the same encoder must be found by its name on loading.
+    cache_dir (str | None): A directory that keeps vectors across runs, see `VectorStore`. It is
+        used in pipelines that are only used, too. If the directory cannot be used, a warning says
+        so and the texts are encoded.
+    cache_dir_bytes (int): Bound for its size in bytes. The oldest vectors are dropped beyond it.
+    trainable_layers (int): Number of the last layers that learn; 0: none; -1: all layers and the
+        embeddings.
+    learn_rate_scale, memory_mb: How they learn, see `LearningSettings`. No effect if none learns.
+    dropout, frozen_steps, blend: Accepted and ignored, because pipelines saved earlier have them.
     RETURNS (Model): The layer; its shim is an `EncoderShim`.
+    RAISES (ValueError): If a setting is out of range, or the settings exclude each other.
+
+    >>> layer = SentenceTransformer("all-MiniLM-L6-v2", precision="float32")
+    >>> layer.predict(["bread and soup", "a guitar"]).shape
+    (2, 384)
     """
     if cache_size < 0:
         raise ValueError(f"cache_size must not be negative, got {cache_size}.")
@@ -60,6 +69,7 @@ def SentenceTransformer(
         raise ValueError(f'cache is {cache!r}: give "training" or "always".')
     if cache_dir == "":
         raise ValueError("cache_dir is an empty text: give a directory, or null for none.")
+    _warn_of_removed(dropout=dropout, frozen_steps=frozen_steps, blend=blend)
     settings = EncoderSettings(
         name=name,
         revision=revision,
@@ -68,23 +78,21 @@ def SentenceTransformer(
         device=device,
         trust_remote_code=trust_remote_code,
     )
-    keeping: dict[str, Any] = {
+    how_kept: dict[str, Any] = {
         "cache_size": cache_size,
         "save_weights": save_weights,
         "always_caches": cache == "always",
         "store": None if cache_dir is None else VectorStore(cache_dir, cache_dir_bytes),
     }
-    shim = EncoderShim(settings, **keeping)
-    training = EncoderTraining(
-        trainable_layers, learn_rate_scale, dropout, frozen_steps, blend, memory_mb
-    )
+    learning = LearningSettings(trainable_layers, learn_rate_scale, memory_mb)
+    shim = EncoderShim(settings, **how_kept)
     if trainable_layers != 0:
         if not save_weights:
             raise ValueError(
                 f"trainable_layers is {trainable_layers}, but save_weights is false: the finetuned "
                 "encoder would be lost. Set save_weights = true."
             )
-        shim = TrainableShim(training, settings, **keeping)
+        shim = LearningShim(learning, settings, **how_kept)
     return Model(
         "sentence_transformer",
         forward,
@@ -95,15 +103,25 @@ def SentenceTransformer(
     )
 
 
+def _warn_of_removed(**settings: float | None) -> None:
+    removed = [f"{name} = {value}" for name, value in settings.items() if value]
+    if removed:
+        logger.warning(
+            "The encoder's settings dropout, frozen_steps and blend have no effect any more, found "
+            "%s. Remove them from the config.",
+            ", ".join(removed),
+        )
+
+
 def forward(
     model: Model[Sequence[Doc | str], Floats2d], X: Sequence[Doc | str], is_train: bool
 ) -> tuple[Floats2d, Callable[[Floats2d], list[Any]]]:
     shim = get_shim(model)
-    # Evaluations run between updates and read the same texts again and again: once training has
-    # begun, both are cached.
+    # Evaluations between updates read the same texts again and again. So vectors are kept in both,
+    # once the training has begun.
     shim.caching = shim.caching or is_train
     learn = None
-    if is_train and isinstance(shim, TrainableShim):
+    if is_train and isinstance(shim, LearningShim):
         rows, learn = shim.begin_update(X)
     else:
         rows = shim.vectors(X)
@@ -126,7 +144,7 @@ def init(
 ) -> None:
     shim = get_shim(model)
     shim.caching = True
-    if isinstance(shim, TrainableShim):
+    if isinstance(shim, LearningShim):
         shim.restart()
     model.set_dim("nO", shim.encoder.width)
     if X is not None:

@@ -1,4 +1,4 @@
-"""Holds a sentence encoder for its layer: loads it when needed, knows who it is, keeps vectors."""
+"""Holds the encoder of an encoder layer: loads it, checks which one it is, keeps its vectors."""
 
 import copy
 import logging
@@ -14,21 +14,38 @@ from thinc.api import Model, Shim
 from .._progress import PROGRESS_FROM
 from ._database import StoreError
 from .cache import VectorCache
-from .sentence_encoder import EncoderSettings, SentenceEncoder
+from .settings import EncoderSettings
 from .store import VectorStore
+from .text_encoder import TextEncoder
 
 logger = logging.getLogger(__name__)
 
 
 def get_shim(model: Model[Any, Any]) -> "EncoderShim":
-    """RETURNS (EncoderShim): The shim of an encoder layer."""
+    """Return the shim of an encoder layer.
+
+    model (Model): The layer `SentenceTransformer`.
+    RETURNS (EncoderShim): Its shim.
+
+    >>> from spacy_embtune.encoder import SentenceTransformer
+    >>> get_shim(SentenceTransformer("all-MiniLM-L6-v2")).settings.name
+    'all-MiniLM-L6-v2'
+    """
     (shim,) = model.shims
     assert isinstance(shim, EncoderShim)
     return shim
 
 
 def find_shim(model: Model[Any, Any]) -> "EncoderShim | None":
-    """RETURNS (EncoderShim | None): The first encoder with weights of its own within a model."""
+    """Find the encoder within a model.
+
+    model (Model): Any model.
+    RETURNS (EncoderShim | None): The first encoder with weights of its own; None if there is none.
+
+    >>> from spacy_embtune.encoder import DocVectors
+    >>> find_shim(DocVectors()) is None
+    True
+    """
     for node in model.walk():
         for shim in node.shims:
             if isinstance(shim, EncoderShim):
@@ -37,17 +54,21 @@ def find_shim(model: Model[Any, Any]) -> "EncoderShim | None":
 
 
 class EncoderShim(Shim):
-    """Holds the encoder for the layer: loads it when needed, checks that it is the one that the
-    pipeline was trained with, keeps the cache.
+    """Holds a frozen encoder for its layer: loads it when it is first needed, checks that it is the
+    encoder that the pipeline was trained with, and keeps vectors.
 
-    settings (EncoderSettings): Where to find the encoder.
-    save_weights (bool): Whether pipelines store it.
-    fingerprint (str | None): Which encoder it must be, once that is known.
-    always_caches (bool): Whether vectors are kept from the start.
-    caching (bool): Whether vectors are kept; switched on by training.
-    store (VectorStore | None): Where vectors are kept on disk, across runs.
-    is_trainable (bool): Whether the encoder learns.
-    n_requested, n_encoded (int): Texts asked for, and texts that went through the encoder.
+    settings (EncoderSettings): Where to find the encoder and how to run it.
+    cache_size (int): Number of texts whose vectors are kept in memory.
+    save_weights (bool): Whether pipelines store the encoder.
+    always_caches (bool): Whether vectors are kept in memory from the start, not only in training.
+    store (VectorStore | None): Keeps vectors in a directory, across runs.
+
+    Attributes:
+        fingerprint (str | None): Which encoder it must be, once that is known.
+        caching (bool): Whether vectors are kept in memory; training sets it.
+        is_trainable (bool): Whether the encoder learns.
+        n_requested (int): Number of texts whose vectors were asked for.
+        n_encoded (int): Number of texts that went through the encoder.
     """
 
     def __init__(
@@ -74,75 +95,96 @@ class EncoderShim(Shim):
 
     @property
     def is_trainable(self) -> bool:
-        """RETURNS (bool): Whether some of the encoder's layers learn."""
+        """RETURNS (bool): Whether the encoder learns."""
         return False
 
-    def untuned_vectors(self, X: Sequence[Doc | str]) -> NDArray[Any] | None:
-        """RETURNS (ndarray | None): See `TrainableShim.untuned_vectors`."""
-        return None
-
-    def original_vectors(self, X: Sequence[Doc | str]) -> NDArray[Any] | None:
-        """RETURNS (ndarray | None): See `TrainableShim.original_vectors`."""
-        return None
-
     @property
-    def encoder(self) -> SentenceEncoder:
-        """RETURNS (SentenceEncoder): The encoder, loaded by its name unless it is here already.
-        RAISES (ValueError): If it cannot be found, or is another than the fingerprint says.
+    def encoder(self) -> TextEncoder:
+        """RETURNS (TextEncoder): The encoder. It is found by its name if it is not loaded yet.
+        RAISES (ValueError): If it cannot be found, or its fingerprint is not the required one.
         """
         if self._model is None:
-            self._adopt(SentenceEncoder.load(self.settings))
+            self._adopt(TextEncoder.load(self.settings))
         return self._model
 
-    def _adopt(self, encoder: SentenceEncoder, *, is_stored: bool = False) -> None:
+    def _adopt(self, encoder: TextEncoder, *, is_stored: bool = False) -> None:
+        """Hold this encoder from now on.
+
+        is_stored (bool): Whether it comes from a saved pipeline.
+        RAISES (ValueError): If its fingerprint is not the required one.
+        """
         if self.fingerprint is not None and encoder.fingerprint != self.fingerprint:
             if is_stored:
                 raise ValueError(
-                    f"The encoder that is stored with the pipeline is not the one that it was "
-                    f"saved with: fingerprint {self.fingerprint[:12]} then, now "
-                    f"{encoder.fingerprint[:12]}. It was replaced, or the pipeline was made by a "
-                    f"version of spacy-embtune that took fingerprints otherwise. Train again, or "
-                    f"load it with that version."
+                    f"The encoder that is stored with the pipeline is not the one that the "
+                    f"pipeline was saved with: the fingerprint was {self.fingerprint[:12]}, and is "
+                    f"now {encoder.fingerprint[:12]}. The files were replaced, or the pipeline was "
+                    f"saved by a version of spacy-embtune that computed fingerprints differently. "
+                    f"Train again, or load the pipeline with that version."
                 )
             raise ValueError(
                 f"The pipeline was trained with another encoder than {self.settings.name!r} now "
-                f"gives: fingerprint {self.fingerprint[:12]} then, {encoder.fingerprint[:12]} now. "
-                f"Its tuned vectors would be wrong. Make the name lead to the encoder of the "
-                f"training (set revision to pin it), or train again; with save_weights = true the "
-                f"encoder is stored with the pipeline."
+                f"gives: the fingerprint was {self.fingerprint[:12]}, and is now "
+                f"{encoder.fingerprint[:12]}. Its tuned vectors would be wrong. Make the name lead "
+                f"to the encoder of the training (set revision to pin it), or train again; with "
+                f"save_weights = true the encoder is stored with the pipeline."
             )
         self._model = encoder
         self.cache.clear()
 
     def vectors(self, X: Sequence[Doc | str]) -> NDArray[Any]:
-        """RETURNS (ndarray): Base vectors of documents or texts, float32, shape (n, d)."""
-        texts = [x if isinstance(x, str) else x.text for x in X]
+        """Return the base vectors of documents or texts.
+
+        X (Sequence[Doc | str]): The n documents or texts.
+        RETURNS (ndarray): float32, shape (n, d).
+        """
+        texts = texts_of(X)
         self.n_requested += len(texts)
         if self.caching:
             return self.cache.lookup(texts, self._encode, self.encoder.width)
         return self._encode(texts)
 
+    def reference_vectors(self, X: Sequence[Doc | str]) -> NDArray[Any] | None:
+        """Return the vectors that the encoder gave before it learned.
+
+        X (Sequence[Doc | str]): The n documents or texts.
+        RETURNS (ndarray | None): float32, shape (n, d). None if `vectors` returns the same, as for
+            an encoder that does not learn.
+        """
+        return None
+
     def _encode(self, texts: Sequence[str]) -> NDArray[Any]:
-        """RETURNS (ndarray): Vectors that are not in memory: from disk, or of the encoder."""
+        """RETURNS (ndarray): Vectors that are not in memory: stored ones, or new ones."""
         encoder = self.encoder
         progress = "Encoding texts" if self.caching else None
         if self.store is not None and not self._store_failed:
             try:
                 return self.store.lookup(
-                    encoder.fingerprint,
                     texts,
                     self._compute,
                     encoder.width,
+                    fingerprint=encoder.fingerprint,
                     precision=encoder.precision_used,
                     progress=progress,
                 )
             except StoreError as error:
                 self._store_failed = True
                 logger.warning("%s Until the next run the pipeline works without cache_dir.", error)
-        return self._compute(texts, progress if len(texts) >= PROGRESS_FROM else None)
+        return self._compute(texts, progress=progress if len(texts) >= PROGRESS_FROM else None)
 
-    def _compute(self, texts: Sequence[str], progress: str | None = None) -> NDArray[Any]:
-        encoder = self.encoder
+    def _compute(
+        self,
+        texts: Sequence[str],
+        *,
+        encoder: TextEncoder | None = None,
+        progress: str | None = None,
+    ) -> NDArray[Any]:
+        """Run an encoder and count the texts.
+
+        encoder (TextEncoder | None): The encoder; None: the one that the layer uses.
+        RETURNS (ndarray): float32, shape (n, d).
+        """
+        encoder = encoder or self.encoder
         truncated = encoder.n_truncated
         rows = encoder.encode(texts, progress=progress)
         self.n_encoded += len(texts)
@@ -152,7 +194,7 @@ class EncoderShim(Shim):
             logger.warning(
                 "%d of %d texts are longer than the %d tokens that the encoder %s reads: the rest "
                 "of them is ignored. Split them into paragraphs, or use an encoder with a longer "
-                "window. (Said once; later texts may be too long as well.)",
+                "window. (This warning comes once. Later texts may be too long as well.)",
                 truncated,
                 len(texts),
                 encoder.window,
@@ -160,49 +202,57 @@ class EncoderShim(Shim):
             )
         return rows
 
+    def identify(self) -> str:
+        """Require the encoder that is in use now whenever an encoder is loaded from now on.
+
+        RETURNS (str): Its fingerprint.
+        """
+        self.fingerprint = self.encoder.fingerprint
+        return self.fingerprint
+
     def to_files(self) -> dict[str, bytes]:
-        """RETURNS (dict[str, bytes]): The encoder's files, see `SentenceEncoder.to_files`."""
+        """RETURNS (dict[str, bytes]): The encoder's files, see `TextEncoder.to_files`."""
         return self.encoder.to_files()
 
     def to_directory(self, path: Path) -> None:
         """Write the encoder as a directory that sentence-transformers opens.
 
-        path (Path): The directory; created if need be.
+        path (Path): The directory; it is created if there is none.
         """
         self.encoder.to_directory(path)
 
     def from_files(self, files: Mapping[str, bytes]) -> None:
-        """Take the encoder from its files; see `SentenceEncoder.from_files`.
+        """Load the encoder from its files, see `TextEncoder.from_files`.
 
-        RAISES (ValueError): If they cannot be read, or are another encoder's.
+        files (Mapping[str, bytes]): Contents by relative POSIX path.
+        RAISES (ValueError): If they cannot be read, or are those of another encoder.
         """
-        self._adopt(SentenceEncoder.from_files(files, self.settings), is_stored=True)
+        self._adopt(TextEncoder.from_files(files, self.settings), is_stored=True)
 
     def from_directory(self, path: Path) -> None:
-        """Take the encoder from a directory; see `from_files`."""
-        self._adopt(SentenceEncoder.from_directory(path, self.settings), is_stored=True)
+        """Load the encoder from a directory.
 
-    def identify(self) -> str:
-        """RETURNS (str): The encoder's fingerprint, from now on required on loading."""
-        self.fingerprint = self.encoder.fingerprint
-        return self.fingerprint
+        path (Path): The directory.
+        RAISES (ValueError): If it cannot be read, or holds another encoder.
+        """
+        self._adopt(TextEncoder.from_directory(path, self.settings), is_stored=True)
 
-    # What thinc asks of a shim. Weights are no part of the model's bytes, which are written at
-    # every checkpoint: the component stores them in files of their own.
+    # The methods below are what thinc requires of a shim. The weights are not in the model's bytes,
+    # because these are written at each checkpoint. The component stores the weights in files.
 
     def __call__(self, inputs: Any, is_train: bool) -> Any:
         raise NotImplementedError("The encoder layer's forward calls EncoderShim.vectors.")
 
     def finish_update(self, optimizer: Any) -> None:
-        """Frozen: there is nothing to update."""
+        """Do nothing, because a frozen encoder has nothing to update."""
 
     def to_device(self, device_type: str, device_id: int) -> None:
-        """Move the encoder, if it is loaded."""
+        """Move the encoder to a device, if it is loaded."""
         if self._model is not None:
             self._model.model.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): Who the encoder is, as msgpack: no weights."""
+        """RETURNS (bytes): Name, revision and fingerprint of the encoder as msgpack; no weights."""
         identity = {
             "name": self.settings.name,
             "revision": self.settings.revision,
@@ -211,7 +261,11 @@ class EncoderShim(Shim):
         return srsly.msgpack_dumps(identity)
 
     def from_bytes(self, data: bytes) -> "EncoderShim":
-        """Learn which encoder it must be."""
+        """Require the encoder that the bytes name. Another encoder that is loaded is dropped.
+
+        data (bytes): The bytes that `to_bytes` returned.
+        RETURNS (EncoderShim): The shim.
+        """
         fingerprint = srsly.msgpack_loads(data)["fingerprint"]
         if self._model is not None and fingerprint not in (None, self._model.fingerprint):
             self._model = None
@@ -220,16 +274,19 @@ class EncoderShim(Shim):
         return self
 
     def _renew(self) -> "EncoderShim":
-        """RETURNS (EncoderShim): One of the same settings, without encoder and vectors."""
-        renewed = EncoderShim(
-            self.settings,
-            cache_size=self.cache.size,
-            save_weights=self.save_weights,
-            always_caches=self.always_caches,
-            store=copy.copy(self.store),
-        )
+        """RETURNS (EncoderShim): A shim with the same settings, without encoder and vectors."""
+        renewed = EncoderShim(self.settings, **self._how_kept())
         renewed.fingerprint = self.fingerprint
         return renewed
+
+    def _how_kept(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): The arguments of the constructor besides the settings."""
+        return {
+            "cache_size": self.cache.size,
+            "save_weights": self.save_weights,
+            "always_caches": self.always_caches,
+            "store": copy.copy(self.store),
+        }
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "EncoderShim":
         # A frozen encoder is shared, never copied.
@@ -238,7 +295,7 @@ class EncoderShim(Shim):
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        # As files: what pickle makes of a torch module depends on the versions of its code.
+        # As files, because a pickled torch module depends on the versions of its code.
         files = self.to_files() if self._model is not None else None
         return {**vars(self._renew()), "files": files}
 
@@ -247,3 +304,8 @@ class EncoderShim(Shim):
         vars(self).update(state)
         if files is not None:
             self.from_files(files)
+
+
+def texts_of(X: Sequence[Doc | str]) -> list[str]:
+    """RETURNS (list[str]): The texts of documents or texts."""
+    return [x if isinstance(x, str) else x.text for x in X]

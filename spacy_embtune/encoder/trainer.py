@@ -1,10 +1,8 @@
-"""Training an encoder: each distinct text of a batch goes through it once, and what lies below the
-first trainable layer is computed once for all steps."""
+"""Forward and backward passes through an encoder that learns."""
 
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,135 +10,110 @@ from numpy.typing import NDArray
 
 from ._split import SplitModel
 from ._tokens import Features, pad, prepare, separate
-from .sentence_encoder import SentenceEncoder
+from .text_encoder import TextEncoder
 
 if TYPE_CHECKING:
     import torch
 
-# Bytes that the backward pass needs of a token, for each layer and dimension of its state.
+# Bytes that the backward pass needs for each token, layer and dimension of a hidden state.
 _BYTES_PER_UNIT = 64
-# Plain attention in bfloat16 needs as much again for so many tokens that each looks at.
+# Attention without a fused kernel needs the same memory again for each so many tokens of a text.
 _ATTENTION_UNIT = 512
-# Tokens that go through the layers at once on a processor: more only leave its caches, and bring
-# texts of other lengths together, which are padded.
+# Number of tokens in one pass on a processor. More tokens do not fit its caches, and bring texts of
+# different lengths together, which are padded.
 TOKENS_AT_ONCE = 1024
-# Up to so many tokens attention may be faster without the fused kernel, see `_is_plain`.
+# Up to this number of tokens attention may be faster without the fused kernel, see `_is_plain`.
 PLAIN_ATTENTION = 256
 
 
-class _Prepared(NamedTuple):
-    """A text, ready for the upper layers.
-
-    text (str): The text.
-    tokens (dict | None): What the model takes for it, see `tokens.separate`; None if it takes
-        something else than tokens with a mask.
-    hidden (Tensor | None): What comes out of the lower layers, shape (tokens, h); None if the model
-        is not cut.
-    """
-
-    text: str
-    tokens: Features | None = None
-    hidden: "torch.Tensor | None" = None
-
-    @property
-    def length(self) -> int:
-        """RETURNS (int): The number of tokens, or about that."""
-        return len(self.text) // 4 + 1 if self.tokens is None else len(self.tokens["input_ids"])
-
-    @property
-    def size(self) -> int:
-        """RETURNS (int): How many bytes it takes."""
-        tensors = [*(self.tokens or {}).values(), self.hidden]
-        return sum(t.numel() * t.element_size() for t in tensors if hasattr(t, "numel")) + 500
-
-
 class EncoderTrainer:
-    """Forward and backward passes through a sentence encoder, some of whose layers learn.
+    """Runs forward and backward passes through a text encoder of which some layers learn.
 
-    encoder (SentenceEncoder): The encoder; its parameters change, and are float32 from now on.
-    trainable_layers (int): How many of the last layers learn; -1: all, and the embeddings.
-    dropout (float | None): The rate in the layers that learn; None: as the model was configured.
-    memory (int): In bytes: how much kept activations may take, and how much the passes of a step
-        may take. If a batch needs more, it is computed in parts, and these again in the backward
-        pass (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
-        Setup": the gradient cache).
+    Each distinct text of a batch goes through the encoder once. What the layers below the first
+    learning one return is computed once for all training steps. The encoder computes without
+    dropout, so that it returns the same vectors in training as in use.
+
+    encoder (TextEncoder): The encoder. Its parameters change, and are float32 from now on.
+    trainable_layers (int): Number of the last layers that learn; -1: all layers and the embeddings.
+    memory (int): Bound in bytes for the kept activations, and also for the passes of one step. A
+        batch that needs more is computed in parts, and again part by part in the backward pass
+        (gradient cache: Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under
+        Memory Limited Setup").
     RAISES (ValueError): If the encoder has no such layers.
 
     Attributes:
-        parameters (dict[str, Parameter]): What learns, by name.
-        n_passed (int): How many texts went through the upper layers, forward.
-        n_lower (int): How many went through the lower layers.
+        parameters (dict[str, Parameter]): The parameters that learn, by name.
+        n_passed (int): Number of texts that went forward through the layers that learn.
+        n_lower (int): Number of texts that went through the layers below.
+
+    >>> from spacy_embtune.encoder import EncoderSettings
+    >>> encoder = TextEncoder.load(EncoderSettings(precision="float32"))
+    >>> trainer = EncoderTrainer(encoder, trainable_layers=1)
+    >>> vectors, backprop = trainer.forward(["bread and soup", "a guitar", "a guitar"])
+    >>> vectors.shape, trainer.n_passed
+    ((3, 384), 2)
+    >>> backprop(np.ones_like(vectors))
+    >>> all(parameter.grad is not None for parameter in trainer.parameters.values())
+    True
     """
 
-    def __init__(
-        self,
-        encoder: SentenceEncoder,
-        *,
-        trainable_layers: int,
-        dropout: float | None = None,
-        memory: int = 2**30,
-    ) -> None:
+    def __init__(self, encoder: TextEncoder, *, trainable_layers: int, memory: int = 2**30) -> None:
         self.encoder = encoder
         self.memory = memory
-        # Steps are too small for weights that are stored in bfloat16.
+        # A step is too small to change weights that are stored in bfloat16.
         self.split = SplitModel(encoder.model.float(), trainable_layers)
         self.parameters = self.split.trainable
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
             parameter.grad = None
-        # What comes after the layers has no dropout of its own in any model known.
-        layers = self.split.layers
-        self._upper = list(layers[self.split.first :]) if layers is not None else [encoder.model]
-        # Without dropout, training is nothing else than use.
-        self._drops = dropout != 0.0
-        if dropout:
-            self._set_dropout(dropout)
-        self._hidden_width = _hidden_width(encoder)
         self.n_passed = 0
         self.n_lower = 0
+        self._hidden_width = _hidden_width(encoder)
         self._prepared: dict[str, _Prepared] = {}
         self._kept = 0
 
     def forward(self, texts: Sequence[str]) -> tuple[NDArray[Any], Callable[[NDArray[Any]], None]]:
-        """Encode the texts of a batch for training, each distinct one once.
+        """Encode the texts of a batch for training, each distinct text once.
 
-        texts (Sequence[str]): The texts; one that is empty gets a row of zeros.
+        texts (Sequence[str]): The n texts. An empty text gets a row of zeros.
         RETURNS (tuple): Their vectors, float32, shape (n, d), and the callback that takes the
-            gradient with respect to them and adds those of the parameters to `grad`.
+            gradient with respect to them, shape (n, d), and adds the gradients of the parameters to
+            their `grad`.
         """
         import torch
 
         distinct = [text for text in dict.fromkeys(texts) if text.strip()]
         place = {text: i for i, text in enumerate(distinct)}
         ready = self._prepare(distinct)
-        parts, keeps_graph = self._parts(ready)
+        parts, fit_together = self._parts(ready)
         vectors = np.zeros((len(distinct) + 1, self.encoder.width), dtype="float32")
-        graphs: list[Any] = []
+        outputs: list[Any] = []
         for rows in parts:
-            states = [] if keeps_graph else self._random_states()
-            with torch.set_grad_enabled(keeps_graph):
+            with torch.set_grad_enabled(fit_together):
                 output = self._run([ready[i] for i in rows])
             vectors[rows] = output.detach().cpu().numpy()
-            graphs.append(output if keeps_graph else states)
+            if fit_together:
+                outputs.append(output)
         # The last row is for texts that are empty.
         where = np.asarray([place.get(text, len(distinct)) for text in texts], dtype=int)
 
         def backprop(gradient: NDArray[Any]) -> None:
             summed = np.zeros_like(vectors)
             np.add.at(summed, where, gradient)
-            for rows, graph in zip(parts, graphs, strict=True):
-                output = graph if keeps_graph else self._run_again([ready[i] for i in rows], graph)
+            for i, rows in enumerate(parts):
+                with torch.enable_grad():
+                    output = outputs[i] if fit_together else self._run([ready[j] for j in rows])
                 output.backward(torch.as_tensor(summed[rows], device=output.device))
 
         return vectors[where], backprop
 
     def forget(self) -> None:
-        """Drop what was kept of texts."""
+        """Remove the activations that are kept."""
         self._prepared.clear()
         self._kept = 0
 
-    def _prepare(self, texts: list[str]) -> list[_Prepared]:
-        """RETURNS (list[_Prepared]): The texts, ready for the upper layers: as kept, or new."""
+    def _prepare(self, texts: list[str]) -> "list[_Prepared]":
+        """RETURNS (list[_Prepared]): The texts, ready for the layers that learn."""
         new = [text for text in texts if text not in self._prepared]
         fresh: dict[str, _Prepared] = {}
         new.sort(key=len)
@@ -154,7 +127,7 @@ class EncoderTrainer:
                 self._kept += ready.size
         return [fresh[text] if text in fresh else self._prepared[text] for text in texts]
 
-    def _compute_lower(self, texts: list[str]) -> Iterator[_Prepared]:
+    def _compute_lower(self, texts: list[str]) -> "Iterator[_Prepared]":
         import torch
 
         separated = (
@@ -172,25 +145,26 @@ class EncoderTrainer:
                 hidden = hidden.to(torch.bfloat16)
         self.n_lower += len(texts)
         for text, tokens, states in zip(texts, separated, hidden, strict=True):
-            # A copy, or it would keep the whole batch that it is a view of.
+            # A copy, because a view would keep the whole batch in memory.
             yield _Prepared(text, tokens, states[: len(tokens["input_ids"])].clone())
 
-    def _parts(self, ready: list[_Prepared]) -> tuple[list[list[int]], bool]:
-        """Sort texts by length, and part them.
+    def _parts(self, ready: "list[_Prepared]") -> tuple[list[list[int]], bool]:
+        """Sort texts by length and divide them into parts.
 
-        RETURNS (tuple[list[list[int]], bool]): The texts of each part, by position, and whether all
-            parts together fit the memory. Each alone does, unless it is a single text.
+        RETURNS (tuple[list[list[int]], bool]): The positions of the texts of each part, and whether
+            all parts together fit into the memory. Each part alone fits, unless it is a single
+            text.
         """
         per_token = _BYTES_PER_UNIT * self._hidden_width * self.split.n_upper
 
         def cost(n_texts: int, length: int) -> float:
-            attention = self._matrices(length) * length / _ATTENTION_UNIT
+            attention = length / _ATTENTION_UNIT if self._is_plain(length) else 0.0
             return n_texts * length * per_token * (1.0 + attention)
 
         at_once = TOKENS_AT_ONCE if self._is_on_processor else math.inf
         parts: list[list[int]] = []
         for i in sorted(range(len(ready)), key=lambda i: ready[i].length):
-            # Sorted: the newest is the longest, and all are padded to it.
+            # The texts are sorted: this one is the longest so far, and all are padded to it.
             length, size = ready[i].length, len(parts[-1]) + 1 if parts else 0
             if not parts or size * length > at_once or cost(size, length) > self.memory:
                 parts.append([])
@@ -198,7 +172,7 @@ class EncoderTrainer:
         total = sum(cost(len(part), ready[part[-1]].length) for part in parts)
         return parts, total <= self.memory
 
-    def _run(self, ready: list[_Prepared]) -> "torch.Tensor":
+    def _run(self, ready: "list[_Prepared]") -> "torch.Tensor":
         """RETURNS (Tensor): The vectors of texts, float32, shape (n, d)."""
         import torch
 
@@ -210,93 +184,59 @@ class EncoderTrainer:
             hidden = torch.nn.utils.rnn.pad_sequence(
                 [text.hidden for text in ready if text.hidden is not None], batch_first=True
             )
-        for part in self._upper if self._drops else []:
-            part.train()
-        try:
-            with self.encoder.autocast(), self._attention(max(text.length for text in ready)):
-                vectors = self.split.upper(features, hidden)
-        finally:
-            model.eval()
+        with self.encoder.autocast(), self._attention(max(text.length for text in ready)):
+            vectors = self.split.upper(features, hidden)
         self.n_passed += len(ready)
-        # As `SentenceEncoder.encode`: normalised in float32, and cut off if the model is so set.
+        # As in `TextEncoder.encode`: normalised in float32, and cut off if the model is set so.
         vectors = vectors.float()[:, : self.encoder.width]
         return torch.nn.functional.normalize(vectors) if self.encoder.normalizes else vectors
 
-    def _set_dropout(self, rate: float) -> None:
-        """Give all dropout in the layers that learn one rate. Some are modules, some are numbers
-        that a layer gives to a function."""
-        import torch
-
-        for module in {module for part in self._upper for module in part.modules()}:
-            if isinstance(module, torch.nn.Dropout):
-                module.p = rate
-            for name, value in vars(module).items():
-                if "dropout" in name and isinstance(value, float):
-                    setattr(module, name, rate)
-
-    def _run_again(self, ready: list[_Prepared], states: list["torch.Tensor"]) -> "torch.Tensor":
-        """RETURNS (Tensor): The same as in the forward pass, dropout included, with a graph."""
-        import torch
-
-        before = self._random_states()
-        self._set_random_states(states)
-        try:
-            with torch.enable_grad():
-                return self._run(ready)
-        finally:
-            self._set_random_states(before)
-
-    def _random_states(self) -> list["torch.Tensor"]:
-        """RETURNS (list[Tensor]): Where the generators are that dropout draws from."""
-        return [get() for get, _ in self._generators()]
-
-    def _set_random_states(self, states: list["torch.Tensor"]) -> None:
-        for (_, set_state), state in zip(self._generators(), states, strict=True):
-            set_state(state)
-
-    def _generators(self) -> list[tuple[Callable[[], Any], Callable[[Any], None]]]:
-        """RETURNS (list[tuple]): How to get and set the state of each generator of torch."""
-        import torch
-
-        device = self.encoder.model.device
-        generators: list[Any] = [(torch.get_rng_state, torch.set_rng_state)]
-        if device.type == "cuda":
-            get = partial(torch.cuda.get_rng_state, device)
-            generators.append((get, partial(torch.cuda.set_rng_state, device=device)))
-        elif device.type == "mps":
-            generators.append((torch.mps.get_rng_state, torch.mps.set_rng_state))
-        return generators
-
-    @property
-    def _is_on_processor(self) -> bool:
-        return self.encoder.model.device.type == "cpu"
-
     def _attention(self, n_tokens: int) -> Any:
-        """RETURNS (ContextManager): The kernel for the attention over so many tokens."""
+        """RETURNS (ContextManager): Chooses how the attention over so many tokens is computed."""
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
         is_plain = self._is_plain(n_tokens)
         return sdpa_kernel(SDPBackend.MATH) if is_plain else contextlib.nullcontext()
 
-    def _matrices(self, n_tokens: int) -> int:
-        """RETURNS (int): How much is kept of what each of so many tokens makes of each other, as a
-        multiple of what plain attention in bfloat16 keeps; 0 where a fused kernel is used. On a
-        processor there is none with dropout."""
-        drops = self._drops and self._is_on_processor
-        if not (drops or self._is_plain(n_tokens)):
-            return 0
-        return (2 if drops else 1) * (1 if self.encoder.precision_used == "bfloat16" else 2)
-
     def _is_plain(self, n_tokens: int) -> bool:
-        """RETURNS (bool): Whether attention is computed as matrix products. Over short texts, in
-        bfloat16 on a processor, the backward pass of the fused kernel takes longer."""
+        """RETURNS (bool): Whether attention is computed as plain matrix products. For short texts
+        in bfloat16 on a processor, the backward pass of the fused kernel takes longer."""
         is_bfloat16 = self.encoder.precision_used == "bfloat16"
         return is_bfloat16 and n_tokens <= PLAIN_ATTENTION and self._is_on_processor
 
+    @property
+    def _is_on_processor(self) -> bool:
+        return self.encoder.model.device.type == "cpu"
 
-def _hidden_width(encoder: SentenceEncoder) -> int:
-    """RETURNS (int): The width of the states within the model, if it tells: what comes out at the
-    end may be less."""
+
+class _Prepared(NamedTuple):
+    """A text, ready for the layers that learn.
+
+    text (str): The text.
+    tokens (dict | None): The text as the model's input, see `_tokens.separate`; None if the input
+        cannot be separated text by text.
+    hidden (Tensor | None): Output of the layers below, shape (tokens, h); None if all layers learn.
+    """
+
+    text: str
+    tokens: Features | None = None
+    hidden: "torch.Tensor | None" = None
+
+    @property
+    def length(self) -> int:
+        """RETURNS (int): The number of tokens. Without tokens, an estimate."""
+        return len(self.text) // 4 + 1 if self.tokens is None else len(self.tokens["input_ids"])
+
+    @property
+    def size(self) -> int:
+        """RETURNS (int): Its size in bytes."""
+        tensors = [*(self.tokens or {}).values(), self.hidden]
+        return sum(t.numel() * t.element_size() for t in tensors if hasattr(t, "numel")) + 500
+
+
+def _hidden_width(encoder: TextEncoder) -> int:
+    """RETURNS (int): Width of the hidden states if the model's configuration has it, else the width
+    of the vectors, which may be less."""
     config = getattr(getattr(encoder.model[0], "auto_model", None), "config", None)
     width = getattr(config, "hidden_size", None)
     return width if isinstance(width, int) else encoder.width

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from ..encoder.store import DEFAULT_MAX_BYTES, VectorStore
+from ..encoder import DEFAULT_MAX_BYTES, VectorStore
 from .encoder import read_texts
 
 logger = logging.getLogger(__name__)
@@ -118,9 +118,9 @@ class CachedEncoder(TransformerMixin, BaseEstimator):
             return encoded
 
         rows = self._get_store().lookup(
-            self._identify(),
             texts,
             encode,
+            fingerprint=self._identify(),
             precision=str(getattr(self.encoder, "precision_used", "")),
             progress="Encoding texts",
         )

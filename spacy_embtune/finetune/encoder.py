@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from ..encoder.cache import VectorCache
-from ..encoder.sentence_encoder import EncoderSettings, Precision
-from ..encoder.sentence_encoder import SentenceEncoder as Encoder
+from ..encoder import EncoderSettings, Precision, TextEncoder, encode_distinct
 from .labels import is_missing
 
 
@@ -77,11 +75,11 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         def encode(missing: list[str]) -> NDArray[Any]:
             return encoder.encode(missing, progress=progress)
 
-        return VectorCache(0).lookup(texts, encode, encoder.width)
+        return encode_distinct(texts, encode, encoder.width)
 
     @property
-    def encoder(self) -> Encoder:
-        """RETURNS (SentenceEncoder): The encoder, loaded again if the settings have changed."""
+    def encoder(self) -> TextEncoder:
+        """RETURNS (TextEncoder): The encoder, loaded again if the settings changed."""
         settings = EncoderSettings(
             name=str(self.name),
             precision="float32" if self.quantize else self.precision,
@@ -89,9 +87,9 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             device=None if self.device is None else str(self.device),
         )
         key = (settings, self.quantize)
-        loaded: tuple[Any, Encoder] | None = getattr(self, "_loaded", None)
+        loaded: tuple[Any, TextEncoder] | None = getattr(self, "_loaded", None)
         if loaded is None or loaded[0] != key:
-            loaded = (key, Encoder.load(settings))
+            loaded = (key, TextEncoder.load(settings))
             if self.quantize:
                 _quantize(loaded[1])
             self._loaded = loaded
@@ -140,7 +138,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return tags
 
 
-def _quantize(encoder: Encoder) -> None:
+def _quantize(encoder: TextEncoder) -> None:
     import torch
 
     quantize: Any = torch.ao.quantization.quantize_dynamic

@@ -14,9 +14,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..encoder.cache import VectorCache
-from ..encoder.sentence_encoder import EncoderSettings, SentenceEncoder
-from ..encoder.trainer import EncoderTrainer
+from ..encoder import EncoderSettings, EncoderTrainer, TextEncoder, encode_distinct
 from ..losses import make_cosine_pairs
 from ..training import count_batches, pair_targets, run_steps, shuffled_batches, training_step
 from ..types import HeadOutput, Output
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Finetunes a sentence encoder itself on pairs of texts: the cosine of their vectors approaches
     their score. Each distinct text of a batch goes through the encoder once, see
-    `spacy_embtune.encoder.trainer.EncoderTrainer`.
+    `spacy_embtune.encoder.EncoderTrainer`.
 
     sent_tfm (SentenceTransformer | str): The model, or its name or directory. It is copied before
         it is changed.
@@ -116,15 +114,15 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.sent_tfm_ = model
         self._n_features_out = self._encoder().width
 
-    def _encoder(self) -> SentenceEncoder:
-        """RETURNS (SentenceEncoder): What encodes with the finetuned model."""
+    def _encoder(self) -> TextEncoder:
+        """RETURNS (TextEncoder): The encoder with the finetuned model."""
         with _kept_trainable(self.sent_tfm_):
-            return SentenceEncoder(self.sent_tfm_, EncoderSettings())
+            return TextEncoder(self.sent_tfm_, EncoderSettings())
 
     def _own_model(self) -> "SentenceTransformer":
         """RETURNS (SentenceTransformer): The model to change."""
         if isinstance(self.sent_tfm, str | Path):
-            encoder = SentenceEncoder.load(EncoderSettings(name=str(self.sent_tfm)))
+            encoder = TextEncoder.load(EncoderSettings(name=str(self.sent_tfm)))
             return encoder.model.requires_grad_(True)
         if not hasattr(self.sent_tfm, "encode"):
             raise ValueError(
@@ -179,16 +177,13 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 )
                 return result.has_gradient
 
-            device = self.sent_tfm_.device
             try:
-                with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                    torch.manual_seed(rng.randint(2**31 - 1))
-                    run_steps(
-                        self._batches(pairs, rng),
-                        step,
-                        n_steps=n_steps,
-                        discard_gradients=optimizer.zero_grad,
-                    )
+                run_steps(
+                    self._batches(pairs, rng),
+                    step,
+                    n_steps=n_steps,
+                    discard_gradients=optimizer.zero_grad,
+                )
             finally:
                 # The model may be the caller's.
                 optimizer.zero_grad()
@@ -210,7 +205,7 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """
         check_is_fitted(self, "sent_tfm_")
         encoder = self._encoder()
-        return VectorCache(0).lookup(read_texts(X), encoder.encode, encoder.width)
+        return encode_distinct(read_texts(X), encoder.encode, encoder.width)
 
     def predict(self, X1: Any, X2: Any) -> NDArray[Any]:
         """Say how alike the texts of each pair are.

@@ -261,7 +261,7 @@ class EmbTune(TrainablePipe):
         # the encoder runs with its learned weights below.
         untuned = None
         if self.encoder is not None and getattr(self.loss, "reads_base", True):
-            untuned = self.encoder.untuned_vectors(batch.docs)
+            untuned = self.encoder.reference_vectors(batch.docs)
         if self.seen is not None:
             # initialize reads only the beginning of a streamed corpus.
             self.seen.add(batch.keys)
@@ -391,7 +391,7 @@ class EmbTune(TrainablePipe):
             so that they are the base vectors, or the encoder of before cannot be found any more,
             which is logged.
         """
-        return None if self.encoder is None else self.encoder.original_vectors(docs)
+        return None if self.encoder is None else self.encoder.reference_vectors(docs)
 
     # Save and load
 

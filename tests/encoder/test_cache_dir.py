@@ -14,9 +14,8 @@ import spacy
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy.language import Language
 
+from spacy_embtune.encoder import SentenceTransformer, VectorStore, get_shim
 from spacy_embtune.encoder._database import FILE
-from spacy_embtune.encoder.sentence_transformer import SentenceTransformer, get_shim
-from spacy_embtune.encoder.store import VectorStore
 
 from ..conftest import make_examples
 

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from spacy_embtune.encoder.doc_vectors import DocVectors
+from spacy_embtune.encoder import DocVectors
 
 from ..conftest import COMMON, TOPICS, make_examples
 

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from spacy_embtune.encoder.sentence_transformer import SentenceTransformer, get_shim
+from spacy_embtune.encoder import SentenceTransformer, get_shim
 from spacy_embtune.encoder.store import StoreError, VectorStore
 from spacy_embtune.finetune import SentenceEncoder
 from spacy_embtune.finetune.cached import CachedEncoder, cached

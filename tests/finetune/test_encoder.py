@@ -11,8 +11,8 @@ from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from spacy_embtune.encoder.sentence_encoder import EncoderSettings
-from spacy_embtune.encoder.sentence_encoder import SentenceEncoder as Encoder
+from spacy_embtune.encoder import EncoderSettings
+from spacy_embtune.encoder import TextEncoder as Encoder
 from spacy_embtune.finetune import FeedForwardTuner, SentenceEncoder, cached
 from spacy_embtune.finetune.encoder import read_texts
 

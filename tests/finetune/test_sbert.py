@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sentence_transformers import SentenceTransformer
 from sklearn.exceptions import NotFittedError
 
-from spacy_embtune.encoder.trainer import EncoderTrainer
+from spacy_embtune.encoder import EncoderTrainer
 from spacy_embtune.finetune import SbertLearner
 from spacy_embtune.finetune.pair_estimators import paired_cosines
 

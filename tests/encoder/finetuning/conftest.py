@@ -27,7 +27,6 @@ def make(make_nlp: MakeNlp, tiny_encoder: Path) -> MakeNlp:
             "name": str(path),
             "precision": "float32",
             "trainable_layers": 1,
-            "dropout": 0.0,
             "learn_rate_scale": 1.0,
             **encoder,
         }

@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.training import Example
 from thinc.api import fix_random_seed
 
-from spacy_embtune.encoder._trainable_shim import TrainableShim
+from spacy_embtune.encoder._learning_shim import LearningShim
 from spacy_embtune.pipeline import EmbTune
 
 from ...conftest import make_examples
@@ -61,10 +61,10 @@ def start(nlp: Language, examples: list[Example] | None = None, rate: float = 0.
     return examples, optimizer
 
 
-def shim_of(nlp: Language, name: str = "embtune") -> TrainableShim:
+def shim_of(nlp: Language, name: str = "embtune") -> LearningShim:
     pipe = nlp.get_pipe(name)
     assert isinstance(pipe, EmbTune)
-    assert isinstance(pipe.encoder, TrainableShim)
+    assert isinstance(pipe.encoder, LearningShim)
     return pipe.encoder
 
 

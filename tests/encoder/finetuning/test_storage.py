@@ -14,7 +14,7 @@ import spacy
 from numpy.testing import assert_allclose
 from spacy.language import Language
 
-from spacy_embtune.encoder.sentence_encoder import EncoderSettings, SentenceEncoder
+from spacy_embtune.encoder import EncoderSettings, TextEncoder
 
 from ...conftest import make_examples
 from ...pipeline.test_component import MakeNlp
@@ -59,11 +59,10 @@ WAYS = [through_disk, through_bytes, through_pickle, copied]
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("blend", [0.0, 0.5])
 def test_it_comes_back_bit_for_bit_and_shares_nothing(
-    make: MakeNlp, way: Callable[..., Language], blend: float, tmp_path: Path
+    make: MakeNlp, way: Callable[..., Language], tmp_path: Path
 ) -> None:
-    nlp, examples, optimizer = trained(make, blend=blend, trainable_layers=-1)
+    nlp, examples, optimizer = trained(make, trainable_layers=-1)
     before = vectors(nlp)
     other = way(nlp, tmp_path)
     assert not changed(weights(nlp), weights(other))
@@ -93,7 +92,7 @@ def test_a_checkpoint_writes_the_encoder_if_it_changed(make: MakeNlp, tmp_path: 
     assert written[0] == written[1]
     assert written[1][1] != written[2][1]
     fingerprint = json.loads((tmp_path / "embtune" / "manifest.json").read_text())
-    loaded = SentenceEncoder.from_directory(file.parent, EncoderSettings(precision="float32"))
+    loaded = TextEncoder.from_directory(file.parent, EncoderSettings(precision="float32"))
     assert fingerprint["encoder_fingerprint"] == loaded.fingerprint
     row = loaded.encode(["bread and soup"])[0]
     assert_allclose(row, nlp("bread and soup")._.embedding, atol=1e-6)
@@ -138,7 +137,7 @@ def test_in_several_processes(make: MakeNlp) -> None:
 def test_an_interrupted_update_leaves_a_whole_pipeline(
     make: MakeNlp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nlp, examples, optimizer = trained(make, blend=0.25)
+    nlp, examples, optimizer = trained(make)
     before = vectors(nlp)
     pipe = nlp.get_pipe("embtune")
 
@@ -158,7 +157,7 @@ def test_what_was_loaded_is_compared_with_the_encoder_before_all_training(
     make: MakeNlp, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     texts = ["bread and soup", "a guitar"]
-    untuned = SentenceEncoder.load(EncoderSettings(str(tiny_encoder), precision="float32")).encode(
+    untuned = TextEncoder.load(EncoderSettings(str(tiny_encoder), precision="float32")).encode(
         texts
     )
     nlp, examples, _ = trained(make)
@@ -196,13 +195,58 @@ def test_an_encoder_that_is_gone_is_not_compared_with(
     assert "Base vectors are those of the finetuned encoder" in caplog.text
 
 
+def test_an_encoder_that_is_gone_is_replaced_by_the_one_that_was_loaded(
+    make: MakeNlp, tiny_encoder: Path, other_encoder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    nlp, examples, _ = trained(make, path=tmp_path / "encoder")
+    nlp.to_disk(tmp_path / "pipeline")
+    for change in ("gone", "another"):
+        shutil.rmtree(tmp_path / "encoder", ignore_errors=True)
+        if change == "another":
+            shutil.copytree(other_encoder, tmp_path / "encoder")
+        for evaluates_first in (True, False):
+            loaded = spacy.load(tmp_path / "pipeline")
+            pipe = loaded.get_pipe("embtune")
+            texts = ["bread and soup", "a guitar"]
+            expected = vectors(loaded, texts)[0]
+            if evaluates_first:
+                assert pipe.encode_untuned(texts) is None
+            loaded.update(examples, sgd=loaded.resume_training())
+            for _ in range(2):
+                assert_allclose(pipe.encode_untuned(texts), expected, atol=1e-6)
+            assert (vectors(loaded, texts)[0] != expected).any()
+
+
+def test_losses_of_a_loaded_pipeline_look_at_the_encoder_before_all_training(
+    make: MakeNlp, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    nlp, examples, _ = trained(make)
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    pipe, seen = loaded.get_pipe("embtune"), []
+    loss = pipe.loss
+
+    def note(output: Any, targets: Any) -> Any:
+        seen.append(output.base)
+        return loss(output, targets)
+
+    pipe.loss = note
+    for _ in range(2):
+        loaded.update(examples, sgd=loaded.resume_training())
+    settings = EncoderSettings(str(tiny_encoder), precision="float32")
+    before = TextEncoder.load(settings).encode([example.text for example in examples])
+    for base in seen:
+        assert_allclose(base, before, atol=1e-6)
+
+
 @pytest.mark.parametrize("way", ["disk", "bytes", "own bytes"])
 def test_what_is_loaded_into_a_trained_pipeline_is_compared_with_the_same_encoder(
     make: MakeNlp, tiny_encoder: Path, tmp_path: Path, way: str
 ) -> None:
     texts = ["bread and soup", "a guitar"]
     settings = EncoderSettings(str(tiny_encoder), precision="float32")
-    untuned = SentenceEncoder.load(settings).encode(texts)
+    untuned = TextEncoder.load(settings).encode(texts)
     nlp, examples, optimizer = trained(make)
     nlp.to_disk(tmp_path)
     data = nlp.to_bytes()
@@ -226,14 +270,3 @@ def test_bytes_of_a_trained_model_are_not_for_the_untuned_encoder(make: MakeNlp)
     other.get_pipe("embtune").model.from_bytes(data)
     with pytest.raises(ValueError, match="was trained with another encoder"):
         other("bread")
-
-
-def test_the_steps_that_the_encoder_waits_are_counted_on(make: MakeNlp, tmp_path: Path) -> None:
-    nlp, _, _ = trained(make, n_steps=3, frozen_steps=2)
-    nlp.to_disk(tmp_path)
-    for other in (nlp, spacy.load(tmp_path), copied(nlp, tmp_path), through_pickle(nlp, tmp_path)):
-        assert shim_of(other).learns
-    waiting, _, _ = trained(make, n_steps=1, frozen_steps=2)
-    waiting.to_disk(tmp_path)
-    loaded = spacy.load(tmp_path)
-    assert not shim_of(loaded).learns

@@ -60,7 +60,7 @@ def size_of(path: Path) -> int:
 # Stores texts of its own, again and again.
 MANY = """
 import sys, numpy
-from spacy_embtune.encoder.store import VectorStore
+from spacy_embtune.encoder import VectorStore
 path, seed, max_bytes, width = sys.argv[1], *map(int, sys.argv[2:])
 rng = numpy.random.default_rng(seed)
 store = VectorStore(path, max_bytes)
@@ -68,7 +68,7 @@ def encode(texts):
     return numpy.array([[float(text)] * width for text in texts], dtype="float32")
 for _ in range(60):
     numbers = rng.integers(0, 3000, size=200)
-    rows = store.lookup("f", [str(number) for number in numbers], encode, width)
+    rows = store.lookup([str(number) for number in numbers], encode, width, fingerprint="f")
     assert (rows == numbers[:, None]).all()
 print("done")
 """

@@ -20,7 +20,7 @@ def test_the_directory_stays_below_the_bound_and_the_newest_are_kept(
     store, encode = VectorStore(tmp_path / "store", MIN_BYTES), Encode(width=384)
     batches = [[f"{i} {j}" for j in range(300)] for i in range(25)]
     for texts in batches:
-        assert_array_equal(store.lookup("f", texts, encode), encode.rows(texts))
+        assert_array_equal(store.lookup(texts, encode, fingerprint="f"), encode.rows(texts))
         assert size_of(store.path) <= MIN_BYTES
     # Three fifths of it are vectors at least.
     assert len(store) * 384 * 4 > 0.6 * MIN_BYTES
@@ -29,9 +29,9 @@ def test_the_directory_stays_below_the_bound_and_the_newest_are_kept(
     assert "drops vectors of this very run" in messages[0]
     again = Encode(width=384)
     newest = [text for texts in batches[-5:] for text in texts]
-    store.lookup("f", newest, again)
+    store.lookup(newest, again, fingerprint="f")
     assert not again.calls
-    assert_array_equal(store.lookup("f", batches[0], again), encode.rows(batches[0]))
+    assert_array_equal(store.lookup(batches[0], again, fingerprint="f"), encode.rows(batches[0]))
     assert len(again.seen) == len(batches[0])
 
 
@@ -51,7 +51,7 @@ def test_dropping_what_other_runs_have_stored_is_no_news(
 ) -> None:
     for i in range(6):
         store = VectorStore(tmp_path / "store", MIN_BYTES)
-        store.lookup("f", [f"{i} {j}" for j in range(800)], Encode(width=384))
+        store.lookup([f"{i} {j}" for j in range(800)], Encode(width=384), fingerprint="f")
         store.close()
     assert size_of(tmp_path / "store") <= MIN_BYTES
     assert not caplog.records
@@ -60,12 +60,12 @@ def test_dropping_what_other_runs_have_stored_is_no_news(
 def test_a_directory_shrinks_to_a_lower_bound(tmp_path: Path) -> None:
     texts = [str(i) for i in range(6000)]
     store = VectorStore(tmp_path / "store")
-    store.lookup("f", texts, Encode(width=384))
+    store.lookup(texts, Encode(width=384), fingerprint="f")
     store.close()
     assert size_of(store.path) > 2 * MIN_BYTES
     store = VectorStore(tmp_path / "store", MIN_BYTES)
-    store.lookup("f", ["new"], Encode(width=384))
-    store.lookup("f", texts[-100:], lambda _: pytest.fail("the newest were dropped"))
+    store.lookup(["new"], Encode(width=384), fingerprint="f")
+    store.lookup(texts[-100:], lambda _: pytest.fail("the newest were dropped"), fingerprint="f")
     store.close()
     assert size_of(store.path) <= MIN_BYTES
 
@@ -76,7 +76,7 @@ def test_a_vector_too_large_for_the_bound_is_not_stored_and_not_lost(
     encode = Encode(width=500_000)
     store = VectorStore(tmp_path / "store", MIN_BYTES)
     for _ in range(2):
-        assert_array_equal(store.lookup("f", ["a"], encode), encode.rows(["a"]))
+        assert_array_equal(store.lookup(["a"], encode, fingerprint="f"), encode.rows(["a"]))
     assert len(encode.calls) == 2
     (record,) = caplog.records
     assert "too large for the store" in record.getMessage()

@@ -30,17 +30,18 @@ def test_processes_make_a_store_write_and_read_at_once(tmp_path: Path) -> None:
     store = VectorStore(tmp_path / "store")
     assert len(store) == len(seen)
     texts = [str(number) for number in sorted(seen)]
-    rows = store.lookup("f", texts, lambda _: pytest.fail("not stored"))
+    rows = store.lookup(texts, lambda _: pytest.fail("not stored"), fingerprint="f")
     assert_array_equal(rows[:, 0], sorted(seen))
 
 
 WRITE = """
 import sys, numpy
-from spacy_embtune.encoder.store import VectorStore
+from spacy_embtune.encoder import VectorStore
 store = VectorStore(sys.argv[1])
 for i in range(0, 10**6, 50):
     texts = [str(number) for number in range(i, i + 50)]
-    store.lookup("f", texts, lambda texts: numpy.array([[float(t)] * 384 for t in texts]))
+    encode = lambda texts: numpy.array([[float(t)] * 384 for t in texts])
+    store.lookup(texts, encode, fingerprint="f")
     print(i, flush=True)
 """
 
@@ -57,9 +58,11 @@ def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_stored(tmp_path:
         assert process.returncode == -signal.SIGKILL
         store = VectorStore(tmp_path / "store")
         texts = [str(number) for number in range(done)]
-        rows = store.lookup("f", texts, lambda _: pytest.fail("lost"))
+        rows = store.lookup(texts, lambda _: pytest.fail("lost"), fingerprint="f")
         assert_array_equal(rows[:, 0], range(done))
-        store.lookup("f", [f"{n_lines}.5"], lambda texts: np.array([[float(texts[0])] * 384]))
+        store.lookup(
+            [f"{n_lines}.5"], lambda texts: np.array([[float(texts[0])] * 384]), fingerprint="f"
+        )
         store.close()
 
 
@@ -67,13 +70,13 @@ def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_stored(tmp_path:
 def test_parent_and_child_of_a_fork_both_go_on(tmp_path: Path) -> None:
     code = """
 import os, sys, numpy
-from spacy_embtune.encoder.store import VectorStore
+from spacy_embtune.encoder import VectorStore
 store = VectorStore(sys.argv[1])
 def encode(texts):
     return numpy.array([[float(text)] * 64 for text in texts])
 def go_on(start):
     for i in range(start, start + 1000, 10):
-        store.lookup("f", [str(number) for number in range(i, i + 10)], encode)
+        store.lookup([str(number) for number in range(i, i + 10)], encode, fingerprint="f")
 go_on(0)
 children = []
 for n in (1, 2):
@@ -87,7 +90,7 @@ for child in children:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 def fail(texts):
     raise AssertionError(texts)
-rows = store.lookup("f", [str(number) for number in range(4000)], fail)
+rows = store.lookup([str(number) for number in range(4000)], fail, fingerprint="f")
 assert (rows[:, 0] == range(4000)).all()
 print(len(store))
 """
@@ -101,13 +104,13 @@ print(len(store))
 def test_a_fork_while_other_threads_use_the_store(tmp_path: Path) -> None:
     code = """
 import os, sys, threading, numpy
-from spacy_embtune.encoder.store import VectorStore
+from spacy_embtune.encoder import VectorStore
 store = VectorStore(sys.argv[1])
 def encode(texts):
     return numpy.array([[float(text)] * 64 for text in texts])
 def go_on(start):
     for i in range(start, start + 200):
-        assert store.lookup("f", [str(i)], encode)[0, 0] == i
+        assert store.lookup([str(i)], encode, fingerprint="f")[0, 0] == i
 threads = [threading.Thread(target=go_on, args=(1000 * n,)) for n in range(2)]
 for thread in threads:
     thread.start()
@@ -136,7 +139,7 @@ def test_threads_share_a_store(tmp_path: Path) -> None:
             rng = np.random.default_rng(seed)
             for _ in range(20):
                 texts = [str(number) for number in rng.integers(0, 500, size=50)]
-                assert_array_equal(store.lookup("f", texts, encode), encode.rows(texts))
+                assert_array_equal(store.lookup(texts, encode, fingerprint="f"), encode.rows(texts))
         except BaseException as error:
             errors.append(error)
 
@@ -150,9 +153,9 @@ def test_threads_share_a_store(tmp_path: Path) -> None:
 
 def test_copies_and_pickles_open_the_same_directory(tmp_path: Path) -> None:
     store, encode = VectorStore(tmp_path / "store", 2 * MIN_BYTES), Encode()
-    store.lookup("f", TEXTS, encode)
+    store.lookup(TEXTS, encode, fingerprint="f")
     for other in (copy.copy(store), copy.deepcopy(store), pickle.loads(pickle.dumps(store))):
         assert (other.path, other.max_bytes) == (store.path, store.max_bytes)
-        assert_array_equal(other.lookup("f", TEXTS, encode), encode.rows(TEXTS))
+        assert_array_equal(other.lookup(TEXTS, encode, fingerprint="f"), encode.rows(TEXTS))
     assert len(encode.calls) == 1
     assert len(pickle.dumps(store)) < 300

@@ -26,7 +26,7 @@ def test_rows_are_right_and_each_text_is_encoded_once_ever(batches: list[list[st
         for texts in batches:
             # A new one each time, as in another run.
             store = VectorStore(Path(folder) / "store")
-            assert_array_equal(store.lookup("f", texts, encode, 4), encode.rows(texts))
+            assert_array_equal(store.lookup(texts, encode, 4, fingerprint="f"), encode.rows(texts))
             store.close()
     assert sorted(encode.seen) == sorted({text for texts in batches for text in texts})
 
@@ -42,9 +42,11 @@ def test_texts_and_fingerprints_of_any_characters_are_kept_apart(one: str, two: 
     with tempfile.TemporaryDirectory() as folder:
         store = VectorStore(Path(folder) / "store")
         for (fingerprint, text), value in values.items():
-            store.lookup(fingerprint, [text], lambda _, value=value: value)
+            store.lookup([text], lambda _, value=value: value, fingerprint=fingerprint)
         for (fingerprint, text), value in values.items():
-            found = store.lookup(fingerprint, [text], lambda _: pytest.fail("not stored"))
+            found = store.lookup(
+                [text], lambda _: pytest.fail("not stored"), fingerprint=fingerprint
+            )
             assert_array_equal(found, value)
         store.close()
 
@@ -59,7 +61,9 @@ def test_other_fingerprint_or_precision_other_vectors(tmp_path: Path) -> None:
     }
     for _ in range(2):
         for (fingerprint, precision), encode in encoders.items():
-            rows = store.lookup(fingerprint, TEXTS, encode, encode.width, precision=precision)
+            rows = store.lookup(
+                TEXTS, encode, encode.width, fingerprint=fingerprint, precision=precision
+            )
             assert_array_equal(rows, encode.rows(TEXTS))
     assert all(len(encode.seen) == len(TEXTS) for encode in encoders.values())
     assert len(store) == 4 * len(TEXTS)
@@ -69,7 +73,7 @@ def test_other_fingerprint_or_precision_other_vectors(tmp_path: Path) -> None:
 def test_the_type_of_the_vectors_stays(tmp_path: Path, dtype: str) -> None:
     encode = Encode(dtype=dtype)
     for _ in range(2):
-        rows = VectorStore(tmp_path / "store").lookup("f", TEXTS, encode)
+        rows = VectorStore(tmp_path / "store").lookup(TEXTS, encode, fingerprint="f")
         assert rows.dtype == np.dtype(dtype)
         assert_array_equal(rows, encode.rows(TEXTS))
     assert len(encode.calls) == 1
@@ -82,14 +86,14 @@ def test_a_relative_path_stays_where_it_was(
     store = VectorStore("store")
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
-    store.lookup("f", ["a"], Encode())
+    store.lookup(["a"], Encode(), fingerprint="f")
     assert len(VectorStore(tmp_path / "store")) == 1
 
 
 def test_no_text_asks_nobody(tmp_path: Path) -> None:
     store, encode = VectorStore(tmp_path / "store"), Encode()
-    assert store.lookup("f", [], encode, 4).shape == (0, 4)
-    assert store.lookup("f", [], encode).shape == (0, 0)
+    assert store.lookup([], encode, 4, fingerprint="f").shape == (0, 4)
+    assert store.lookup([], encode, fingerprint="f").shape == (0, 0)
     assert not encode.calls
     assert not (tmp_path / "store").exists()
 
@@ -97,7 +101,7 @@ def test_no_text_asks_nobody(tmp_path: Path) -> None:
 def test_rows_belong_to_the_caller(tmp_path: Path) -> None:
     store, encode = VectorStore(tmp_path / "store"), Encode()
     for _ in range(2):
-        rows = store.lookup("f", ["a"], encode)
+        rows = store.lookup(["a"], encode, fingerprint="f")
         assert_array_equal(rows, encode.rows(["a"]))
         rows += 1
 
@@ -105,7 +109,7 @@ def test_rows_belong_to_the_caller(tmp_path: Path) -> None:
 def test_texts_are_encoded_in_chunks_the_longest_first(tmp_path: Path) -> None:
     texts = [f"{i} {'x' * (i % 7)}" for i in range(2 * CHUNK + 10)]
     encode = Encode()
-    rows = VectorStore(tmp_path / "store").lookup("f", texts, encode)
+    rows = VectorStore(tmp_path / "store").lookup(texts, encode, fingerprint="f")
     assert_array_equal(rows, encode.rows(texts))
     assert [len(call) for call in encode.calls] == [CHUNK, CHUNK, 10]
     lengths = [len(text) for text in encode.seen]
@@ -122,21 +126,21 @@ def test_chunks_are_stored_as_they_are_encoded(tmp_path: Path) -> None:
         return encode(missing)
 
     with pytest.raises(KeyboardInterrupt):
-        VectorStore(tmp_path / "store").lookup("f", texts, break_off)
+        VectorStore(tmp_path / "store").lookup(texts, break_off, fingerprint="f")
     again = Encode()
-    VectorStore(tmp_path / "store").lookup("f", texts, again)
+    VectorStore(tmp_path / "store").lookup(texts, again, fingerprint="f")
     assert sorted([*encode.seen, *again.seen]) == sorted(texts)
     assert len(again.seen) == CHUNK
 
 
 def test_vectors_of_two_kinds_under_one_fingerprint_are_an_error(tmp_path: Path) -> None:
     store = VectorStore(tmp_path / "store")
-    store.lookup("f", ["a"], Encode())
+    store.lookup(["a"], Encode(), fingerprint="f")
     for encode in (Encode(width=5), Encode(dtype="float64")):
         with pytest.raises(StoreError, match=r"two kinds.*fingerprints, or names, that differ"):
-            store.lookup("f", ["a", "b"], encode)
+            store.lookup(["a", "b"], encode, fingerprint="f")
     with pytest.raises(StoreError, match="length 5, and float32 of length 4"):
-        store.lookup("f", ["a"], Encode(), 5)
+        store.lookup(["a"], Encode(), 5, fingerprint="f")
 
 
 @pytest.mark.parametrize(
@@ -144,12 +148,12 @@ def test_vectors_of_two_kinds_under_one_fingerprint_are_an_error(tmp_path: Path)
 )
 def test_an_encoder_that_gives_no_matrix_is_told_so(tmp_path: Path, rows: Any) -> None:
     with pytest.raises(ValueError, match="one row a text"):
-        VectorStore(tmp_path / "store").lookup("f", ["a", "b"], lambda texts: rows)
+        VectorStore(tmp_path / "store").lookup(["a", "b"], lambda texts: rows, fingerprint="f")
 
 
 def test_texts_are_not_on_disk(tmp_path: Path) -> None:
     store = VectorStore(tmp_path / "store")
-    store.lookup("f", ["a very private text", "another private text"], Encode())
+    store.lookup(["a very private text", "another private text"], Encode(), fingerprint="f")
     for _ in range(2):
         content = b"".join(file.read_bytes() for file in (tmp_path / "store").iterdir())
         assert len(content) > 10_000
@@ -161,9 +165,9 @@ def test_a_bar_is_shown_if_many_texts_are_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store, texts = VectorStore(tmp_path / "store"), [str(i) for i in range(300)]
-    store.lookup("f", texts[:200], Encode(), progress="Encoding")
-    store.lookup("f", texts[200:], Encode())
-    store.lookup("f", texts, Encode(), progress="Encoding")
+    store.lookup(texts[:200], Encode(), fingerprint="f", progress="Encoding")
+    store.lookup(texts[200:], Encode(), fingerprint="f")
+    store.lookup(texts, Encode(), fingerprint="f", progress="Encoding")
     assert capsys.readouterr().err == ""
-    store.lookup("g", texts, Encode(), progress="Encoding")
+    store.lookup(texts, Encode(), fingerprint="g", progress="Encoding")
     assert "Encoding" in capsys.readouterr().err

@@ -24,7 +24,7 @@ from .encoding import Encode, finish, run
 def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("mine")
     with pytest.raises(StoreError, match=r"store is a file\. Give a directory"):
-        VectorStore(tmp_path / "store").lookup("f", ["a"], Encode())
+        VectorStore(tmp_path / "store").lookup(["a"], Encode(), fingerprint="f")
     assert (tmp_path / "store").read_text() == "mine"
 
 
@@ -32,21 +32,22 @@ def test_a_parent_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for parent in (tmp_path / "nothing", tmp_path / "file"):
         with pytest.raises(StoreError, match=r"is no directory\. Check the spelling"):
-            VectorStore(parent / "store").lookup("f", ["a"], Encode())
+            VectorStore(parent / "store").lookup(["a"], Encode(), fingerprint="f")
 
 
 @pytest.mark.skipif(not hasattr(os, "setuid"), reason="Permissions are of another kind here.")
 def test_a_place_where_one_may_not_write(tmp_path: Path) -> None:
-    VectorStore(tmp_path / "made").lookup("f", ["a"], Encode())
+    VectorStore(tmp_path / "made").lookup(["a"], Encode(), fingerprint="f")
     # Root may write anywhere: the child is somebody else.
     code = """
 import os, sys, numpy
-from spacy_embtune.encoder.store import VectorStore
+from spacy_embtune.encoder import VectorStore
 if os.geteuid() == 0:
     os.setuid(65534)
 for path in sys.argv[1:]:
     try:
-        VectorStore(path).lookup("f", ["a"], lambda texts: numpy.zeros((1, 4), "float32"))
+        encode = lambda texts: numpy.zeros((1, 4), "float32")
+        VectorStore(path).lookup(["a"], encode, fingerprint="f")
     except ValueError as error:
         print(error)
 """
@@ -78,25 +79,25 @@ def test_the_database_of_another_program(tmp_path: Path) -> None:
     other.execute("CREATE TABLE mine (x)")
     other.close()
     with pytest.raises(StoreError, match="another program"):
-        VectorStore(tmp_path / "store").lookup("f", ["a"], Encode())
+        VectorStore(tmp_path / "store").lookup(["a"], Encode(), fingerprint="f")
 
 
 def test_a_store_of_a_newer_version(tmp_path: Path) -> None:
     store = VectorStore(tmp_path / "store")
-    store.lookup("f", ["a"], Encode())
+    store.lookup(["a"], Encode(), fingerprint="f")
     store.close()
     newer = sqlite3.connect(tmp_path / "store" / FILE)
     newer.execute("PRAGMA user_version = 2")
     newer.close()
     with pytest.raises(StoreError, match="newer spacy-embtune"):
-        store.lookup("f", ["a"], Encode())
+        store.lookup(["a"], Encode(), fingerprint="f")
 
 
 def test_another_file_in_the_place_of_the_database(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / FILE).write_bytes(b"something else " * 5000)
     with pytest.raises(StoreError, match=r"damaged.*Delete the directory"):
-        VectorStore(tmp_path / "store").lookup("f", ["a"], Encode())
+        VectorStore(tmp_path / "store").lookup(["a"], Encode(), fingerprint="f")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The file of a store of 300 vectors."""
     path = tmp_path_factory.mktemp("whole") / "store"
     store = VectorStore(path)
-    store.lookup("f", [str(i) for i in range(300)], Encode(width=384))
+    store.lookup([str(i) for i in range(300)], Encode(width=384), fingerprint="f")
     store.close()
     return (path / FILE).read_bytes()
 
@@ -115,7 +116,7 @@ def look_into(folder: Path, content: bytes) -> str:
     store, encode = VectorStore(folder), Encode(width=384)
     texts = [str(i) for i in range(310)]
     try:
-        rows = store.lookup("f", texts, encode)
+        rows = store.lookup(texts, encode, fingerprint="f")
     except StoreError as error:
         return (
             "error" if str(folder) in str(error) else f"an error that does not say where: {error}"
@@ -152,16 +153,15 @@ def test_a_vector_that_was_changed_is_an_error(tmp_path: Path, whole: bytes) -> 
 
 FULL = """
 import logging, resource, signal, sys, numpy
-from spacy_embtune.encoder.store import VectorStore
+from spacy_embtune.encoder import VectorStore
 logging.basicConfig(format="%(message)s", stream=sys.stdout)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
 store = VectorStore(sys.argv[1])
 for i in range(4):
     numbers = range(1000 * i, 1000 * i + 1000)
-    rows = store.lookup(
-        "f", [str(n) for n in numbers], lambda texts: numpy.array([[float(t)] * 384 for t in texts])
-    )
+    encode = lambda texts: numpy.array([[float(t)] * 384 for t in texts])
+    rows = store.lookup([str(n) for n in numbers], encode, fingerprint="f")
     assert (rows[:, 0] == numbers).all()
 """
 
@@ -171,22 +171,24 @@ def test_where_files_cannot_grow_one_warning_and_nothing_computed_is_lost(tmp_pa
     lines = finish(run(FULL, tmp_path / "store")).splitlines()
     assert len(lines) == 1
     assert str(tmp_path / "store") in lines[0]
-    assert "no longer stored" in lines[0]
+    assert "no more vectors are stored" in lines[0]
     store = VectorStore(tmp_path / "store")
-    assert_array_equal(store.lookup("f", ["5"], lambda _: np.full((1, 384), 5.0))[0], 5.0)
+    assert_array_equal(
+        store.lookup(["5"], lambda _: np.full((1, 384), 5.0), fingerprint="f")[0], 5.0
+    )
 
 
 def test_a_full_disk_is_one_warning_and_nothing_computed_is_lost(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, encode = VectorStore(tmp_path / "store"), Encode(width=384)
-    store.lookup("f", ["first"], encode)
+    store.lookup(["first"], encode, fingerprint="f")
     # SQLite's own bound says the same, in the same words, as a disk without room.
     store._database._open().execute("PRAGMA max_page_count = 20")
     texts = ["first", *(str(i) for i in range(3 * CHUNK))]
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            assert_array_equal(store.lookup("f", texts, encode), encode.rows(texts))
+            assert_array_equal(store.lookup(texts, encode, fingerprint="f"), encode.rows(texts))
     (record,) = caplog.records
     assert "Make room on the disk" in record.getMessage()
 
@@ -198,10 +200,10 @@ def test_another_process_that_keeps_the_store_locked(
 
     monkeypatch.setattr(vector_database, "BUSY_SECONDS", 0.2)
     store, encode = VectorStore(tmp_path / "store"), Encode()
-    store.lookup("f", ["a"], encode)
+    store.lookup(["a"], encode, fingerprint="f")
     other = sqlite3.connect(tmp_path / "store" / FILE, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    rows = store.lookup("f", ["a", "b"], encode)
+    rows = store.lookup(["a", "b"], encode, fingerprint="f")
     other.close()
     assert_array_equal(rows, encode.rows(["a", "b"]))
     assert encode.seen == ["a", "b"]

