@@ -11,7 +11,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from thinc.api import Adam, get_current_ops
 
-from ..heads.standardize import has_vector
+from ..heads import has_vector
 from ..labels import count_labels
 from ..pipeline.model import Head
 from ..types import Loss, Targets
