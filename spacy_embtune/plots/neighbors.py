@@ -11,7 +11,7 @@ from ..metrics.ranking import (
     Ints,
     blocks,
     carried_labels,
-    labels_by_gallery,
+    group_labels,
     nearest_first,
     ranking_keys,
     unit_rows,
@@ -156,7 +156,7 @@ def neighbor_matrix(
 def _shares(unit: Floats, carries: Bools, known: Bools, queries: Ints) -> Floats:
     n_labels = carries.shape[1]
     hits, asked = np.zeros((n_labels, n_labels)), np.zeros((n_labels, n_labels))
-    groups = labels_by_gallery(known, np.arange(n_labels))
+    groups = group_labels(known, np.arange(n_labels))
     for block in blocks(queries, unit.shape[0], None):
         keys = ranking_keys(unit, block)
         for gallery, columns in groups:

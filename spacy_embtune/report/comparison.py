@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..data.records import Record
-from ..metrics.intervals import LEVEL, N_RESAMPLES
+from ..metrics import LEVEL, N_RESAMPLES
 from ..pipeline.lookup import find_component
 from ..training.seen import SeenTexts
 from .documents import choose_labels, documents, to_records
