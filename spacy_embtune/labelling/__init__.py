@@ -1,8 +1,10 @@
 """Label many documents: predict labels, find labels that are probably wrong, and write tables.
 
-_predictions.py   predicted labels, and how certain they are
-_suspects.py      given labels that are probably wrong
-bulk.py           a table for the labelling tool bulk, as CSV or JSONL
+The files:
+
+    _predictions.py   predicted labels, and how certain they are
+    _suspects.py      given labels that are probably wrong
+    bulk.py           a table for the labelling tool bulk, as CSV or JSONL
 """
 
 from ._predictions import LabelPredictions, predict_labels

@@ -1,15 +1,17 @@
 """Show the vectors of a pipeline: figures, lists of neighbours, and an interactive page.
 
-_figures.py          matplotlib figures of documents: `plot`, its three parts, `save`
-_drawing.py          draws the parts of a figure
-_page.py, web/       one HTML file to explore documents in a browser
-_neighbor_lists.py   the documents nearest to a text, as a table
-projection.py        vectors -> two dimensions (PCA or UMAP)
-neighbors.py         nearest neighbours of documents, and the labels of neighbours
-_similarities.py     cosines of the pairs of documents
-colors.py            one colour for each of the commonest labels
-arrays.py            the vectors and labels of documents, as arrays
-_text.py             texts on one line, and their width
+The files:
+
+    _figures.py          matplotlib figures of documents: `plot`, its three parts, `save`
+    _drawing.py          draws the parts of a figure
+    _page.py, web/       one HTML file to explore documents in a browser
+    _neighbor_lists.py   the documents nearest to a text, as a table
+    projection.py        vectors -> two dimensions (PCA or UMAP)
+    neighbors.py         nearest neighbours of documents, and the labels of neighbours
+    _similarities.py     cosines of the pairs of documents
+    colors.py            one colour for each of the most frequent labels
+    arrays.py            the vectors and labels of documents, as arrays
+    _text.py             texts on one line, and their width
 """
 
 from ._drawing import require_matplotlib
