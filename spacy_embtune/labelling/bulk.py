@@ -69,8 +69,7 @@ def bulk_table(
                               the probability of the given label, and the label expected instead,
                               from a classifier trained without the document, see `find_suspects`
         neighbors             the ids of the nearest documents by tuned vectors, if asked for
-        cats                  what is known of the labels, so that the table can be used for
-        training
+        cats                  what is known of the labels, for training on the table
 
     >>> from spacy_embtune.labels import make_targets
     >>> from spacy_embtune.report import Documents
