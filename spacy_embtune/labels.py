@@ -1,7 +1,7 @@
-"""The label engine: mappings from label to value in, arrays of what is known out.
+"""Make arrays from the labels of documents, and compare documents by their labels.
 
-One rule runs through this file: *missing is not zero*. A label absent from a document's mapping
-is unknown, and nothing that is computed here depends on what stands in its place.
+*Missing is not zero.* A label that is absent from the mapping of a document is unknown, and no
+result depends on the number that an array holds in its place.
 """
 
 import math
@@ -17,14 +17,17 @@ from .types import Targets
 
 array_module: Callable[[Any], Any] = get_array_module
 
-# How far the values of an exclusive document may be from summing to 1.
+# The largest difference from 1 of the sum of a document's values, if labels are exclusive.
 TOLERANCE = 1e-3
 # The largest float32.
 _MAX_WEIGHT = float(np.finfo("float32").max)
 
 
 def labels_in(cats: Iterable[Mapping[str, float]]) -> list[str]:
-    """Collect the labels that any document says something of, present or absent.
+    """Collect all labels that are known to be present or absent in a document.
+
+    >>> labels_in([{"SPORT": 1.0}, {"MUSIC": 0.0, "SPORT": 0.0}])
+    ['MUSIC', 'SPORT']
 
     cats (Iterable[Mapping[str, float]]): What is known of each document's labels.
     RETURNS (list[str]): The distinct labels, sorted.
@@ -33,10 +36,14 @@ def labels_in(cats: Iterable[Mapping[str, float]]) -> list[str]:
 
 
 def validate_cats(cats: Mapping[str, float], *, where: str) -> None:
-    """Check what one document says of its labels.
+    """Check the labels of one document.
+
+    >>> validate_cats({"SPORT": 2.0}, where="line 3")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: line 3: the label 'SPORT' has the value 2.0, outside 0..1. ...
 
     cats (Mapping[str, float]): A value from 0 (absent) to 1 (present) for each known label.
-    where (str): What to call the document in an error.
+    where (str): The name of the document in error messages.
     RAISES (ValueError): If a label is not a string or empty, or a value is not a number in 0..1.
     """
     if not isinstance(cats, Mapping):
@@ -54,12 +61,12 @@ def validate_cats(cats: Mapping[str, float], *, where: str) -> None:
         if not isinstance(value, Real | np.bool_):
             raise ValueError(
                 f"{given}, a {type(value).__name__}. Give a number from 0.0 (absent) to 1.0 "
-                "(present), or leave the label out where it is not known."
+                "(present), or leave the label out if its value is not known."
             )
         number = float(value)
         if not math.isfinite(number):
             raise ValueError(
-                f"{given}, which is not finite. Leave the label out where it is not known."
+                f"{given}, which is not finite. Leave the label out if its value is not known."
             )
         if not 0.0 <= number <= 1.0:
             raise ValueError(
@@ -71,9 +78,12 @@ def validate_cats(cats: Mapping[str, float], *, where: str) -> None:
 def is_exclusive(cats: Iterable[Mapping[str, float]]) -> bool:
     """Decide from the data whether each document carries exactly one label.
 
+    >>> is_exclusive([{"SPORT": 1.0, "MUSIC": 0.0}, {"MUSIC": 1.0}, {}])
+    True
+
     cats (Iterable[Mapping[str, float]]): What is known of each document's labels.
-    RETURNS (bool): True if there are at least two labels and the values of every document that
-        has any sum to 1. Documents without values do not count; False if there are only those.
+    RETURNS (bool): True if there are at least two labels and the values of each document sum to 1.
+        Documents without values are not checked. False if no document has values.
     """
     labels: set[str] = set()
     for mapping in cats:
@@ -92,27 +102,34 @@ def make_targets(
     weights: Sequence[float] | Floats1d | None = None,
     where: Callable[[int], str] | None = None,
 ) -> Targets:
-    """Arrange what is known of the documents' labels in arrays.
+    """Make arrays from what is known of the labels of documents.
 
-    Labels of a document that are not among `labels` are ignored. Where classes are exclusive, a
-    document whose values sum to 1 leaves nothing to the other labels, which become known zeros; a
-    document of which only absent labels are known stays partially known.
+    Labels that are not in `labels` are ignored. If labels are exclusive and the values of a
+    document sum to 1, its other labels become known zeros. If only absent labels are known of a
+    document, its other labels stay unknown.
+
+    >>> targets = make_targets([{"A": 1.0}, {"B": 0.0}], ["A", "B"], exclusive=True)
+    >>> targets.values.tolist()
+    [[1.0, 0.0], [0.0, 0.0]]
+    >>> targets.known.tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
 
     cats (Iterable[Mapping[str, float]]): What is known of each of the n documents' labels.
     labels (Sequence[str]): The L labels, in the order of the columns.
     exclusive (bool): Whether a document carries exactly one label.
-    counts (Floats2d | None): Handed on: how often each label is known to be present and absent in
-        the training corpus, shape (2, L), as `count_labels` returns it.
+    counts (Floats2d | None): How often each label is known to be present and absent in the training
+        corpus, shape (2, L), as `count_labels` returns it. The targets hold it unchanged.
     weights (Sequence[float] | Floats1d | None): How much each document counts, see `Targets`. None:
-        all the same.
-    where (Callable[[int], str] | None): Names the i-th document in errors.
+        all documents count the same.
+    where (Callable[[int], str] | None): Returns the name of the i-th document (from 0) for error
+        messages.
     RETURNS (Targets): numpy arrays of float32, values and known of shape (n, L), weights (n,).
     RAISES (ValueError): If a value is not a number in 0..1, the values of a document sum to more
-        than 1 although classes are exclusive, a weight is not a finite number of 0 or more, or
-        there are not as many weights as documents.
+        than 1 although labels are exclusive, a weight is not a finite number of 0 or more, or
+        the number of weights is not the number of documents.
     """
     rows = list(cats)
-    name = where if where is not None else _nth_document
+    name = where if where is not None else _default_name
     columns = {label: j for j, label in enumerate(labels)}
     values = np.zeros((len(rows), len(columns)), dtype="float32")
     known = np.zeros_like(values)
@@ -127,7 +144,7 @@ def make_targets(
                 validate_cats(mapping, where=name(i))
                 raise
             known[i, j] = 1.0
-    # Written so that NaN, for which every comparison is false, counts as outside.
+    # All comparisons with NaN are false, so this form also finds NaN.
     outside = ~((values >= 0.0) & (values <= 1.0)).all(axis=1)
     for i in np.flatnonzero(outside).tolist():
         validate_cats(rows[i], where=name(i))
@@ -135,23 +152,29 @@ def make_targets(
         total = values.sum(axis=1)
         for i in np.flatnonzero(total > 1.0 + TOLERANCE).tolist():
             raise ValueError(
-                f"{name(i)}: the classes are exclusive, but the values of {dict(rows[i])!r} "
+                f"{name(i)}: the labels are exclusive, but the values of {dict(rows[i])!r} "
                 "sum to more than 1. Set exclusive_classes = false if a document may carry "
                 "several labels at once."
             )
         known[total >= 1.0 - TOLERANCE] = 1.0
-    made = Targets(cast(Floats2d, values), cast(Floats2d, known), exclusive, counts)
-    return made if weights is None else made._replace(weights=_make_weights(weights, rows, name))
+    targets = Targets(cast(Floats2d, values), cast(Floats2d, known), exclusive, counts)
+    if weights is None:
+        return targets
+    return targets._replace(weights=_make_weights(weights, len(rows), name))
 
 
 def count_labels(targets: Targets) -> Floats2d:
     """Count how often each label is known to be present and known to be absent.
 
-    A graded value counts in part for both, and a document as often as its weight says.
+    A value between 0 and 1 counts in part for both. A document with a weight of 2 counts twice.
+
+    >>> targets = make_targets([{"A": 1.0}, {"A": 0.25, "B": 0.0}], ["A", "B"], exclusive=False)
+    >>> count_labels(targets).tolist()
+    [[1.25, 0.0], [0.75, 1.0]]
 
     targets (Targets): What is known of n documents, shape (n, L).
-    RETURNS (Floats2d): The sums of value (row 0) and of 1 - value (row 1) over the documents where
-        the label is known, float32 of shape (2, L).
+    RETURNS (Floats2d): The sum of the values (row 0) and of 1 - value (row 1) over the documents in
+        which the label is known, float32 of shape (2, L).
     RAISES (ValueError): If the weights are not valid.
     """
     values, known = _clean(targets)
@@ -167,28 +190,34 @@ def count_labels(targets: Targets) -> Floats2d:
 def pair_similarity(
     a: Targets, b: Targets, *, negatives: Literal["ignore", "class"] = "ignore"
 ) -> tuple[Floats2d, Floats2d]:
-    """Say of each pair of documents how alike their labels are, and how much of that is known.
+    """Compute for each pair of documents how similar their labels are, and how much is known of it.
 
-    Only labels known in both documents of a pair take part. Their similarity is the graded Jaccard
-    index (Ruzicka's) of the labels carried, sum of min(x, y) / sum of max(x, y); it is 0 for a
-    known X = 1 against a known X = 0, and 1 for two documents that carry the same. The weight is
-    the share of all L labels that is known in both: the less two documents have in common that
-    anybody looked at, the less their pair says. The weight is 0, and the similarity then means
-    nothing, where
+    Only labels that are known in both documents of a pair count. The similarity is the graded
+    Jaccard index (Ruzicka similarity), sum of min(x, y) / sum of max(x, y): 0 if one document has a
+    label that the other is known to lack and they share no other, 1 if both have the same labels.
+    The weight is the share of all L labels that are known in both documents. The weight is 0, and
+    the similarity has no meaning, if
 
-    - no label is known in both;
-    - neither carries any of the labels known in both: "not X" is not a class, and two documents
-      that are both not about sport need not resemble each other.
+    - no label is known in both documents;
+    - neither document carries a label that is known in both. "Not X" is not a class: two documents
+      that are not about sport need not be similar.
 
-    With `negatives="class"` each label stands beside its complement as a class of its own, so that
-    sharing an absent label is sharing a class, and only the first of the two rules is left.
-    `weights` of documents play no part: see `pairs_of`.
+    With `negatives="class"` the absence of a label is a class as well. Two documents that both lack
+    a label then share a class, and only the first of the two rules holds. The weights of documents
+    have no effect here, see `pairs_of`.
+
+    >>> targets = make_targets([{"A": 1.0}, {"A": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
+    >>> similarity, weight = pair_similarity(targets, targets)
+    >>> similarity.tolist()
+    [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
     a (Targets): n documents, shape (n, L).
     b (Targets): m documents, shape (m, L).
-    negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike.
+    negatives (str): "ignore" or "class": whether two documents that lack the same label are
+        similar.
     RETURNS (tuple[Floats2d, Floats2d]): Similarities in 0..1 and weights in 0..1, float32 arrays
-        of shape (n, m). No more memory than a few of these is used.
+        of shape (n, m). The function needs the memory of a few such arrays.
+    RAISES (ValueError): If `negatives` is unknown, or the numbers of labels differ.
     """
     if negatives not in ("ignore", "class"):
         raise ValueError(f'negatives is {negatives!r}: give "ignore" or "class".')
@@ -205,7 +234,7 @@ def pair_similarity(
     # max(x, y) = x + y - min(x, y), and a value is 0 where it is not known.
     larger = values_a @ known_b.T + known_a @ values_b.T - smaller
     if negatives == "class":
-        # min(1 - x, 1 - y) = 1 - max(x, y), and the other way round.
+        # min(1 - x, 1 - y) = 1 - max(x, y), and max(1 - x, 1 - y) = 1 - min(x, y).
         smaller, larger = smaller + common - larger, larger + common - smaller
     comparable = (common > 0) & (larger > 0)
     similarity = xp.where(comparable, smaller, 0.0) / xp.where(comparable, larger, 1.0)
@@ -216,18 +245,24 @@ def pair_similarity(
 def pairs_of(
     targets: Targets, *, negatives: Literal["ignore", "class"] = "ignore"
 ) -> tuple[Floats2d, Floats2d]:
-    """Say what is known of the pairs among documents, from wherever it is known: `targets.pairs`,
-    and, for the pairs of which that knows nothing, the labels, by `pair_similarity`. If
-    documents have weights, that of a pair is multiplied by those of both: so many pairs their
-    copies would make.
+    """Compute what is known of the pairs of documents, from `targets.pairs` and from labels.
+
+    Where `targets.pairs` has no weight for a pair, `pair_similarity` compares the labels of the two
+    documents. If documents have weights, the weight of a pair is multiplied by both: copies of the
+    documents would make that number of pairs.
+
+    >>> targets = make_targets([{"A": 1.0}, {"A": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
+    >>> similarity, weight = pairs_of(targets)
+    >>> weight.tolist()
+    [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]]
 
     targets (Targets): n documents, shape (n, L).
-    negatives (str): "ignore" or "class", as in `pair_similarity`; for labels only.
+    negatives (str): "ignore" or "class", as in `pair_similarity`; it affects only labels.
     RETURNS (tuple[Floats2d, Floats2d]): Similarities in 0..1 and weights >= 0, float32 arrays of
-        shape (n, n). The similarity is 0 where the weight is, and the weight is 0 on the diagonal:
-        a document is never compared with itself.
-    RAISES (ValueError): If pairs are given whose shape is not that, whose similarity is outside
-        0..1, or whose weight is negative or not finite; if the documents' weights are not valid.
+        shape (n, n). Where the weight is 0, the similarity is 0 too. The weight is 0 on the
+        diagonal, because a document is never compared with itself.
+    RAISES (ValueError): If `targets.pairs` has another shape, a similarity outside 0..1, or a
+        weight that is negative or not finite, or if the weights of documents are not valid.
     """
     similarity, weight = _unweighted_pairs(targets, negatives)
     weights = _weights(targets)
@@ -238,12 +273,18 @@ def pairs_of(
 
 
 def relative_weights(targets: Targets) -> Any:
-    """Divide the documents' weights by the largest. Only proportions matter to losses, and neither
-    sums nor products of these overflow. Equal weights become exactly 1.
+    """Divide the weights of documents by the largest weight.
+
+    Losses depend only on the proportions of weights, and sums and products of these quotients
+    cannot overflow. Equal weights become exactly 1.
+
+    >>> targets = make_targets([{}, {}], ["A"], exclusive=False, weights=[2.0, 4.0])
+    >>> relative_weights(targets).tolist()
+    [0.5, 1.0]
 
     targets (Targets): n documents.
-    RETURNS (array | None): How much each counts, 0..1, float32 of shape (n,); None if all count the
-        same because there are no weights.
+    RETURNS (array | None): The quotients, 0..1, float32 of shape (n,). None if the targets have no
+        weights, so that all documents count the same.
     RAISES (ValueError): If the weights are not valid.
     """
     weights = _weights(targets)
@@ -255,15 +296,15 @@ def relative_weights(targets: Targets) -> Any:
 def _unweighted_pairs(
     targets: Targets, negatives: Literal["ignore", "class"]
 ) -> tuple[Floats2d, Floats2d]:
-    """RETURNS: What `pairs_of` returns if documents have no weights."""
+    """RETURNS (tuple): What `pairs_of` returns if documents have no weights."""
     n = targets.values.shape[0]
     xp = array_module(targets.values)
-    itself = xp.eye(n, dtype=bool)
-    of_labels, of_known = pair_similarity(targets, targets, negatives=negatives)
-    of_known = xp.where(itself, 0.0, of_known)
-    of_labels = xp.where(of_known > 0, of_labels, 0.0)
+    is_diagonal = xp.eye(n, dtype=bool)
+    label_similarity, label_weight = pair_similarity(targets, targets, negatives=negatives)
+    label_weight = xp.where(is_diagonal, 0.0, label_weight)
+    label_similarity = xp.where(label_weight > 0, label_similarity, 0.0)
     if targets.pairs is None:
-        return of_labels, of_known
+        return label_similarity, label_weight
     similarity, weight = (xp.asarray(array, dtype="float32") for array in targets.pairs)
     if similarity.shape != (n, n) or weight.shape != (n, n):
         raise ValueError(
@@ -271,8 +312,8 @@ def _unweighted_pairs(
             f"{weight.shape}, but there are {n} documents: give one of each for every pair, shape "
             f"{(n, n)}."
         )
-    weight = xp.where(itself, 0.0, weight)
-    # Written so that NaN, for which every comparison is false, is found.
+    weight = xp.where(is_diagonal, 0.0, weight)
+    # All comparisons with NaN are false, so this form also finds NaN.
     if not ((weight >= 0) & (weight < xp.inf)).all():
         raise ValueError(
             "The weight of a pair is negative or not finite. Give 0 where nothing is known."
@@ -283,20 +324,28 @@ def _unweighted_pairs(
             "The similarity of a pair is outside 0..1. Rescale the scores, and give a weight of 0 "
             "where nothing is known."
         )
-    return xp.where(weight > 0, similarity, of_labels), xp.where(weight > 0, weight, of_known)
+    is_given = weight > 0
+    return (
+        xp.where(is_given, similarity, label_similarity),
+        xp.where(is_given, weight, label_weight),
+    )
 
 
 def balance_documents(
     targets: Targets, among: Any, *, negatives: Literal["ignore", "class"] = "ignore"
 ) -> Any:
-    """Weigh documents so that each class has the same say in total, whether it is common or rare.
+    """Compute weights of documents that give each label the same total weight, common or rare.
 
-    A document's weight is the mean, over the labels it carries, of 1 / how many documents carry
-    the label. With exclusive classes, those of each class sum to 1. If documents have weights of
-    their own, they are counted by these, and a document's share is proportional to its own.
+    The weight of a document is the mean of 1 / (number of documents that carry the label) over the
+    labels that the document carries. If labels are exclusive, the weights of the documents of each
+    label sum to 1. If documents have weights of their own, a document of weight 2 counts as two.
+
+    >>> targets = make_targets([{"A": 1.0}, {"A": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
+    >>> balance_documents(targets, np.ones(3, dtype=bool)).tolist()
+    [0.5, 0.5, 1.0]
 
     targets (Targets): n documents, shape (n, L).
-    among (array of bool): The documents to weigh, shape (n,); the others get 0.
+    among (array of bool): The documents that take part, shape (n,). The weight of the others is 0.
     negatives (str): "ignore" or "class", as in `pair_similarity`: whether an absent label is a
         class as well.
     RETURNS (array): The weights, float32 of shape (n,); 0 for a document that carries no label.
@@ -316,9 +365,14 @@ def balance_documents(
 
 
 def _sum_of_minima(a: Any, b: Any) -> Any:
-    """Sum min(a[i, l], b[j, l]) over l: arrays (n, L) and (m, L) in 0..1 to one of (n, m)."""
+    """Sum min(a[i, l], b[j, l]) over the labels l.
+
+    a, b (array): Values in 0..1, shape (n, L) and (m, L).
+    RETURNS (array): The sums, shape (n, m).
+    """
     xp = array_module(a)
-    # min(x, y) = x * y where one of them is 0 or 1: only labels graded on both sides need a loop.
+    # min(x, y) = x * y if one of the two is 0 or 1. Only labels with other values in both arrays
+    # need the loop.
     graded = ((a > 0) & (a < 1)).any(axis=0) & ((b > 0) & (b < 1)).any(axis=0)
     total = (a * ~graded) @ b.T
     for column in xp.flatnonzero(graded).tolist():
@@ -327,8 +381,8 @@ def _sum_of_minima(a: Any, b: Any) -> Any:
 
 
 def _clean(targets: Targets) -> tuple[Any, Any]:
-    """RETURNS: values with 0 wherever nothing is known, and known with what a known positive
-    implies where classes are exclusive; both float32."""
+    """RETURNS (tuple): `values`, with 0 where they are not known, and `known`, which includes the
+    zeros that a positive label implies if labels are exclusive; both float32 of shape (n, L)."""
     xp = array_module(targets.values)
     known = xp.asarray(targets.known) > 0
     values = xp.where(known, targets.values, 0.0).astype("float32")
@@ -337,13 +391,11 @@ def _clean(targets: Targets) -> tuple[Any, Any]:
     return values, known.astype("float32")
 
 
-def _make_weights(weights: Any, rows: list[Any], name: Callable[[int], str]) -> Floats1d:
-    """RETURNS: The weights that `make_targets` was given, float32 of shape (n,)."""
+def _make_weights(weights: Any, n: int, name: Callable[[int], str]) -> Floats1d:
+    """RETURNS (Floats1d): The weights that were given to `make_targets`, float32 of shape (n,)."""
     given = list(weights)
-    if len(given) != len(rows):
-        raise ValueError(
-            f"There are {len(given)} weights for {len(rows)} documents. Give one for each."
-        )
+    if len(given) != n:
+        raise ValueError(f"There are {len(given)} weights for {n} documents. Give one for each.")
     for i, weight in enumerate(given):
         is_number = isinstance(weight, Real | np.bool_)
         if not is_number or not 0.0 <= float(weight) <= _MAX_WEIGHT:
@@ -355,7 +407,8 @@ def _make_weights(weights: Any, rows: list[Any], name: Callable[[int], str]) -> 
 
 
 def _weights(targets: Targets) -> Any:
-    """RETURNS: The documents' weights, checked, float32 of shape (n,), or None."""
+    """RETURNS (array | None): The weights of the documents, float32 of shape (n,). They are
+    checked."""
     if targets.weights is None:
         return None
     xp = array_module(targets.values)
@@ -366,7 +419,7 @@ def _weights(targets: Targets) -> Any:
             f"The documents' weights have the shape {weights.shape}, but there are {n} documents: "
             f"give one weight for each, shape {(n,)}."
         )
-    # Written so that NaN, for which every comparison is false, is found.
+    # All comparisons with NaN are false, so this form also finds NaN.
     if not ((weights >= 0) & (weights < xp.inf)).all():
         raise ValueError(
             "The weight of a document is negative or not finite. Give 0 to leave a document out."
@@ -374,5 +427,5 @@ def _weights(targets: Targets) -> Any:
     return weights
 
 
-def _nth_document(i: int) -> str:
+def _default_name(i: int) -> str:
     return f"document {i}"

@@ -87,8 +87,8 @@ def bulk(
     CSV holds texts as they are. A spreadsheet takes those that begin with = + - or @ for formulas:
     import all columns as text.
     """
-    from ..labelling.bulk import SUFFIXES, bulk_table, write_bulk
-    from ..plots.projection import project, require_umap
+    from ..labelling import SUFFIXES, bulk_table, write_bulk
+    from ..plots import project, require_umap
 
     check_output(out, force=force, inputs=[data, fit], suffixes=SUFFIXES)
     skipped = SkippedRecords()

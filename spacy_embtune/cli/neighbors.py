@@ -39,7 +39,7 @@ def neighbors(
     from rich.console import Console
 
     from ..data import Record
-    from ..plots.neighbor_lists import compare_neighbors
+    from ..plots import compare_neighbors
     from ..report import documents
 
     if not query.strip():

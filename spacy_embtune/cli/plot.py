@@ -20,7 +20,7 @@ from ._common import (
 )
 
 if TYPE_CHECKING:
-    from ..plots.projection import Projection
+    from ..plots import Projection
     from ..report import Documents
 
 
@@ -63,12 +63,18 @@ def plot(
     OUT.html is a page to look at in a browser, without a connection: hover, search, select with a
     lasso, and download what you selected, ready to be labelled.
     """
-    from ..plots.drawing import require_matplotlib
-    from ..plots.figures import DATES, PARTS, describe_seen, save
-    from ..plots.figures import plot as draw
-    from ..plots.projection import project, require_umap
+    from ..plots import (
+        PARTS,
+        SUFFIXES,
+        describe_seen,
+        project,
+        require_matplotlib,
+        require_umap,
+        save,
+    )
+    from ..plots import plot as draw
 
-    check_output(out, force=force, suffixes=[*DATES, ".html"])
+    check_output(out, force=force, suffixes=[*SUFFIXES, ".html"])
     chosen = [part for part in PARTS if part in (named.strip() for named in parts.split(","))]
     skipped = SkippedRecords()
     with reporting_errors(f"{out} was not written"):
@@ -110,7 +116,7 @@ def plot(
 def _write_page(
     path: Path, documents: "Documents", places: "Projection", title: str, n_seen: int
 ) -> None:
-    from ..plots.page import page
+    from ..plots import page
 
     base, tuned = places.base, places.tuned
     content = page(

@@ -12,7 +12,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from thinc.api import Adam, get_current_ops
 
-from ..heads.standardize import has_vector
+from ..heads import has_vector
 from ..labels import count_labels
 from ..pipeline.model import Head
 from ..training import RowBatch, build_section, count_batches, label_batches, seeded, train_head

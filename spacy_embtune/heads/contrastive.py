@@ -1,14 +1,14 @@
-"""The contrastive head: a residual network that starts as the identity, for losses on pairs."""
+"""Build the contrastive head: a residual network that starts as the identity, for pair losses."""
 
 from collections.abc import Callable
-from typing import Any, cast
 
 from thinc.api import Gelu, Linear, Model
 from thinc.types import Floats2d
 
 from ..types import HeadOutput
-from .feed_forward import check_width, make_dropout, resize_output, set_head_dims
-from .standardize import Standardize, has_vector
+from ._layers import Projection, make_dropout, normalize_rows
+from ._output_layer import check_width, resize_output, set_head_dims, set_to_zero
+from ._standardize import Standardize, has_vector
 
 
 def Contrastive(
@@ -20,38 +20,43 @@ def Contrastive(
     nI: int | None = None,
 ) -> Model[Floats2d, HeadOutput]:
     """Build a head for losses that compare documents, such as
-    `spacy-embtune.supervised_contrastive.v1`. All documents go through the same weights.
+    `spacy-embtune.supervised_contrastive.v1`. All documents pass through the same weights.
 
         base ─► Standardize ─┬─► hidden (GELU) ─► dropout ─► update ─┬─(+)─► tuned
                              └──────────── project ──────────────────┘         │
                                               scores ◄─ linear ◄─ unit length ◄┘
 
-    The update starts at zero: before training, tuned vectors are standardised base vectors, and
-    training moves them from there (He et al. 2016, "Deep Residual Learning"; zero-initialised as in
-    Zhang et al. 2019, "Fixup"). With few labels, neighbours that nobody said anything about keep
-    their places.
+    The update starts at zero, so before training the tuned vectors are the standardised base
+    vectors (He et al. 2016, "Deep Residual Learning"; zero initialisation as in Zhang et al. 2019,
+    "Fixup"). With few labels, documents that have no label keep their neighbours.
 
-    The tuned vectors are not brought to unit length: only their direction has a meaning. The
-    output layer sees them at one length, and starts at zero as well: unless a loss teaches it, all
-    labels are equally likely.
+    The tuned vectors do not have unit length: only their direction has a meaning. The output layer
+    sees them at one length. It starts at zero as well, so all labels are equally probable until a
+    loss trains it.
 
-    A row of base vectors that is all zero, a document without a vector, gives a tuned vector and
-    scores of zero and takes no part in training.
+    A row of zeros is a document without a vector. It gets a tuned vector and scores of zero and
+    does not take part in training.
+
+    >>> import numpy as np
+    >>> head = Contrastive(hidden_width=4, nO=2).initialize(X=np.eye(5, 3, dtype="float32"))
+    >>> tuned, scores = head.predict(np.ones((5, 3), dtype="float32"))
+    >>> tuned.shape, scores.shape
+    ((5, 3), (5, 2))
 
     hidden_width (int): The width of the hidden layer.
-    output_width (int | None): The width k of the tuned vectors. None: that of the base vectors.
-        If it is another, `project` is a random matrix with orthonormal rows or columns that is not
-        trained: it keeps cosines up to an error of about 1 / sqrt(k), or exactly if k is larger.
+    output_width (int | None): The width k of the tuned vectors. None: the width of the base
+        vectors. If the two widths differ, `project` is a random matrix with orthonormal rows or
+        columns that is not trained. It changes cosines by about 1 / sqrt(k), or not at all if k is
+        larger.
     dropout (float | None): The share of hidden activations dropped in training, in 0..1 without 1.
-        None: the rate that spaCy's `training.dropout` sets.
-    residual (bool): Whether to add the update to the (projected) input. If not, the update alone is
-        the tuned vector, and starts at random.
-    nO (int | None): The number of labels L. None: known from `initialize`.
-    nI (int | None): The width d of the base vectors. None: known from `initialize`.
-    RETURNS (Model[Floats2d, HeadOutput]): Base vectors (n, d) to tuned vectors (n, k) and raw
-        scores (n, L). Refs: "standardize", "hidden", "update", "project", "output_layer". Dims:
-        "nI" is d, "nH" is k, "nO" is L. attrs["resize_output"] is
-        `spacy_embtune.heads.feed_forward.resize_output`.
+        None: spaCy's `training.dropout` sets the rate.
+    residual (bool): Whether to add the update to the (projected) input. If not, the tuned vector is
+        the update, which then starts with random weights.
+    nO (int | None): The number of labels L. None: `initialize` sets it.
+    nI (int | None): The width d of the base vectors. None: `initialize` sets it.
+    RETURNS (Model[Floats2d, HeadOutput]): A head from base vectors (n, d) to tuned vectors (n, k)
+        and raw scores (n, L). Refs: "standardize", "hidden", "update", "project", "output_layer".
+        Dims: "nI" is d, "nH" is k, "nO" is L. attrs["resize_output"] adds labels.
     RAISES (ValueError): If an argument is out of range.
     """
     check_width("Contrastive", "hidden_width", hidden_width)
@@ -86,10 +91,10 @@ def forward(
     """Apply the head.
 
     X (Floats2d): Base vectors, shape (n, d).
-    RETURNS (tuple): Tuned vectors (n, k) and scores (n, L), and the callback that takes the
-        gradient with respect to both and returns the one with respect to X, shape (n, d).
+    RETURNS (tuple): Tuned vectors (n, k) and scores (n, L), and a callback that takes the gradient
+        of both and returns the gradient of X, shape (n, d).
     """
-    # By position: `Model.copy` keeps the layers, but not the refs.
+    # By position, because `Model.copy` keeps the layers but not the refs.
     standardize, hidden, drop, update, project, output_layer = model.layers
     present = has_vector(X)
     standardised, backprop_standardize = standardize(X, is_train)
@@ -100,7 +105,7 @@ def forward(
         projected, backprop_project = project(standardised, is_train)
         tuned = tuned + projected
     tuned = tuned * present
-    unit, backprop_unit = to_one_length(model, tuned)
+    unit, backprop_unit = normalize_rows(model, tuned)
     scores, backprop_output = output_layer(unit, is_train)
 
     def backprop(gradient: HeadOutput) -> Floats2d:
@@ -121,9 +126,10 @@ def init(
 ) -> None:
     """Draw new weights.
 
-    X (Floats2d | None): The base vectors of the training corpus, shape (n, d), which
-        `Standardize` takes its mean from.
-    Y (Floats2d | HeadOutput | None): Targets' values or a head's output: one column a label.
+    X (Floats2d | None): The base vectors of the training corpus, shape (n, d). `Standardize`
+        subtracts their mean.
+    Y (Floats2d | HeadOutput | None): The values of targets, or the output of a head, with one
+        column per label.
     RAISES (ValueError): If a width is not known.
     """
     set_head_dims(model, X, Y)
@@ -148,71 +154,3 @@ def init(
     output_layer.set_dim("nO", model.get_dim("nO"))
     output_layer.initialize()
     set_to_zero(output_layer)
-
-
-def Projection(nO: int | None = None, nI: int | None = None) -> Model[Floats2d, Floats2d]:
-    """Build a layer that takes vectors to another width and is not trained: the identity if the
-    width is the same, otherwise a random matrix with orthonormal rows (or columns, if it widens).
-
-    nO (int | None): Output width.
-    nI (int | None): Input width.
-    RETURNS (Model[Floats2d, Floats2d]): Arrays (n, nI) to arrays (n, nO).
-    """
-    return Model(
-        "projection",
-        _forward_projection,
-        init=_init_projection,
-        dims={"nO": nO, "nI": nI},
-        params={"W": None},
-    )
-
-
-def _forward_projection(
-    model: Model[Floats2d, Floats2d], X: Floats2d, is_train: bool
-) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
-    if not model.has_param("W"):
-        return X, _identity
-    W = cast(Floats2d, model.get_param("W"))
-
-    def backprop(dY: Floats2d) -> Floats2d:
-        return model.ops.gemm(dY, W)
-
-    return model.ops.gemm(X, W, trans2=True), backprop
-
-
-def _init_projection(
-    model: Model[Floats2d, Floats2d], X: Floats2d | None = None, Y: Floats2d | None = None
-) -> None:
-    xp: Any = model.ops.xp
-    nO, nI = model.get_dim("nO"), model.get_dim("nI")
-    if nO == nI:
-        return
-    # The columns of Q of a QR decomposition of normal random numbers are orthonormal.
-    Q = xp.linalg.qr(xp.random.normal(size=(max(nO, nI), min(nO, nI))))[0]
-    # Scaled for the length of the vectors to follow the square root of the width, as before.
-    W = (Q if nO > nI else Q.T) * max(nO / nI, 1.0) ** 0.5
-    model.set_param("W", W.astype("float32"))
-
-
-def to_one_length(model: Any, X: Floats2d) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
-    """Bring rows to the length sqrt(width), for a variance of about 1 per dimension."""
-    xp: Any = model.ops.xp
-    rows: Any = X
-    length = xp.sqrt((rows * rows).sum(axis=1, keepdims=True))
-    inverse = xp.where(length > 0, 1.0 / xp.where(length > 0, length, 1.0), 0.0)
-    unit = rows * inverse
-    size = rows.shape[1] ** 0.5
-
-    def backprop(dY: Floats2d) -> Floats2d:
-        along = (unit * dY).sum(axis=1, keepdims=True)
-        return cast(Floats2d, (dY - unit * along) * (inverse * size))
-
-    return cast(Floats2d, unit * size), backprop
-
-
-def set_to_zero(layer: Model[Floats2d, Floats2d]) -> None:
-    layer.set_param("W", cast(Any, layer.get_param("W")) * 0.0)
-
-
-def _identity(dY: Floats2d) -> Floats2d:
-    return dY

@@ -1,4 +1,4 @@
-"""The head for an encoder that learns itself: vectors pass through, a linear layer teaches them."""
+"""Build the linear head: the tuned vector is the base vector, and a linear layer scores labels."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -8,25 +8,31 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..types import HeadOutput
-from .contrastive import set_to_zero, to_one_length
-from .feed_forward import resize_output, set_head_dims
-from .standardize import has_vector
+from ._layers import normalize_rows
+from ._output_layer import resize_output, set_head_dims, set_to_zero
+from ._standardize import has_vector
 
 
 def Linear(nO: int | None = None, nI: int | None = None) -> Model[Floats2d, HeadOutput]:
-    """Build a head without a hidden layer, for an encoder with `trainable_layers`: the tuned vector
-    is the base vector, and all learning happens below it.
+    """Build a head without a hidden layer, for an encoder with `trainable_layers`. The tuned vector
+    is the base vector, so the encoder has to learn.
 
         base ─┬──────────────────────────► tuned
               └► unit length ─► linear ─► scores
 
-    With a frozen encoder it leaves the vectors as they are, and learns to predict the labels.
+    With a frozen encoder, the head learns to predict the labels and does not change the vectors.
 
-    nO (int | None): The number of labels L. None: known from `initialize`.
-    nI (int | None): The width d of the base vectors. None: known from `initialize`.
-    RETURNS (Model[Floats2d, HeadOutput]): Base vectors (n, d) to the same as tuned vectors, and raw
-        scores (n, L). Refs: "output_layer". Dims: "nI" and "nH" are d, "nO" is L.
-        attrs["resize_output"] is `spacy_embtune.heads.feed_forward.resize_output`.
+    >>> import numpy as np
+    >>> head = Linear(nO=2, nI=3).initialize()
+    >>> tuned, scores = head.predict(np.ones((5, 3), dtype="float32"))
+    >>> tuned.shape, scores.shape
+    ((5, 3), (5, 2))
+
+    nO (int | None): The number of labels L. None: `initialize` sets it.
+    nI (int | None): The width d of the base vectors. None: `initialize` sets it.
+    RETURNS (Model[Floats2d, HeadOutput]): A head from base vectors (n, d) to the same vectors as
+        tuned vectors, and raw scores (n, L). Refs: "output_layer". Dims: "nI" and "nH" are d, "nO"
+        is L. attrs["resize_output"] adds labels.
     """
     output_layer = LinearLayer(nO=nO, nI=nI)
     return Model(
@@ -46,13 +52,13 @@ def forward(
     """Apply the head.
 
     X (Floats2d): Base vectors, shape (n, d).
-    RETURNS (tuple): Tuned vectors (n, d) and scores (n, L), and the callback that takes the
-        gradient with respect to both and returns the one with respect to X, shape (n, d).
+    RETURNS (tuple): Tuned vectors (n, d) and scores (n, L), and a callback that takes the gradient
+        of both and returns the gradient of X, shape (n, d).
     """
-    # By position: `Model.copy` keeps the layers, but not the refs.
+    # By position, because `Model.copy` keeps the layers but not the refs.
     (output_layer,) = model.layers
     present = has_vector(X)
-    unit, backprop_unit = to_one_length(model, X)
+    unit, backprop_unit = normalize_rows(model, X)
     scores, backprop_output = output_layer(unit, is_train)
 
     def backprop(gradient: HeadOutput) -> Floats2d:
@@ -67,10 +73,11 @@ def init(
     X: Floats2d | None = None,
     Y: Floats2d | HeadOutput | None = None,
 ) -> None:
-    """Start with an output layer of zeros: all labels are equally likely.
+    """Set the output layer to zeros: all labels are equally probable.
 
-    X (Floats2d | None): Base vectors, shape (n, d), for their width.
-    Y (Floats2d | HeadOutput | None): Targets' values or a head's output: one column a label.
+    X (Floats2d | None): Base vectors, shape (n, d), which give the width.
+    Y (Floats2d | HeadOutput | None): The values of targets, or the output of a head, with one
+        column per label.
     RAISES (ValueError): If a width is not known.
     """
     set_head_dims(model, X, Y)

@@ -1,4 +1,4 @@
-"""Documents as a table to label in bulk with, as https://github.com/koaning/bulk opens it."""
+"""Write documents as a table for the labelling tool bulk, https://github.com/koaning/bulk."""
 
 import csv
 import json
@@ -10,33 +10,34 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from .._texts import shorten
-from ..metrics.ranking import carried_labels
+from ..plots.arrays import Space, labels_of
 from ..plots.colors import UNLABELLED, color_groups
-from ..plots.neighbors import Space, nearest_rows
+from ..plots.neighbors import nearest_rows
 from ..plots.projection import Projection, project
 from ..report.types import Documents
 from ..types import Targets
-from .predictions import LabelPredictions, predict_labels
-from .suspects import find_suspects
+from ._predictions import LabelPredictions, predict_labels
+from ._suspects import find_suspects
 
 Color = Literal["label", "predicted"]
 COLORS: tuple[Color, ...] = get_args(Color)
 SUFFIXES = (".csv", ".jsonl")
 
-# bulk has ten colours at most: these, other labels, and none of them. What has no colour is grey.
+# bulk shows at most ten colours: these labels, other labels, and no label. None is shown in grey.
 _MOST_COLORS = 8
 _SEPARATOR = "|"
-# What some readers of JSON lines break lines at, beside the line feed.
+# Characters besides the line feed at which some readers of JSONL break lines.
 _BREAKS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}
 
 
 class BulkTable(NamedTuple):
-    """A row for each document, and where its predictions come from.
+    """A table with one row per document.
 
-    rows (list[dict[str, Any]]): The columns by name; None where there is nothing to say.
-    source (str): Who predicted: "component", "probe" or "nobody", see `LabelPredictions`.
-    n_suspects (int | None): How many documents have a label that is probably wrong; None if none
-        could be checked.
+    rows (list[dict[str, Any]]): The values of each row by column; None for a missing value.
+    source (str): The source of predictions: "component", "probe" or "nobody", see
+        `LabelPredictions`.
+    n_suspects (int | None): How many documents have a label that is probably wrong; None if no
+        label could be checked.
     """
 
     rows: list[dict[str, Any]]
@@ -52,25 +53,49 @@ def bulk_table(
     n_neighbors: int = 0,
     suspects_from: Space = "base",
 ) -> BulkTable:
-    """Lay documents out for labelling in bulk. The columns, in order:
+    """Make a table for labelling in bulk. Its columns, in this order:
 
-    text, x, y: the text, and where it lies in the tuned panel.
-    color: the commonest labels by name, the others together; left out if there would be only one.
-        bulk shows it, and leaves it out of what it saves.
-    id, label: the document's, the latter as given; a list if labels do not exclude each other.
-    predicted, probability, margin: see `LabelPredictions`.
-    suspect: whether the given label is probably wrong; None where nobody could say: for a document
-        without labels, and if there are too few to learn from.
-    label_probability, expected: what a classifier that never saw the document gives to its label,
-        and what it would say instead, see `find_suspects`.
-    neighbors: if asked for, the ids of the nearest documents by tuned vectors.
-    cats: what is known of the labels, so that the table can be trained on.
+        text                  the text of the document
+        x, y                  its position in the projection of the tuned vectors
+        color                 one of the most frequent labels, or a name for all others. bulk shows
+                              the colour and does not save it. Left out if there is only one
+        id                    the id of the document
+        label                 the given label; a list if labels are not exclusive
+        predicted, probability, margin
+                              the prediction, see `LabelPredictions`
+        suspect               whether the given label is probably wrong; None for documents without
+                              labels, and if too few documents are labelled
+        label_probability, expected
+                              the probability of the given label, and the label expected instead,
+                              from a classifier trained without the document, see `find_suspects`
+        neighbors             the ids of the nearest documents by tuned vectors, if asked for
+        cats                  what is known of the labels, for training on the table
+
+    >>> from spacy_embtune.labels import make_targets
+    >>> from spacy_embtune.report import Documents
+    >>> cats = [{"A": 1.0}, {"B": 1.0}] * 10 + [{}]
+    >>> vectors = np.asarray([[1.0, 0.1], [0.1, 1.0]] * 10 + [[1.0, 0.2]])
+    >>> documents = Documents(
+    ...     ids=[str(i) for i in range(21)],
+    ...     texts=[f"text {i}" for i in range(21)],
+    ...     labels=["A", "B"],
+    ...     targets=make_targets(cats, ["A", "B"], exclusive=True),
+    ...     base=vectors,
+    ...     tuned=vectors,
+    ...     probabilities=np.zeros((21, 0)),
+    ...     predicted_labels=[],
+    ... )
+    >>> table = bulk_table(documents)
+    >>> table.rows[20]["predicted"], table.source, table.n_suspects
+    ('A', 'probe', 0)
 
     documents (Documents): The documents.
-    projection (Projection | None): Where they lie. None: PCA fitted on them.
-    color (str | None): What to colour by, "label" or "predicted". None: by label if any is known.
+    projection (Projection | None): The positions of the documents, from `project`. None: PCA fitted
+        on these documents.
+    color (str | None): The colours show the given labels ("label") or the predicted labels
+        ("predicted"). None: the given labels, if any is known.
     n_neighbors (int): How many neighbours to list.
-    suspects_from (str): "base"; or "tuned" if the component was not trained on these documents.
+    suspects_from (str): "base", or "tuned" if the component was not trained on these documents.
     RETURNS (BulkTable): The table.
     RAISES (ValueError): If fewer than 3 documents have vectors, or an argument is out of range.
     """
@@ -80,7 +105,7 @@ def bulk_table(
         raise ValueError(f"color is {color!r}: give one of {', '.join(COLORS)}, or None.")
     n = len(documents.texts)
     xy = (project(documents) if projection is None else projection).tuned.xy
-    carries, known = carried_labels(documents.targets.values, documents.targets.known, n_docs=n)
+    carries, known = labels_of(documents)
     predictions = predict_labels(documents)
     suspects = find_suspects(documents, space=suspects_from)
     colors = _colors(documents, predictions, color)
@@ -121,17 +146,24 @@ def bulk_table(
 
 
 def write_bulk(table: BulkTable, path: str | Path) -> None:
-    """Write a table as CSV or JSON lines.
+    """Write a table as CSV or JSONL.
 
-    JSON lines hold everything as it is. In CSV, lists are one cell with "|" between, and cats are
-    left out. Texts stay as they are, also those that begin with "=", "+", "-" or "@": bulk and
-    pandas read them as text, but a spreadsheet would take them for formulas. Import such a file
-    with all columns as text, or do not open it there if you do not know where the texts come from.
+    JSONL holds all values. In CSV, a list is one cell with "|" between its items, and cats are left
+    out. Texts are not changed, even if they begin with "=", "+", "-" or "@". bulk and pandas read
+    them as text, but a spreadsheet would read them as formulas. In a spreadsheet, import all
+    columns as text, or do not open a file with texts from an unknown source.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "table.csv"
+    ...     write_bulk(BulkTable([{"text": "a", "label": ["A", "B"]}], "component", None), path)
+    ...     path.read_text().split()
+    ['text,label', 'a,A|B']
 
     table (BulkTable): The table.
-    path (str | Path): A file in .csv or .jsonl.
-    RAISES (ValueError): If the suffix is another, or "|" in a label or id would make CSV ambiguous.
-        OSError: if it cannot be written.
+    path (str | Path): A file that ends in .csv or .jsonl.
+    RAISES (ValueError): If the file has another suffix, or a label or id contains "|", which would
+        make CSV ambiguous. OSError: if the file cannot be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -157,7 +189,7 @@ def _cell(value: Any, column: str) -> Any:
             if _SEPARATOR in part:
                 raise ValueError(
                     f"{shorten(part)!r} in the column {column!r} contains {_SEPARATOR!r}, which "
-                    f"stands between labels, or ids, in CSV. Write .jsonl."
+                    f"separates labels and ids in CSV. Write .jsonl instead."
                 )
         return _SEPARATOR.join(parts)
     return value
@@ -174,13 +206,13 @@ def _number(value: float) -> float | None:
 def _colors(
     documents: Documents, predictions: LabelPredictions, color: Color | None
 ) -> list[str | None] | None:
-    """RETURNS (list[str | None] | None): The colour of each document by name, as bulk can take it;
-    None for grey; None for all if there are not two colours."""
+    """RETURNS (list[str | None] | None): The name of the colour of each document, or None for grey.
+    None instead of the list if there are fewer than two colours."""
     if color is None:
         known = np.asarray(documents.targets.known)
         color = "label" if known.any() else "predicted"
     if color == "predicted":
-        documents = _as_if_given(documents, predictions)
+        documents = _with_predicted_labels(documents, predictions)
     groups = color_groups(documents, most=_MOST_COLORS)
     names: list[str | None] = list(groups.names)
     if len(names) < 2:
@@ -188,12 +220,13 @@ def _colors(
     if len(names) > 2 and names[0] == UNLABELLED and groups.n_grey:
         names[0] = None
     if {str(name).lower() for name in names if name is not None} <= {"true", "false"}:
-        # pandas would read them as booleans, of which bulk knows no colours.
+        # pandas would read these names as booleans, for which bulk has no colours.
         names = [None if name is None else f"label {name}" for name in names]
-    return [names[group] for group in groups.of]
+    return [names[group] for group in groups.group]
 
 
-def _as_if_given(documents: Documents, predictions: LabelPredictions) -> Documents:
+def _with_predicted_labels(documents: Documents, predictions: LabelPredictions) -> Documents:
+    """RETURNS (Documents): The documents, with their predicted labels in place of given ones."""
     labels = sorted({label for row in predictions.labels for label in row})
     column = {label: j for j, label in enumerate(labels)}
     values = np.zeros((len(documents.texts), len(labels)), dtype="float32")

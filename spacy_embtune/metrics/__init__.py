@@ -1,12 +1,19 @@
-"""How good vectors are, as numbers: retrieval within a corpus, what a simple classifier trained on
-one corpus makes of another, clusters, the shape of the space, how cosines go with the scores of
-pairs, and how sure the difference of two metrics is. Arrays in, numbers out.
+"""Compute numbers from arrays: how good vectors are, and how certain a difference is.
 
-A document whose vector is all zeros has no vector and takes no part anywhere. A document carries a
-label when its value is known and at least `CARRIES`; what is missing is left out, never taken as 0.
+A document whose vector is all zeros has no vector and is left out everywhere. A document carries a
+label if the value of the label is known and at least `CARRIES`. Values that are missing are left
+out; they never count as 0.
+
+    _retrieval.py        p@1, MAP@R and R-precision within a corpus
+    _classification.py   labels predicted from another corpus: nearest neighbour and linear probe
+    _clusters.py         silhouette, and agreement with k-means
+    _geometry.py         spread, distances within labels, effective rank, kept neighbours
+    _correlation.py      cosines of pairs against the scores of the pairs
+    _intervals.py        bootstrap intervals of the differences between metrics
+    ranking.py           unit vectors, carried labels, neighbours in order; other rooms use it too
 """
 
-from .classification import (
+from ._classification import (
     ClassificationScores,
     Predictions,
     auc_score,
@@ -16,10 +23,12 @@ from .classification import (
     probe_scores,
     score_predictions,
 )
-from .clusters import ClusterScores, cluster_scores
-from .correlation import CorrelationScores, correlation_scores
-from .geometry import SpaceScores, neighbour_overlap, space_scores
-from .intervals import (
+from ._clusters import ClusterScores, cluster_scores
+from ._correlation import CorrelationScores, correlation_scores
+from ._geometry import SpaceScores, neighbour_overlap, space_scores
+from ._intervals import (
+    LEVEL,
+    N_RESAMPLES,
     Difference,
     Differences,
     Ratios,
@@ -29,17 +38,19 @@ from .intervals import (
     map_at_r_ratios,
     p_at_1_ratios,
 )
-from .ranking import CARRIES
-from .retrieval import (
+from ._retrieval import (
     LabelScores,
     QueryScores,
     RetrievalScores,
     query_scores,
     retrieval_scores,
 )
+from .ranking import CARRIES
 
 __all__ = [
     "CARRIES",
+    "LEVEL",
+    "N_RESAMPLES",
     "ClassificationScores",
     "ClusterScores",
     "CorrelationScores",

@@ -1,31 +1,28 @@
-"""Nearest neighbours before and after: of a query, of every document, and label by label."""
+"""Find the nearest neighbours of a query or of each document, and the labels of neighbours."""
 
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..metrics.ranking import (
     Bools,
     Floats,
     Ints,
     blocks,
-    carried_labels,
-    labels_by_gallery,
+    group_labels,
     nearest_first,
     ranking_keys,
     unit_rows,
 )
 from ..report.types import Documents
-
-Space = Literal["base", "tuned"]
+from .arrays import Space, labels_of, sample_rows, vectors_of
 
 
 class Neighbor(NamedTuple):
     """A document near a query.
 
-    row (int): Which of the documents it is.
-    cosine (float): Of its vector and the query's, -1..1.
+    row (int): The row of the document.
+    cosine (float): The cosine of its vector and the vector of the query, -1..1.
     """
 
     row: int
@@ -33,16 +30,18 @@ class Neighbor(NamedTuple):
 
 
 class NeighborMatrix(NamedTuple):
-    """Which labels the nearest neighbours of the documents with a label carry.
+    """The labels of nearest neighbours.
 
     labels (list[str]): The K labels of the rows and columns.
-    shares (Floats): The share of the documents with the label of the row whose nearest neighbour
-        carries the label of the column, 0..1, shape (K, K); NaN where none has such a neighbour.
+    shares (Floats): Of the documents with the label of the row, the share whose nearest neighbour
+        carries the label of the column, 0..1, shape (K, K). NaN if no neighbour could be compared.
     counts (Ints): How many documents carry each label, shape (K,).
-    p_at_1 (float | None): The mean of the diagonal over labels, without the absence of a lone one,
-        that at least two documents carry; None if there is no such label.
-    n_left_out (int): How many labels that documents carry have no row.
-    n_drawn (int | None): How many documents stand for all; None: all do.
+    p_at_1 (float | None): The mean of the diagonal over the labels that at least two documents
+        carry; None if there is no such label. If there is a single label, its absence has a row but
+        does not count here.
+    n_left_out (int): How many of the labels that documents carry have no row.
+    n_sampled (int | None): The size of the sample whose neighbours were counted; None if the
+        neighbours of all documents were counted.
     """
 
     labels: list[str]
@@ -50,36 +49,42 @@ class NeighborMatrix(NamedTuple):
     counts: Ints
     p_at_1: float | None
     n_left_out: int
-    n_drawn: int | None
-
-
-def vectors_of(documents: Documents, space: Space) -> NDArray[Any]:
-    """RETURNS (ndarray): Their base or their tuned vectors, shape (n, width)."""
-    return documents.base if space == "base" else documents.tuned
+    n_sampled: int | None
 
 
 def find_neighbors(documents: Documents, query: Documents, space: Space, k: int) -> list[Neighbor]:
-    """Find the documents nearest to a text by cosine; at the same cosine the first comes first.
+    """Find the documents nearest to a text by cosine. Neighbours with equal cosine keep the order
+    of the documents.
 
-    documents (Documents): Where to look; those without a vector are never found.
-    query (Documents): The text, as a single document of the same pipeline.
+    >>> from spacy_embtune.labels import make_targets
+    >>> from spacy_embtune.report import Documents
+    >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
+    >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> documents = Documents(
+    ...     list("123"), list("xyz"), ["A", "B"], targets, vectors, vectors, np.zeros((3, 0)), []
+    ... )
+    >>> query = documents._replace(texts=["z"], base=vectors[2:], tuned=vectors[2:])
+    >>> find_neighbors(documents, query, "base", k=2)
+    [Neighbor(row=2, cosine=1.0), Neighbor(row=1, cosine=0.8)]
+
+    documents (Documents): The documents to search. Those without a vector are never found.
+    query (Documents): The text, as the only document, from the same pipeline.
     space (str): "base" or "tuned".
-    k (int): How many to find, if there are so many.
-    RETURNS (list[Neighbor]): The nearest, in order.
-    RAISES (ValueError): If the query has no vector, k is less than 1, or there are no documents.
+    k (int): How many documents to find, if there are that many.
+    RETURNS (list[Neighbor]): The nearest documents, the nearest first.
+    RAISES (ValueError): If the query has no vector, k is less than 1, or no document has a vector.
     """
-    if k < 1:
-        raise ValueError(f"k is {k}: ask for at least 1 neighbour.")
+    _check_k(k)
     asking, _ = unit_rows(vectors_of(query, space))
     unit, rows = unit_rows(vectors_of(documents, space))
     if not asking.shape[0]:
         raise ValueError(
             "The query has no vector: it is empty, or the encoder knows none of its words. Give a "
-            "text."
+            "text with other words."
         )
     if not rows.size:
         raise ValueError(f"None of the {len(documents.texts)} documents has a vector.")
-    # The query stands last, and what is found is never the query itself.
+    # The query is the last row. A query is never its own neighbour.
     both = np.vstack([unit, asking[:1]])
     keys = ranking_keys(both, np.array([rows.size]))
     found = nearest_first(keys, min(k, rows.size))[0]
@@ -89,15 +94,24 @@ def find_neighbors(documents: Documents, query: Documents, space: Space, k: int)
 def nearest_rows(documents: Documents, space: Space, k: int) -> Ints:
     """Find the k nearest other documents of each document by cosine.
 
+    >>> from spacy_embtune.labels import make_targets
+    >>> from spacy_embtune.report import Documents
+    >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
+    >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> documents = Documents(
+    ...     list("123"), list("xyz"), ["A", "B"], targets, vectors, vectors, np.zeros((3, 0)), []
+    ... )
+    >>> nearest_rows(documents, "base", k=1).tolist()
+    [[1], [2], [1]]
+
     documents (Documents): The n documents.
     space (str): "base" or "tuned".
-    k (int): How many to find.
-    RETURNS (Ints): Their rows in order, shape (n, k); -1 where there are no more, and for documents
-        without a vector.
+    k (int): How many neighbours to find.
+    RETURNS (Ints): The rows of the neighbours, the nearest first, shape (n, k). -1 where there are
+        too few documents, and for documents without a vector.
     RAISES (ValueError): If k is less than 1.
     """
-    if k < 1:
-        raise ValueError(f"k is {k}: ask for at least 1 neighbour.")
+    _check_k(k)
     unit, rows = unit_rows(vectors_of(documents, space))
     found = np.full((len(documents.texts), k), -1, dtype=np.intp)
     depth = min(k, rows.size - 1)
@@ -107,25 +121,40 @@ def nearest_rows(documents: Documents, space: Space, k: int) -> Ints:
     return found
 
 
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise ValueError(f"k is {k}: ask for at least 1 neighbour.")
+
+
 def neighbor_matrix(
     documents: Documents, space: Space, *, most: int = 30, most_documents: int = 5000
 ) -> NeighborMatrix:
-    """Count which labels the nearest neighbours of the documents carry. With exclusive labels, each
-    labelled document has one neighbour, the nearest other that is labelled, and this is a confusion
-    matrix: its rows sum to 1. Otherwise each label of a column asks the nearest other document in
-    which it is known, and rows sum to anything. A lone label is a class, and so is its absence.
+    """Count the labels of the nearest neighbours of documents with each label.
+
+    If labels are exclusive, the neighbour of a labelled document is the nearest other labelled
+    document. The result is then a confusion matrix whose rows sum to 1. Otherwise the neighbour is,
+    for the label of each column, the nearest other document in which that label is known, and the
+    sums of rows have no meaning. If there is a single label, its absence gets a row and a column.
+
+    >>> from spacy_embtune.labels import make_targets
+    >>> from spacy_embtune.report import Documents
+    >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
+    >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> documents = Documents(
+    ...     list("123"), list("xyz"), ["A", "B"], targets, vectors, vectors, np.zeros((3, 0)), []
+    ... )
+    >>> neighbor_matrix(documents, "base").shares.tolist()
+    [[0.0, 1.0], [0.0, 1.0]]
 
     documents (Documents): The documents.
     space (str): "base" or "tuned".
-    most (int): How many labels to show: the commonest.
-    most_documents (int): Of how many documents to look for the neighbours, among all: if there are
-        more, as many are drawn at random, the same each time.
-    RETURNS (NeighborMatrix): The matrix, its labels in the order of the documents' labels.
+    most (int): How many labels the matrix has: the most frequent ones.
+    most_documents (int): The neighbours of at most so many documents are counted. If there are more
+        documents, a sample is drawn, always the same one. Neighbours are searched among all.
+    RETURNS (NeighborMatrix): The matrix. Its labels have the order of `documents.labels`.
     """
     unit, rows = unit_rows(vectors_of(documents, space))
-    carries, known = carried_labels(
-        documents.targets.values, documents.targets.known, n_docs=len(documents.texts)
-    )
+    carries, known = labels_of(documents)
     carries, known, labels = carries[rows], known[rows], list(documents.labels)
     n_labels, is_partition = len(labels), documents.targets.exclusive
     if n_labels == 1:
@@ -136,10 +165,8 @@ def neighbor_matrix(
     counts = carries.sum(axis=0)
     chosen = np.sort(np.argsort(-counts, kind="stable")[:most])
     chosen = chosen[counts[chosen] > 0]
-    queries = np.flatnonzero(carries[:, chosen].any(axis=1))
-    is_drawn = queries.size > most_documents
-    if is_drawn:
-        queries = np.sort(np.random.default_rng(0).choice(queries, most_documents, replace=False))
+    candidates = np.flatnonzero(carries[:, chosen].any(axis=1))
+    queries = sample_rows(candidates, most_documents)
     shares = _shares(unit, carries[:, chosen], known[:, chosen], queries)
     scored = np.diag(shares)[(counts[chosen] >= 2) & (chosen < n_labels)]
     scored = scored[np.isfinite(scored)]
@@ -149,18 +176,19 @@ def neighbor_matrix(
         counts[chosen],
         float(scored.mean()) if scored.size else None,
         int((counts > 0).sum()) - chosen.size,
-        most_documents if is_drawn else None,
+        queries.size if queries.size < candidates.size else None,
     )
 
 
 def _shares(unit: Floats, carries: Bools, known: Bools, queries: Ints) -> Floats:
+    """RETURNS (Floats): `NeighborMatrix.shares`."""
     n_labels = carries.shape[1]
     hits, asked = np.zeros((n_labels, n_labels)), np.zeros((n_labels, n_labels))
-    groups = labels_by_gallery(known, np.arange(n_labels))
+    groups = group_labels(known, np.arange(n_labels))
     for block in blocks(queries, unit.shape[0], None):
         keys = ranking_keys(unit, block)
         for gallery, columns in groups:
-            # A query that is alone in the gallery would find nobody but itself.
+            # A query that is the only document of the gallery has no neighbour there.
             has_other = gallery.size - np.isin(block, gallery) > 0
             if not has_other.any():
                 continue

@@ -1,4 +1,4 @@
-"""Two dimensions of many: base and tuned vectors on a plane each, turned so that they compare."""
+"""Project base vectors and tuned vectors to two dimensions, and align the two projections."""
 
 import warnings
 from typing import Any, Literal, NamedTuple, get_args
@@ -8,29 +8,29 @@ from numpy.typing import NDArray
 
 from ..metrics.ranking import Floats, Ints, unit_rows
 from ..report.types import Documents
+from .arrays import SPACES, Space, vectors_of
 
 Method = Literal["pca", "umap"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
-# Two documents always lie on a line, whatever their vectors.
-FEWEST = 3
-# What umap-learn takes when nobody says otherwise.
+# Two documents always lie on a line, so a projection needs at least three.
+_FEWEST = 3
+# The default of umap-learn.
 _UMAP_NEIGHBORS = 15
-# Kobak & Linderman 2021, "Initialization is critical for preserving global data structure in both
-# t-SNE and UMAP": start from the principal components, shrunk to this standard deviation.
+# UMAP starts from the principal components, scaled to this standard deviation (Kobak & Linderman
+# 2021, "Initialization is critical for preserving global data structure in both t-SNE and UMAP").
 _UMAP_START = 1e-4
-# Variance below this share of the mean square of unit vectors, 1, is rounding: the float32 vectors
-# of documents that are all alike.
+# A smaller variance of unit vectors is a rounding error: the vectors of all documents are equal.
 _ROUNDING = 1e-10
 
 
 class Panel(NamedTuple):
-    """One space on a plane.
+    """The projection of one space.
 
-    xy (ndarray): Where the documents lie, float64, shape (n, 2); NaN for those without a vector.
-    axes (tuple[str, str]): What to write at the axes.
-    share (float | None): The share of the variance of the vectors shown that the plane holds, 0..1;
-        None for UMAP, and for vectors that are all alike.
+    xy (ndarray): The positions of the documents, float64, shape (n, 2); NaN without a vector.
+    axes (tuple[str, str]): The labels of the x axis and the y axis.
+    share (float | None): The share of the variance of the vectors that the two dimensions keep,
+        0..1; None for UMAP, and if all vectors are equal.
     """
 
     xy: NDArray[Any]
@@ -39,12 +39,12 @@ class Panel(NamedTuple):
 
 
 class Projection(NamedTuple):
-    """The same documents before and after.
+    """The projections of the base vectors and the tuned vectors of the same documents.
 
-    base (Panel): The encoder's space.
-    tuned (Panel): The tuned space, turned to lie on the other as well as it can.
+    base (Panel): The projection of the base vectors.
+    tuned (Panel): The projection of the tuned vectors, aligned with the other.
     method (str): "pca" or "umap".
-    note (str): What the axes were fitted on, and what is not shown.
+    note (str): Which documents the axes were fitted on, and how many are not shown.
     """
 
     base: Panel
@@ -56,37 +56,49 @@ class Projection(NamedTuple):
 def project(
     documents: Documents, fit: Documents | None = None, *, method: Method = "pca"
 ) -> Projection:
-    """Bring base and tuned vectors onto a plane each. Vectors are taken at unit length, as it is
-    their cosines that count.
+    """Project base vectors and tuned vectors to two dimensions each. Vectors are normalised to unit
+    length first, because only their cosines matter.
 
-    The tuned panel is then turned, and mirrored if need be, so that the documents lie as near as
-    they can to where they lie in the base panel (orthogonal Procrustes; nothing is stretched). Its
-    axes stay in the plane of the principal components without being these any more. The shares of
-    variance are those of the axes as drawn, over the documents shown, also where the axes were
-    fitted on others.
+    The tuned projection is rotated, and mirrored if necessary, so that the documents lie as near as
+    possible to their positions in the base projection (orthogonal Procrustes, without scaling). So
+    its axes lie in the plane of the first two principal components, but are not these components.
+    The shares of variance belong to the axes as drawn and to the documents shown, even if the axes
+    were fitted on other documents.
 
-    documents (Documents): What to show.
-    fit (Documents | None): What to fit the axes on: the training documents, or any others, with or
-        without labels. None fits them on what is shown, which flatters small samples.
-    method (str): "pca", or "umap", which needs the package umap-learn. UMAP starts from the
-        principal components, and its axes mean nothing.
-    RETURNS (Projection): Both panels.
-    RAISES (ValueError): If fewer than 3 documents of either have vectors, the widths do not fit, or
-        the method is unknown. ImportError: for "umap" without umap-learn.
+    >>> from spacy_embtune.labels import make_targets
+    >>> from spacy_embtune.report import Documents
+    >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
+    >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> documents = Documents(
+    ...     list("123"), list("xyz"), ["A", "B"], targets, vectors, vectors, np.zeros((3, 0)), []
+    ... )
+    >>> projection = project(documents)
+    >>> projection.tuned.xy.shape, projection.note
+    ((3, 2), 'PCA fitted on the 3 documents shown')
+
+    documents (Documents): The documents to show.
+    fit (Documents | None): The documents to fit the axes on, with or without labels, for example
+        the training documents. None: fit on the documents shown, which makes small samples look
+        better than they are.
+    method (str): "pca", or "umap", which needs the package umap-learn. The axes of UMAP have no
+        meaning.
+    RETURNS (Projection): Both projections.
+    RAISES (ValueError): If fewer than 3 documents have vectors, the widths do not fit, or the
+        method is unknown. ImportError: for "umap" without umap-learn.
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}: give one of {', '.join(map(repr, METHODS))}.")
-    place = _umap if method == "umap" else _pca
-    sides = []
-    for space in ("base", "tuned"):
+    reduce = _umap if method == "umap" else _pca
+    sides: list[tuple[Floats, Ints, float]] = []
+    for space in SPACES:
         shown, rows = _vectors(documents, space, "show")
-        learned = shown if fit is None else _vectors(fit, space, "fit the axes on")[0]
-        if learned.shape[1] != shown.shape[1]:
+        fitted = shown if fit is None else _vectors(fit, space, "fit the axes on")[0]
+        if fitted.shape[1] != shown.shape[1]:
             raise ValueError(
-                f"The {space} vectors to fit the axes on have length {learned.shape[1]}, those to "
-                f"show {shown.shape[1]}. Make both with the same pipeline."
+                f"The {space} vectors to fit the axes on have width {fitted.shape[1]}, and the "
+                f"vectors to show {shown.shape[1]}. Make both with the same pipeline."
             )
-        sides.append((place(learned, shown), rows, float(shown.var(axis=0).sum())))
+        sides.append((reduce(fitted, shown), rows, float(shown.var(axis=0).sum())))
     n = len(documents.texts)
     base, tuned = (_spread(xy, rows, n) for xy, rows, _ in sides)
     return Projection(
@@ -97,27 +109,27 @@ def project(
     )
 
 
-def _vectors(documents: Documents, space: str, purpose: str) -> tuple[Floats, Ints]:
-    """RETURNS (tuple): The vectors at unit length, of documents that have one, and their rows."""
-    unit, rows = unit_rows(documents.base if space == "base" else documents.tuned)
-    if rows.size < FEWEST:
+def _vectors(documents: Documents, space: Space, purpose: str) -> tuple[Floats, Ints]:
+    """RETURNS (tuple): The unit vectors of the documents that have one, and their rows."""
+    unit, rows = unit_rows(vectors_of(documents, space))
+    if rows.size < _FEWEST:
         raise ValueError(
             f"Only {rows.size} of {len(documents.texts)} documents to {purpose} have a {space} "
-            f"vector, and a plane takes at least {FEWEST}. Give more documents that have text."
+            f"vector, and a projection needs at least {_FEWEST}. Give more documents with text."
         )
     return unit, rows
 
 
-def _pca(learned: Floats, shown: Floats) -> Floats:
+def _pca(fitted: Floats, shown: Floats) -> Floats:
     """RETURNS (Floats): The first two principal components of the documents shown, shape (n, 2)."""
-    mean = learned.mean(axis=0)
-    centred = learned - mean
+    mean = fitted.mean(axis=0)
+    centred = fitted - mean
     if centred.shape[0] >= centred.shape[1]:
         axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
     else:
         axes = np.linalg.svd(centred, full_matrices=False)[2].T
     axes = axes[:, :2]
-    # The sign of an axis is arbitrary, and may differ from one machine to the next.
+    # The sign of an axis is arbitrary and may differ between machines, so it is fixed here.
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
     xy = np.zeros((shown.shape[0], 2))
     xy[:, : axes.shape[1]] = (shown - mean) @ (axes * signs)
@@ -127,12 +139,12 @@ def _pca(learned: Floats, shown: Floats) -> Floats:
 def require_umap() -> Any:
     """Import UMAP.
 
-    RETURNS (Any): The class.
-    RAISES (ImportError): Without umap-learn, in words that say what to do.
+    RETURNS (Any): The class `umap.UMAP`.
+    RAISES (ImportError): Without umap-learn. The message says how to install it.
     """
     try:
         with warnings.catch_warnings():
-            # Of a part of it that wants Tensorflow.
+            # A part of umap-learn warns if Tensorflow is not installed.
             warnings.simplefilter("ignore", ImportWarning)
             from umap import UMAP
     except ImportError as error:
@@ -143,34 +155,37 @@ def require_umap() -> Any:
     return UMAP
 
 
-def _umap(learned: Floats, shown: Floats) -> Floats:
+def _umap(fitted: Floats, shown: Floats) -> Floats:
+    """RETURNS (Floats): The UMAP positions of the documents shown, shape (n, 2)."""
     umap = require_umap()
-    start = _pca(learned, learned)
+    start = _pca(fitted, fitted)
     deviation = start.std()
     if deviation**2 < _ROUNDING:
         return np.zeros((shown.shape[0], 2))
     model = umap(
-        n_neighbors=min(_UMAP_NEIGHBORS, learned.shape[0] - 1),
+        n_neighbors=min(_UMAP_NEIGHBORS, fitted.shape[0] - 1),
         metric="cosine",
         init=(start / deviation * _UMAP_START).astype("float32"),
-        # One thread and one seed give the same picture each time.
+        # One thread and one seed give the same result each time.
         random_state=0,
         n_jobs=1,
     )
-    xy = model.fit(learned).embedding_ if learned is shown else model.fit(learned).transform(shown)
+    model.fit(fitted)
+    xy = model.embedding_ if fitted is shown else model.transform(shown)
     return np.asarray(xy, dtype=np.float64)
 
 
 def _spread(xy: Floats, rows: Ints, n: int) -> Floats:
-    """RETURNS (Floats): A row for each of n documents, NaN for those that have none in xy."""
+    """RETURNS (Floats): Positions of n documents, shape (n, 2); NaN for rows that are not in
+    `rows`."""
     spread = np.full((n, 2), np.nan)
     spread[rows] = xy
     return spread
 
 
 def _turn(xy: Floats, onto: Floats) -> Floats:
-    """RETURNS (Floats): xy, rotated and mirrored about its mean to lie on the other points, centred
-    on 0."""
+    """RETURNS (Floats): `xy`, centred on 0, rotated and mirrored to lie near the points of
+    `onto`."""
     from scipy.linalg import orthogonal_procrustes  # slow to import
 
     both = np.isfinite(xy[:, 0]) & np.isfinite(onto[:, 0])
@@ -181,7 +196,10 @@ def _turn(xy: Floats, onto: Floats) -> Floats:
 
 
 def _panel(xy: Floats, total: float, method: Method, *, is_turned: bool) -> Panel:
-    """total (float): The variance of the vectors at unit length, in all their dimensions."""
+    """Name the axes, and compute the share of the variance that they keep.
+
+    total (float): The variance of the unit vectors, summed over all dimensions.
+    """
     if method == "umap":
         return Panel(xy, ("UMAP 1", "UMAP 2"), None)
     names = ("turned axis 1", "turned axis 2") if is_turned else ("PC 1", "PC 2")

@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..data import Record
-from ..metrics.intervals import LEVEL, N_RESAMPLES
+from ..metrics import LEVEL, N_RESAMPLES
 from ..pipeline import find_component
 from ..training.seen_texts import SeenTexts
 from ._notes import describe, explain_chance, find_occurring, warn_of_seen

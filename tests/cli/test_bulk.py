@@ -5,8 +5,8 @@ import pytest
 import spacy
 
 from spacy_embtune.data import read_records
-from spacy_embtune.labelling.bulk import bulk_table, write_bulk
-from spacy_embtune.plots.projection import project
+from spacy_embtune.labelling import bulk_table, write_bulk
+from spacy_embtune.plots import project
 from spacy_embtune.report import documents
 
 from ..conftest import make_examples, make_texts
@@ -107,7 +107,7 @@ def test_what_is_wrong_is_said_in_words_and_nothing_is_written(trained, embtune,
     out = tmp_path / "out.csv"
     for source, target, expected in (
         (data, out, "Write .jsonl"),
-        (two, out, "a plane takes at least 3"),
+        (two, out, "a projection needs at least 3"),
         (trained.data, tmp_path / "out.txt", "ends in .csv or .jsonl"),
         (tmp_path / "missing.csv", out, "missing.csv"),
     ):

@@ -3,7 +3,7 @@ import json
 import spacy
 
 from spacy_embtune.data import Record, read_records
-from spacy_embtune.plots.neighbor_lists import compare_neighbors
+from spacy_embtune.plots import compare_neighbors
 from spacy_embtune.report import documents
 
 

@@ -8,10 +8,8 @@ import spacy
 from matplotlib.figure import Figure
 
 from spacy_embtune.data import read_records
-from spacy_embtune.plots.figures import plot as draw
-from spacy_embtune.plots.figures import save
-from spacy_embtune.plots.page import page
-from spacy_embtune.plots.projection import project
+from spacy_embtune.plots import page, project, save
+from spacy_embtune.plots import plot as draw
 from spacy_embtune.report import documents
 
 from ..conftest import make_texts
@@ -157,7 +155,7 @@ def test_a_file_that_exists_stays_as_it_is_unless_forced(trained, embtune, tmp_p
         (("MODEL", "DATA", "nowhere/out.png"), "There is no directory"),
         (("MODEL", "missing.jsonl", "out.png"), "missing.jsonl"),
         (("MODEL", "empty.jsonl", "out.png"), "holds no documents"),
-        (("MODEL", "two.txt", "out.png"), "a plane takes at least 3"),
+        (("MODEL", "two.txt", "out.png"), "a projection needs at least 3"),
         (("MODEL", "blank.jsonl", "out.png"), "Only 0 of 3 documents to show have a base vector"),
         (("MODEL", "mixed.jsonl", "out.png"), "line 2"),
         (("MODEL", "DATA", "out.png", "--fit", "two.txt"), "to fit the axes on"),

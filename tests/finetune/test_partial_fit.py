@@ -10,7 +10,7 @@ from thinc.api import Adam, Model
 
 from spacy_embtune.finetune import ContrastiveTuner, FeedForwardTuner, batched
 from spacy_embtune.finetune.labels import read_labels
-from spacy_embtune.heads.feed_forward import NEW_LABEL_BIAS
+from spacy_embtune.heads._output_layer import NEW_LABEL_BIAS
 from spacy_embtune.training import build_section
 from spacy_embtune.types import Output
 

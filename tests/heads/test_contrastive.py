@@ -8,8 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spacy import registry
 from thinc.api import Adam, fix_random_seed, set_dropout_rate
 
-from spacy_embtune.heads.contrastive import Contrastive, Projection
-from spacy_embtune.heads.feed_forward import NEW_LABEL_BIAS, resize_output
+from spacy_embtune.heads import Contrastive
+from spacy_embtune.heads._layers import Projection
+from spacy_embtune.heads._output_layer import NEW_LABEL_BIAS, resize_output
 from spacy_embtune.labels import make_targets
 from spacy_embtune.losses import make_cross_entropy, make_sum, make_supervised_contrastive
 from spacy_embtune.types import HeadOutput, Output

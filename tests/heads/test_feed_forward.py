@@ -7,7 +7,8 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from thinc.api import Adam, Model, chain, fix_random_seed, noop, registry, set_dropout_rate
 
-from spacy_embtune.heads.feed_forward import NEW_LABEL_BIAS, FeedForward, resize_output
+from spacy_embtune.heads import FeedForward
+from spacy_embtune.heads._output_layer import NEW_LABEL_BIAS, resize_output
 from spacy_embtune.labels import make_targets
 from spacy_embtune.losses import make_cross_entropy
 from spacy_embtune.types import HeadOutput, Output

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spacy import registry
 from thinc.api import Adam
 
-from spacy_embtune.heads.feed_forward import NEW_LABEL_BIAS, resize_output
-from spacy_embtune.heads.linear import Linear
+from spacy_embtune.heads import Linear
+from spacy_embtune.heads._output_layer import NEW_LABEL_BIAS, resize_output
 from spacy_embtune.labels import make_targets
 from spacy_embtune.losses import make_cross_entropy, make_sum, make_supervised_contrastive
 from spacy_embtune.types import HeadOutput, Output

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.torch import load
 from thinc.api import Adam, fix_random_seed
 
-from spacy_embtune.heads.pytorch_head import PyTorchHead
+from spacy_embtune.heads import PyTorchHead
 from spacy_embtune.labels import make_targets
 from spacy_embtune.losses import make_cross_entropy
 from spacy_embtune.types import HeadOutput, Output

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from spacy_embtune.heads.standardize import Standardize
+from spacy_embtune.heads._standardize import Standardize
 
 
 def base_vectors(n=6, d=5, seed=0):

@@ -7,9 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spacy_embtune.data import read_records
-from spacy_embtune.labelling.bulk import bulk_table, write_bulk
+from spacy_embtune.labelling import bulk_table, write_bulk
+from spacy_embtune.plots import project
 from spacy_embtune.plots.neighbors import nearest_rows
-from spacy_embtune.plots.projection import project
 
 from ..report.cases import HOSTILE, a_gain, make_documents
 
@@ -232,6 +232,6 @@ def test_documents_without_a_vector_stay_in_the_table():
 def test_numbers_out_of_range_are_an_error():
     with pytest.raises(ValueError, match="n_neighbors is -1"):
         bulk_table(draw(), n_neighbors=-1)
-    with pytest.raises(ValueError, match="a plane takes at least 3"):
+    with pytest.raises(ValueError, match="a projection needs at least 3"):
         bulk_table(draw(2))
     assert bulk_table(draw(3), n_neighbors=9).rows[0]["neighbors"] != []

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spacy_embtune.labelling.predictions import predict_labels
+from spacy_embtune.labelling._predictions import predict_labels
 
 from ..report.cases import make_documents
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spacy_embtune.labelling.suspects import cross_predict, find_suspects
+from spacy_embtune.labelling._suspects import find_suspects, predict_out_of_fold
 
 from ..report.cases import make_documents
 
@@ -69,7 +69,7 @@ def test_no_label_is_predicted_by_a_model_that_saw_it():
     base, classes = rng.normal(size=(60, 200)), np.arange(60) % 2
     for exclusive, values in ((True, np.eye(2)[classes]), (False, classes[:, None])):
         documents = make_documents(base, base, values, exclusive=exclusive)
-        predicted = cross_predict(documents)[:, -1] > 0.5
+        predicted = predict_out_of_fold(documents)[:, -1] > 0.5
         assert abs((predicted == classes).mean() - 0.5) < 0.2
 
 
@@ -92,7 +92,7 @@ def test_unknown_labels_are_predicted_from_all_that_is_known_and_never_suspect()
     values = np.where(known > 0, np.eye(4)[classes], np.nan)
     for exclusive in (True, False):
         documents = make_documents(base, base, values, known, exclusive=exclusive)
-        probabilities = cross_predict(documents)
+        probabilities = predict_out_of_fold(documents)
         assert (probabilities.argmax(axis=1) == classes).all()
         suspects = find_suspects(documents)
         assert not suspects.is_suspect[::3].any()
@@ -104,7 +104,7 @@ def test_probabilities_of_exclusive_labels_sum_to_1():
     base, classes = blobs(50)
     known = np.repeat(np.arange(50) % 5 > 0, 4).reshape(50, 4)
     documents = make_documents(base, base, np.eye(4)[classes], known)
-    np.testing.assert_allclose(cross_predict(documents).sum(axis=1), 1)
+    np.testing.assert_allclose(predict_out_of_fold(documents).sum(axis=1), 1)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,6 @@ def test_documents_without_a_vector_and_equal_vectors_do_no_harm():
     suspects = find_suspects(make_documents(alike, alike, np.eye(4)[classes]))
     np.testing.assert_allclose(suspects.probability, 0.25, atol=0.05)
     nothing = np.zeros((40, 3))
-    assert np.isnan(cross_predict(make_documents(nothing, nothing, np.eye(4)[classes]))).all()
+    assert np.isnan(predict_out_of_fold(make_documents(nothing, nothing, np.eye(4)[classes]))).all()
     empty = make_documents(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 2)))
     assert find_suspects(empty).is_suspect.shape == (0,)

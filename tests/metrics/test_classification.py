@@ -6,8 +6,8 @@ from hypothesis import given
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from spacy_embtune.metrics import (
+    _classification,
     auc_score,
-    classification,
     knn_scores,
     predict_by_neighbour,
     predict_by_probe,
@@ -140,7 +140,7 @@ def test_without_documents_nothing_can_be_predicted(score, exclusive):
 @pytest.mark.parametrize("score", [knn_scores, probe_scores])
 def test_targets_of_different_labels_are_an_error(score):
     x = np.ones((2, 2))
-    with pytest.raises(ValueError, match="same labels"):
+    with pytest.raises(ValueError, match="same list of labels"):
         score(x, make_targets(np.eye(2)), x, make_targets(np.eye(3)[:2]))
     with pytest.raises(ValueError, match="exclusive"):
         score(x, make_targets(np.eye(2)), x, one_hot([0, 1], 2))
@@ -166,8 +166,8 @@ def test_probe_chooses_a_c_that_suits_the_data():
     noise = rng.normal(size=(200, 50)) / 7
     signal = noise.copy()
     signal[:, 0] = y * 2 - 1
-    assert classification._choose_c(noise, y) == 0.01
-    assert classification._choose_c(signal, y) == 100.0
+    assert _classification._choose_c(noise, y) == 0.01
+    assert _classification._choose_c(signal, y) == 100.0
 
 
 def test_probe_does_not_depend_on_a_shift_scale_or_dead_dimension_of_unit_vectors():
@@ -221,7 +221,7 @@ def test_predictions_of_exclusive_labels_are_scored_as_by_sklearn(predict):
     found = predict(x, one_hot(classes, 5), x2, one_hot(classes2, 5))
     assert found.tested.all()
     np.testing.assert_array_equal(found.carries.argmax(axis=1), classes2)
-    guess = found.guess.argmax(axis=1)
+    guess = found.predicted.argmax(axis=1)
     scores = score_predictions(found)
     assert 0.3 < scores.accuracy < 1.0
     assert scores.accuracy == pytest.approx(accuracy_score(classes2, guess))
@@ -246,7 +246,7 @@ def test_predictions_of_other_labels_are_scored_as_by_sklearn_where_they_are_kno
     accuracies, f1s, areas = [], [], []
     for label in range(3):
         rows = found.tested[:, label]
-        truth, guess = values2[rows, label], found.guess[rows, label]
+        truth, guess = values2[rows, label], found.predicted[rows, label]
         accuracies.append(accuracy_score(truth, guess))
         f1s.append(f1_score(truth, guess))
         if found.decision is not None:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 
 from spacy_embtune.metrics import (
+    _intervals,
     accuracy_ratios,
     compare_ratios,
-    intervals,
     knn_scores,
     macro_f1_ratios,
     map_at_r_ratios,
@@ -251,13 +251,13 @@ def test_intervals_depend_on_the_seed_and_not_on_how_many_resamples_are_held(mon
     sides = retrieval_ratios(first, classes), retrieval_ratios(second, classes)
     once = compare_ratios(*sides, n_resamples=50, seed=1)
     assert once != compare_ratios(*sides, n_resamples=50, seed=2)
-    monkeypatch.setattr(intervals, "_WEIGHT_ENTRIES", 21 * 7)
+    monkeypatch.setattr(_intervals, "_WEIGHT_ENTRIES", 21 * 7)
     in_blocks = compare_ratios(*sides, n_resamples=50, seed=1)
     np.testing.assert_allclose(in_blocks.each, once.each, atol=1e-12)
 
 
 def test_memory_stays_bounded(monkeypatch):
-    monkeypatch.setattr(intervals, "_WEIGHT_ENTRIES", 2**16)
+    monkeypatch.setattr(_intervals, "_WEIGHT_ENTRIES", 2**16)
     first, second, classes = draw(np.random.default_rng(11), 1000)
     sides = retrieval_ratios(first, classes), retrieval_ratios(second, classes)
     tracemalloc.start()

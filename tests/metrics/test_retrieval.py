@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_embtune.metrics import query_scores, retrieval, retrieval_scores
-from spacy_embtune.metrics import ranking as vectors_module
+from spacy_embtune.metrics import _retrieval, query_scores, ranking, retrieval_scores
 
 from .made_up import corpora, cosine_steps
 
@@ -157,7 +156,7 @@ def test_shapes_that_do_not_fit_and_vectors_that_are_not_finite_are_errors():
 @pytest.mark.parametrize("nested", [False, True])
 def test_memory_stays_bounded_and_far_below_the_full_similarity_matrix(monkeypatch, nested):
     # A 64th of the real budget: 1 MB, where the full matrix alone would take 32 MB.
-    monkeypatch.setattr(vectors_module, "BLOCK_ENTRIES", 2**14)
+    monkeypatch.setattr(ranking, "BLOCK_ENTRIES", 2**14)
     rng = np.random.default_rng(0)
     n = 2000
     vectors = rng.normal(size=(n, 8)).astype("f")
@@ -176,13 +175,13 @@ def test_memory_stays_bounded_and_far_below_the_full_similarity_matrix(monkeypat
 def test_documents_known_alike_are_ranked_once_for_all_labels(monkeypatch):
     rng = np.random.default_rng(0)
     calls = []
-    first = retrieval.nearest_first
+    first = _retrieval.nearest_first
 
     def counted(keys, depth):
         calls.append(keys.shape)
         return first(keys, depth)
 
-    monkeypatch.setattr(retrieval, "nearest_first", counted)
+    monkeypatch.setattr(_retrieval, "nearest_first", counted)
     retrieval_scores(rng.normal(size=(30, 4)), np.ones((30, 5)), block_size=10)
     assert calls == [(10, 30)] * 3
 

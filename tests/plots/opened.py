@@ -9,7 +9,7 @@ import numpy as np
 from playwright.sync_api import Browser, Locator
 
 from spacy_embtune.labels import make_targets
-from spacy_embtune.plots.page import page
+from spacy_embtune.plots import page
 from spacy_embtune.report.types import Documents
 
 MARGIN = 28  # what the page leaves between the outermost points and the edges

@@ -20,7 +20,7 @@ def color(values, known=None, labels=None, **options):
         np.ones((n, 2)), np.ones((n, 2)), values, known, exclusive=False, labels=labels
     )
     groups = color_groups(documents, **options)
-    return [(groups.names[g], groups.colors[g]) for g in groups.of], groups
+    return [(groups.names[g], groups.colors[g]) for g in groups.group], groups
 
 
 def test_the_commonest_labels_have_colours_and_the_rest_is_grey():
@@ -108,7 +108,7 @@ def test_each_document_has_one_group_and_no_group_is_empty(n, n_labels, most, se
     known = (rng.random((n, n_labels)) < 0.6).astype("f")
     labels = [f"L{j}" for j in range(n_labels)]
     of, groups = color(values, known, labels or [""] * 0, most=most)
-    assert set(groups.of) == set(range(len(groups.names)))
+    assert set(groups.group) == set(range(len(groups.names)))
     assert len(groups.names) - groups.n_grey <= max(most, 1) + 1
     carried = values * known
     for i, (name, _) in enumerate(of):

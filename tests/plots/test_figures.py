@@ -13,18 +13,19 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
-from spacy_embtune.plots import figures
-from spacy_embtune.plots.colors import OTHER_COLOR, PALETTE, UNLABELLED_COLOR
-from spacy_embtune.plots.drawing import fit, look, text_width
-from spacy_embtune.plots.figures import (
+from spacy_embtune.plots import (
+    PARTS,
     describe_seen,
     neighbor_confusion,
     plot,
+    project,
     projection_panels,
     save,
     similarity_histogram,
 )
-from spacy_embtune.plots.projection import project
+from spacy_embtune.plots._drawing import figure_style
+from spacy_embtune.plots._text import fit_text, text_width
+from spacy_embtune.plots.colors import OTHER_COLOR, PALETTE, UNLABELLED_COLOR
 
 from ..report.cases import HOSTILE, a_gain, draw_base, make_documents
 
@@ -52,7 +53,7 @@ def legend_of(figure):
 def assert_inside(figure):
     """Every text lies within the figure, and none on another."""
     canvas = FigureCanvasAgg(figure)
-    with look():
+    with figure_style():
         canvas.draw()
     shown = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
     boxes = [text.get_window_extent() for text in shown]
@@ -170,9 +171,12 @@ def test_what_cannot_be_drawn_is_an_error():
         neighbor_confusion,
         lambda documents: plot(documents, parts=["similarity", "neighbors"]),
     ):
-        with pytest.raises(ValueError, match="no two have vectors and known labels"):
+        with pytest.raises(
+            ValueError,
+            match="at least two documents with vectors and known labels, and the 4 documents",
+        ):
             make(unlabelled)
-    with pytest.raises(ValueError, match="a plane takes at least 3"):
+    with pytest.raises(ValueError, match="a projection needs at least 3"):
         plot(draw(2))
 
 
@@ -221,10 +225,10 @@ def test_names_of_labels_are_not_interpreted_and_cannot_break_the_layout(tmp_pat
 @given(st.text(max_size=60), st.sampled_from([0.3, 1.0, 3.0]), st.sampled_from([7, 9]))
 @settings(deadline=None, max_examples=60)
 def test_any_text_is_brought_to_a_width(text, width, size):
-    with look():
-        line = fit(text, width, size)
+    with figure_style():
+        line = fit_text(text, width, size)
         assert text_width(line, size) <= width or line == "…"
-        whole = fit(text, 1000, size)
+        whole = fit_text(text, 1000, size)
         assert whole == " ".join(whole.split())
         if text_width(whole, size) <= width:
             assert line == whole
@@ -257,7 +261,7 @@ def test_nothing_happens_to_pyplot_and_the_backend(tmp_path):
         import matplotlib
         backend = matplotlib.rcParams._get_backend_or_none()
         from tests.plots.test_figures import draw
-        from spacy_embtune.plots.figures import plot, save
+        from spacy_embtune.plots import plot, save
         save(plot(draw()), {str(tmp_path / "out.png")!r})
         assert "matplotlib.pyplot" not in sys.modules
         assert matplotlib.rcParams._get_backend_or_none() == backend
@@ -271,7 +275,7 @@ def test_nothing_happens_to_pyplot_and_the_backend(tmp_path):
 
 def test_the_package_does_not_import_matplotlib_or_umap():
     code = (
-        "import sys, spacy_embtune.plots.figures, spacy_embtune.plots.projection, "
+        "import sys, spacy_embtune.plots, spacy_embtune.plots.projection, "
         "spacy_embtune.cli; assert not {'matplotlib', 'umap'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -318,4 +322,4 @@ def test_documents_that_were_trained_on_are_told_of():
 
 
 def test_its_parts_are_those_of_the_command():
-    assert figures.PARTS == ("projection", "similarity", "neighbors")
+    assert PARTS == ("projection", "similarity", "neighbors")

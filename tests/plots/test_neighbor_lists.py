@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from spacy_embtune.plots.neighbor_lists import compare_neighbors, one_line
+from spacy_embtune.plots import compare_neighbors
+from spacy_embtune.plots._text import one_line
 
 from ..report.cases import HOSTILE, make_documents
 

@@ -91,7 +91,7 @@ def test_the_matrix_equals_the_naive_computation(corpus, exclusive):
             expected = np.mean(hits) if hits else np.nan
             np.testing.assert_allclose(matrix.shares[a, b], expected)
     assert matrix.n_left_out == 0
-    assert matrix.n_drawn is None
+    assert matrix.n_sampled is None
 
 
 @given(corpora())
@@ -124,7 +124,7 @@ def test_of_many_labels_the_commonest_and_of_many_documents_some_are_looked_at()
     assert (some.labels, some.n_left_out) == (["A", "B", "C"], 2)
     np.testing.assert_allclose(some.shares, everything.shares[:3, :3])
     drawn = neighbor_matrix(documents, "base", most_documents=200)
-    assert drawn.n_drawn == 200
+    assert drawn.n_sampled == 200
     assert drawn.counts.tolist() == everything.counts.tolist()
     np.testing.assert_allclose(drawn.shares[:3, :3], everything.shares[:3, :3], atol=0.15)
     assert not np.array_equal(drawn.shares, everything.shares)

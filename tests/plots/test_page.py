@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_embtune.plots.page import SCRIPTS, page
+from spacy_embtune.plots import page
+from spacy_embtune.plots._page import SCRIPTS
 
 from .browser import find_chromium
 from .opened import AXES, make_documents, make_page

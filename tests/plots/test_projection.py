@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from spacy_embtune.plots.projection import project
+from spacy_embtune.plots import project
 
 from ..report.cases import make_documents
 
@@ -142,7 +142,7 @@ def test_fewer_documents_than_a_plane_takes_are_an_error():
 
 
 def test_axes_of_another_pipeline_are_an_error():
-    with pytest.raises(ValueError, match="tuned vectors to fit the axes on have length 4"):
+    with pytest.raises(ValueError, match="tuned vectors to fit the axes on have width 4"):
         project(draw(), draw(k=4))
 
 

@@ -1,6 +1,6 @@
-// What the page shows, decoded once. Nothing here touches the document.
+// The documents of the page, decoded once. This file does not use the DOM.
 
-// Colours of documents that carry no label: nobody looked, or somebody did and found none.
+// Colours of documents without a label: no label is known (UNKNOWN), or all known labels are absent.
 const UNKNOWN = -1;
 const NONE = -2;
 
@@ -10,23 +10,23 @@ class Corpus {
     this.subtitle = raw.subtitle;
     this.axes = raw.axes;
     this.exclusive = raw.exclusive;
-    this.names = raw.names; // the given labels, the commonest first, then the model's others
+    this.names = raw.names; // the given labels, the most frequent first, then other labels of the model
     this.nGiven = raw.n_given;
-    this.predictable = raw.predictable; // which of the names the model predicts
+    this.predictable = raw.predictable; // the names that the model predicts, as indices
     this.ids = raw.ids;
     this.texts = raw.texts;
     this.n = raw.ids.length;
     this.positions = { base: Float32Array.from(raw.base), tuned: Float32Array.from(raw.tuned) };
     this.patterns = raw.patterns; // distinct sets of labels that are known
-    this.known = raw.known; // for each document, which of them
-    this.values = raw.values; // for each document, label and value in turn, zeros left out
-    this.given = raw.given; // for each document, the labels it carries, the rarest first
-    this.probabilities = raw.probabilities; // as values
-    this.predicted = raw.predicted; // as given, the most probable first
+    this.known = raw.known; // for each document, an index into patterns
+    this.values = raw.values; // for each document: label, value, label, value, ... without zeros
+    this.given = raw.given; // for each document, the labels that it carries, the rarest first
+    this.probabilities = raw.probabilities; // like values
+    this.predicted = raw.predicted; // like given, the most probable first
     this.folded = null;
   }
 
-  // What a document is coloured by if labels are: an index into names, NONE or UNKNOWN.
+  // The label that gives a document its colour: an index into names, NONE or UNKNOWN.
   category(i, predicted) {
     if (predicted) {
       return this.predicted[i].length ? this.predicted[i][0] : NONE;
@@ -47,7 +47,7 @@ class Corpus {
     return category === NONE ? none : "unknown";
   }
 
-  // The value of one label, 0..1; NaN where it is not known.
+  // The value of one label, 0..1; NaN if it is not known.
   value(i, label, predicted) {
     if (!predicted && !this.patterns[this.known[i]].includes(label)) {
       return NaN;
@@ -77,7 +77,7 @@ class Corpus {
       .join(", ");
   }
 
-  // The documents whose text contains the query, whatever the case.
+  // The documents whose text contains the query, in lower or upper case.
   search(query) {
     const fold = (text) => text.normalize("NFC").toLowerCase();
     this.folded ??= this.texts.map(fold);
@@ -85,9 +85,9 @@ class Corpus {
     return this.folded.map((text) => text.includes(wanted));
   }
 
-  // One document as a record to train on. A label, if one is given, goes before what is known.
+  // One document as a record for training. A label given here replaces the known labels.
   record(i, label) {
-    // Without a prototype "__proto__" is a label like any other.
+    // The object has no prototype, so that "__proto__" can be a label.
     const cats = Object.create(null);
     for (const j of this.patterns[this.known[i]]) {
       cats[this.names[j]] = 0;
@@ -113,7 +113,7 @@ class Corpus {
   }
 
   jsonl(documents, label) {
-    // Some readers break lines at these too.
+    // Some readers also break lines at these characters.
     const escape = (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`;
     return documents
       .map((i) => JSON.stringify(this.record(i, label)).replace(/[\u0085\u2028\u2029]/g, escape))
@@ -128,7 +128,7 @@ function fill(target, names, pairs) {
   }
 }
 
-// What the start of a text is, without cutting a character in two.
+// The start of a text. A character of two code units is not split.
 function startOf(text, length) {
   if (text.length <= length) {
     return text;

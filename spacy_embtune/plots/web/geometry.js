@@ -1,9 +1,9 @@
-// Where points stand on the screen, and which of them is near or inside something.
+// Positions of points on the screen, the nearest point, and points inside a path.
 
 const MARGIN = 28; // pixels between the outermost points and the edges of the plot
 
-// Coordinates (x, y, x, y, ...; y upwards) to pixels (y downwards): as large as fits, centred, and
-// one unit as long in x as in y, since distances are what a projection shows.
+// Convert coordinates (x, y, x, y, ...; y upwards) to pixels (y downwards). The points fill the plot
+// and are centred. x and y have the same scale, because a projection shows distances.
 function fitted(coordinates, width, height) {
   let [left, right, low, high] = [Infinity, -Infinity, Infinity, -Infinity];
   for (let at = 0; at < coordinates.length; at += 2) {
@@ -23,7 +23,7 @@ function fitted(coordinates, width, height) {
   return pixels;
 }
 
-// Finds the nearest of many points by looking at the cells around a place only.
+// Find the nearest of many points. Only the cells around a position are searched.
 class Grid {
   constructor(pixels, width, height) {
     const n = pixels.length / 2;
@@ -31,7 +31,7 @@ class Grid {
     this.cell = Math.max(6, Math.sqrt((width * height) / Math.max(n, 1)));
     this.columns = Math.max(1, Math.ceil(width / this.cell));
     this.rows = Math.max(1, Math.ceil(height / this.cell));
-    // The points of cell c are members[starts[c]] up to members[starts[c + 1] - 1].
+    // The points of cell c are members[starts[c]] to members[starts[c + 1] - 1].
     this.starts = new Uint32Array(this.columns * this.rows + 1);
     this.members = new Uint32Array(n);
     const cells = new Uint32Array(n);
@@ -57,7 +57,7 @@ class Grid {
     return Math.min(Math.max(Math.floor(y / this.cell), 0), this.rows - 1);
   }
 
-  // The nearest point within a radius that `accept` takes, or -1.
+  // The nearest point within a radius for which `accept` returns true, or -1.
   nearest(x, y, radius, accept) {
     let best = -1;
     let least = radius * radius;
@@ -78,7 +78,7 @@ class Grid {
   }
 }
 
-// Whether a place is inside a closed path of [x, y], by the even-odd rule.
+// Whether a position is inside a closed path of [x, y], by the even-odd rule.
 function isInside(path, x, y) {
   let inside = false;
   for (let i = 0, j = path.length - 1; i < path.length; j = i, i += 1) {
@@ -90,8 +90,8 @@ function isInside(path, x, y) {
   return inside;
 }
 
-// 0, 1, ..., n - 1 in an order that looks random and is the same each time: drawn in the order of a
-// sorted file, the last label would cover all others.
+// The numbers 0, 1, ..., n - 1 in an order that looks random but is always the same. If the points of
+// a sorted file were drawn in its order, the last label would cover all others.
 function shuffled(n) {
   const order = Uint32Array.from({ length: n }, (_, i) => i);
   let state = 1;

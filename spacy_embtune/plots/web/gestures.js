@@ -1,9 +1,9 @@
-// What pointers and keys do in the plot. Everything is told to `on`: hover(i), pick(i),
-// lasso(documents, how) with how one of "replace", "add", "remove".
+// Handle pointers and keys in the plot. The handlers in `on` are called: hover(i), pick(i) and
+// lasso(documents, how), where how is "replace", "add" or "remove".
 
-const CLICK = 4; // pixels that a pointer may move in a click
-const REACH = { mouse: 14, pen: 18, touch: 26 }; // pixels around a pointer in which a point is hit
-const STEP = 60; // pixels that an arrow key moves the plot
+const CLICK = 4; // how many pixels a pointer may move during a click
+const REACH = { mouse: 14, pen: 18, touch: 26 }; // how far from a pointer a point may be, in pixels
+const STEP = 60; // how many pixels an arrow key moves the plot
 
 class Gestures {
   constructor(plot, mode, on) {
@@ -36,7 +36,7 @@ class Gestures {
     if (event.pointerType === "mouse" && event.button > 1) {
       return;
     }
-    // A middle button would scroll the page.
+    // The middle button would scroll the page.
     if (event.button === 1) {
       event.preventDefault();
     }
@@ -76,7 +76,7 @@ class Gestures {
     if (drag.kind === "move") {
       plot.pan(place[0] - before[0], place[1] - before[1]);
     } else {
-      // What was passed between two events is part of the loop.
+      // The loop includes the positions between two events.
       const events = event.getCoalescedEvents?.() ?? [];
       drag.path.push(...(events.length ? events.map((part) => this.place(part)) : [place]));
       plot.path = drag.path;
@@ -84,7 +84,7 @@ class Gestures {
     }
   }
 
-  // Two fingers: what was under them stays under them.
+  // With two fingers, the points under the fingers stay under them.
   pinch(id, before, place) {
     const [other] = [...this.pointers].filter(([key]) => key !== id).map(([, value]) => value);
     const distance = ([x, y]) => Math.hypot(x - other[0], y - other[1]);
@@ -117,7 +117,7 @@ class Gestures {
     this.cancel();
   }
 
-  // RETURNS whether a loop was being drawn.
+  // Returns whether a loop was being drawn.
   cancel() {
     const drawing = this.plot.path !== null;
     this.drag = null;
@@ -127,7 +127,7 @@ class Gestures {
   }
 
   left(event) {
-    // A finger that is lifted leaves, but what it tapped stays shown.
+    // A lifted finger also leaves the plot, but the point that it tapped stays shown.
     if (event.pointerType !== "touch") {
       this.on.hover(-1);
     }
@@ -136,7 +136,7 @@ class Gestures {
   wheel(event) {
     event.preventDefault();
     const pixels = event.deltaY * (event.deltaMode === 1 ? 18 : 1);
-    // Trackpads send a pinch as small steps with the control key.
+    // A trackpad reports a pinch as small wheel steps with the control key.
     const factor = Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.0018));
     this.plot.zoom(Math.min(Math.max(factor, 0.5), 2), ...this.place(event));
     this.on.hover(this.hit(event));

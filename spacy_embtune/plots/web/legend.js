@@ -1,8 +1,8 @@
-// What the colours mean, and which of them are shown.
+// The legend: the meaning of the colours, and buttons to show or hide them.
 
-// What a choice of colours makes of the documents: for each a column; for each column a mark, how
-// far above others it lies, and its entry, a name and the number of its documents. Without entries
-// there is nothing to show or hide.
+// Group documents by a choice of colours. The result holds a column for each document and, for each
+// column, a mark, its level (higher levels are drawn later) and an entry with a name and the number
+// of documents. Without entries, nothing can be shown or hidden.
 function coloured(corpus, choice) {
   if (choice.kind === "plain") {
     return { marks: [labelMark(0)], levels: [0], columns: new Int16Array(corpus.n), entries: [] };
@@ -19,7 +19,7 @@ function byLabel(corpus, { predicted }) {
   const shown = [...corpus.names.keys(), NONE, UNKNOWN].filter((c) => counts.has(c));
   const column = new Map(shown.map((category, at) => [category, at]));
   return {
-    // The absence of the only label is a colour as well.
+    // With a single label, its absence has a colour as well.
     marks: shown.map((c) => labelMark(c === NONE && corpus.names.length === 1 ? 1 : c)),
     levels: shown.map((category) => (category < 0 ? 0 : 1)),
     columns: Int16Array.from(categories, (category) => column.get(category)),
@@ -50,7 +50,7 @@ class Legend {
     showAll.addEventListener("click", () => this.only(null));
   }
 
-  // Another choice of colours: everything is shown again.
+  // After another choice of colours, all documents are shown again.
   reset(made) {
     this.hidden.clear();
     this.build(made);
@@ -93,7 +93,7 @@ class Legend {
     this.changed();
   }
 
-  // One alone, or, if it is alone already or there is none, all.
+  // Show only one column. Show all columns if only this one is shown, or if none is given.
   only(at) {
     const others = [...this.buttons.keys()].filter((other) => other !== at);
     const alone = !this.hidden.has(at) && others.every((other) => this.hidden.has(other));
@@ -110,7 +110,7 @@ class Legend {
   }
 }
 
-// The colours of values from 0 to 1.
+// A scale of the colours of values from 0 to 1.
 function ramp(columns) {
   const bar = document.createElement("div");
   bar.className = "ramp";
@@ -128,7 +128,7 @@ function ramp(columns) {
   return [bar, unknown];
 }
 
-// An element with a class and a text, whatever is in the text.
+// An element with a class and a text. The text may hold any characters.
 function named(tag, className, text) {
   const element = document.createElement(tag);
   element.className = className;

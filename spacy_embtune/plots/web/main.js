@@ -1,4 +1,4 @@
-// Puts the parts together: what is chosen in one of them shows in the others.
+// Connect the parts: a choice in one part is shown in the others.
 
 const $ = (id) => document.getElementById(id);
 const corpus = new Corpus(JSON.parse($("data").textContent));
@@ -29,19 +29,19 @@ const gestures = new Gestures(plot, () => checked("mode"), {
   pick: (i) => selection.change([i], "toggle"),
   lasso: (documents, how) => selection.change(documents, how),
 });
-let found = null; // for each document whether it matches the search; null without one
+let found = null; // for each document, whether it matches the search; null without a search
 let choice = null;
 
 function checked(name) {
   return document.querySelector(`input[name=${name}]:checked`).value;
 }
 
-// Tell those who listen.
+// Announce a message to screen readers.
 function say(text) {
   $("said").textContent = text;
 }
 
-// How much each document matters now.
+// Compute the state of each document: hidden, faint, plain or ringed.
 function refresh() {
   const { chosen } = selection;
   const all = !found && !chosen.size;
@@ -77,7 +77,7 @@ function search() {
   refresh();
 }
 
-// The choices of colours, each with what it means to `coloured`.
+// The choices of colours, each with the arguments of `coloured`.
 function choices() {
   const made = [];
   const add = (group, text, kind, predicted, label) =>
@@ -114,7 +114,7 @@ function offerColours() {
   $("colouring").replaceChildren(...groups.values());
   $("colouring").closest("section").hidden = !made.length;
   $("colouring").addEventListener("change", () => colour(made[$("colouring").value], true));
-  // Nothing but grey tells less than what the model makes of it.
+  // If all documents would be grey, the predicted labels are shown instead.
   const labelled = corpus.given.some((labels) => labels.length);
   const first = !labelled && corpus.nGiven && corpus.predictable.length ? 1 : 0;
   $("colouring").value = String(first);
@@ -161,7 +161,7 @@ function fillTip(i) {
   );
 }
 
-// Beside the point, wherever there is room.
+// Put the tooltip beside the point, on a side with enough room.
 function showTip() {
   const tip = $("tip");
   const i = plot.current;
@@ -206,7 +206,7 @@ const KEYS = {
   "/": () => $("query").focus(),
 };
 
-// One thing at a time: the loop that is being drawn, the search, the selection.
+// Escape ends one thing at a time: the loop being drawn, the search, then the selection.
 function undo(typing) {
   if (gestures.cancel()) {
     return;

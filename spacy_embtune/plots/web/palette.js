@@ -1,6 +1,6 @@
-// Colours and shapes of labels. Those of the light scheme are the PALETTE of colors.py, as pictures
-// and page are to agree; those of the dark one are as far apart, also to those who see fewer colours.
-// Labels beyond eight get the same colours in other shapes.
+// Colours and shapes of labels. The light scheme has the PALETTE of colors.py, so that figures and
+// page agree. The colours of the dark scheme are equally distinct, also for people with colour
+// blindness. After eight labels, the colours repeat with another shape.
 
 const SCHEMES = {
   light: {
@@ -27,7 +27,7 @@ const SCHEMES = {
 const N_COLOURS = SCHEMES.light.labels.length;
 const RAMP_STEPS = 16;
 
-// In a square from -1 to 1, of about equal weight to the eye.
+// Each shape fills a square from -1 to 1. All shapes look about equally large.
 const SHAPES = [
   "M-0.9 0A0.9 0.9 0 1 1 0.9 0A0.9 0.9 0 1 1 -0.9 0Z",
   "M0 -1.1L1.05 0.8L-1.05 0.8Z",
@@ -43,7 +43,7 @@ function scheme() {
   return darkScheme.matches ? SCHEMES.dark : SCHEMES.light;
 }
 
-// How a label looks: an index into names, NONE or UNKNOWN. `hollow` shapes are drawn as outlines.
+// The mark of a label: an index into names, NONE or UNKNOWN. Hollow shapes are drawn as outlines.
 function labelMark(category) {
   const colours = scheme();
   if (category === UNKNOWN) {
@@ -56,7 +56,7 @@ function labelMark(category) {
   return { colour: colours.labels[category % N_COLOURS], shape, hollow: false };
 }
 
-// How a value looks: 0..RAMP_STEPS - 1, or UNKNOWN.
+// The mark of a value: 0..RAMP_STEPS - 1, or UNKNOWN.
 function valueMark(step) {
   return step === UNKNOWN
     ? labelMark(UNKNOWN)
@@ -75,7 +75,7 @@ function rampColour(value) {
   return `rgb(${mixed.join(", ")})`;
 }
 
-// A mark beside a name.
+// The mark beside a name in the legend or the list.
 function swatch(mark) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");

@@ -1,7 +1,7 @@
-// The canvas: draws the points, moves them between the two spaces, zooms and pans.
+// The canvas: draw the points, move them between base and tuned positions, zoom and pan.
 
 const SWITCH_MS = 650;
-const SCALES = [0.5, 80]; // how far one can zoom out and in
+const SCALES = [0.5, 80]; // the smallest and the largest zoom
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
 class Plot {
@@ -11,17 +11,17 @@ class Plot {
     this.corpus = corpus;
     this.space = "base";
     this.mixed = shuffled(corpus.n);
-    this.order = this.mixed; // what is drawn later lies above
+    this.order = this.mixed; // points drawn later lie above
     this.marks = [];
-    this.stamps = new Map(); // by state
-    this.stale = true; // whether the points look otherwise than when they were last drawn
-    this.columns = new Int16Array(corpus.n); // which of the marks a document has
+    this.stamps = new Map(); // the marks of each state
+    this.stale = true; // whether the points have changed since they were last drawn
+    this.columns = new Int16Array(corpus.n); // the mark of each document, as an index
     this.states = new Uint8Array(corpus.n); // 0 (hidden), FAINT, PLAIN or RINGED
     this.current = -1; // the document under the pointer or the keyboard's cursor
     this.view = { scale: 1, x: 0, y: 0 };
     this.path = null; // the loop that is being drawn
-    this.move = null; // the transition under way
-    this.moved = () => {}; // called when the points stand elsewhere on the screen
+    this.move = null; // the transition in progress
+    this.moved = () => {}; // called when the points have moved on the screen
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
     this.resize();
   }
@@ -31,7 +31,7 @@ class Plot {
     this.ratio = window.devicePixelRatio || 1;
     canvas.width = Math.max(1, Math.floor(canvas.parentElement.clientWidth * this.ratio));
     canvas.height = Math.max(1, Math.floor(canvas.parentElement.clientHeight * this.ratio));
-    // As large as its pixels are: scaled by a hair, all of it would be blurred.
+    // The CSS size equals the pixels exactly, because any scaling would blur the canvas.
     [this.width, this.height] = [canvas.width / this.ratio, canvas.height / this.ratio];
     [canvas.style.width, canvas.style.height] = [`${this.width}px`, `${this.height}px`];
     this.fits = {
@@ -74,7 +74,7 @@ class Plot {
     this.invalidate();
   }
 
-  // Points on their way at a time: slow at both ends.
+  // The positions during a transition. It is slow at the start and at the end.
   advance(now) {
     const time = (now - this.move.start) / SWITCH_MS;
     if (time >= 1) {
@@ -90,7 +90,7 @@ class Plot {
     this.invalidate(false);
   }
 
-  // Draw soon: the points anew, or only what lies above them.
+  // Draw in the next frame: all points again, or only the layers above them.
   invalidate(stale = true) {
     this.stale ||= stale;
     this.frame ??= requestAnimationFrame((now) => {
@@ -103,7 +103,7 @@ class Plot {
     });
   }
 
-  // Many points are drawn smaller, and a little larger when zoomed in.
+  // The size of points: smaller if there are many, and a little larger when zoomed in.
   radius() {
     const crowd = Math.min(5.5, 5.5 * (400 / Math.max(this.corpus.n, 1)) ** 0.2);
     const room = Math.min(1, Math.max(this.width / 700, 0.75));
@@ -113,7 +113,7 @@ class Plot {
 
   draw() {
     if (this.ratio !== (window.devicePixelRatio || 1)) {
-      this.resize(); // moved to another screen; draws
+      this.resize(); // the window moved to another screen; resize draws
       return;
     }
     const { context, ratio } = this;
@@ -129,7 +129,7 @@ class Plot {
 
   drawPoints(radius) {
     const { raster, ratio, view, pixels } = this;
-    // In order of what matters, so that nothing faint covers it.
+    // Draw in the order of states, so that faint points do not cover others.
     const stamps = [FAINT, PLAIN, RINGED].map((state) => this.stampsOf(state, radius));
     raster.clear(scheme().background);
     [FAINT, PLAIN, RINGED].forEach((state, at) => {
@@ -144,7 +144,7 @@ class Plot {
     this.stale = false;
   }
 
-  // The marks as they look in a state, made when they are first asked for.
+  // The marks of a state, made when they are first needed.
   stampsOf(state, radius) {
     const key = `${radius} ${this.ratio} ${darkScheme.matches}`;
     const made = this.stamps.get(state);
@@ -156,7 +156,7 @@ class Plot {
     return stamps;
   }
 
-  // Above all others, with a ring around it.
+  // Draw the current document above all others, with a ring around it.
   drawCurrent(radius) {
     if (this.current < 0 || !this.states[this.current]) {
       return;
@@ -194,13 +194,13 @@ class Plot {
     context.setLineDash([]);
   }
 
-  // Where a document stands in the plot, in CSS pixels.
+  // The position of a document in the plot, in CSS pixels.
   screen(i) {
     const { scale, x, y } = this.view;
     return [this.pixels[2 * i] * scale + x, this.pixels[2 * i + 1] * scale + y];
   }
 
-  // The nearest document that can be seen, or -1; none while the points are moving.
+  // The nearest visible document, or -1. It is -1 while the points are moving.
   at(x, y, reach) {
     if (this.move) {
       return -1;
@@ -214,7 +214,7 @@ class Plot {
     );
   }
 
-  // The documents inside a path that can be seen.
+  // The visible documents inside a path.
   inside(path) {
     const xs = path.map(([x]) => x);
     const ys = path.map(([, y]) => y);
@@ -231,7 +231,7 @@ class Plot {
     return found;
   }
 
-  // The nearest document in a direction (dx, dy), or -1. From nowhere: the one nearest the middle.
+  // The nearest document in a direction (dx, dy), or -1. Without a start: nearest to the middle.
   next(dx, dy) {
     const start = this.current >= 0 && this.states[this.current] > 0;
     const [x, y] = start ? this.screen(this.current) : [this.width / 2, this.height / 2];
@@ -244,7 +244,7 @@ class Plot {
       const [px, py] = this.screen(i);
       const along = (px - x) * dx + (py - y) * dy;
       const across = Math.abs((px - x) * dy) + Math.abs((py - y) * dx);
-      // What lies at the same place counts as ahead by its number, so that it can be reached.
+      // Points at the same position are ordered by their number, so that keys can reach all of them.
       const ahead = along > 0 || (along === 0 && across === 0 && (i > this.current) === dx + dy > 0);
       const distance = Math.abs(along) + 2 * across;
       if ((!start || (ahead && across <= along)) && distance < least) {
@@ -272,7 +272,7 @@ class Plot {
     this.invalidate();
   }
 
-  // Bring a document into sight.
+  // Move the plot so that a document is visible.
   show(i) {
     const [x, y] = this.screen(i);
     if (x < MARGIN || y < MARGIN || x > this.width - MARGIN || y > this.height - MARGIN) {

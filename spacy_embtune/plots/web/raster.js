@@ -1,13 +1,13 @@
-// Puts marks into the pixels of a picture by hand. With one drawImage a point, 20,000 points took 60
-// ms a frame where no graphics card helps; so they keep up with a screen of 60 frames a second.
+// Write marks into the pixels of an image directly. One drawImage call per point took 60 ms per frame
+// for 20,000 points without a graphics card. Direct writing is fast enough for 60 frames per second.
 
-// How much a point matters: what a mark looks like depends on it.
+// The states of a point. The look of its mark depends on the state.
 const FAINT = 1;
 const PLAIN = 2;
 const RINGED = 3;
 
-// A mark as the pixels to be blended into others: where, with the colour already multiplied by its
-// opacity (red and blue in one number, green in another), and what is left of what lies below.
+// A mark as pixels to blend into an image: their positions, their colours multiplied by opacity (red
+// and blue in one number, green in another), and the share of the image that stays visible.
 class Stamp {
   constructor(mark, state, radius, ratio) {
     const size = 2 * Math.ceil(radius * ratio * 1.35 + 2 * ratio) + 1;
@@ -22,7 +22,7 @@ class Stamp {
     const seen = [...Array(size * size).keys()].filter((at) => data[4 * at + 3] > 0);
     this.xs = Int32Array.from(seen, (at) => at % size);
     this.ys = Int32Array.from(seen, (at) => Math.floor(at / size));
-    // 256ths, so that a shift divides.
+    // Opacity in 1/256, so that a shift can divide.
     const opacity = (at) => Math.round((data[4 * at + 3] * 256) / 255);
     this.rests = Int32Array.from(seen, (at) => 256 - opacity(at));
     this.redBlues = Int32Array.from(seen, (at) =>
@@ -55,21 +55,21 @@ class Raster {
     this.width = width;
     this.height = height;
     this.image = new ImageData(width, height);
-    // Red is the lowest byte: every browser runs on little-endian machines.
+    // Red is the lowest byte, because all browsers run on little-endian machines.
     this.pixels = new Uint32Array(this.image.data.buffer);
   }
 
-  // colour: "#rrggbb".
+  // Fill the image with a colour, "#rrggbb".
   clear(colour) {
     const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
     this.pixels.fill((0xff000000 | (blue << 16) | (green << 8) | red) >>> 0);
   }
 
-  // The stamp with its middle at (x, y), in pixels of the picture.
+  // Blend a stamp with its centre at (x, y), in pixels of the image.
   add(stamp, x, y) {
     const { pixels, width, height } = this;
     const { size, xs, ys, rests, redBlues, greens } = stamp;
-    // Whole pixels: sharp.
+    // Rounded to whole pixels, which look sharp.
     const left = Math.round(x - size / 2);
     const top = Math.round(y - size / 2);
     if (left <= -size || top <= -size || left >= width || top >= height) {

@@ -1,12 +1,12 @@
-// The list of the documents selected, and their download.
+// The list of the selected documents, and their download.
 
-const PAGE = 100; // how many are listed at a time: thousands of elements would be slow
+const PAGE = 100; // how many documents are listed at a time, because thousands of elements are slow
 
 class Selection {
   constructor(corpus, parts, on) {
     this.corpus = corpus;
     this.parts = parts;
-    this.on = on; // changed(), point(i), mark(i): what marks a document's colour
+    this.on = on; // handlers: changed(), point(i), and mark(i), which returns the mark of a document
     this.chosen = new Set();
     this.nListed = 0;
     parts.clear.addEventListener("click", () => this.set([]));
@@ -22,7 +22,7 @@ class Selection {
     }
   }
 
-  // how: "replace", "add", "remove" or "toggle".
+  // Change the selection. how: "replace", "add", "remove" or "toggle".
   change(documents, how) {
     const chosen = how === "replace" ? new Set() : new Set(this.chosen);
     for (const i of documents) {
@@ -92,7 +92,7 @@ class Selection {
     return item;
   }
 
-  // The rest of the list stays as it is, and the keyboard where it was.
+  // The other entries of the list are not changed, and the keyboard focus stays near.
   remove(i, item) {
     const neighbour = item.nextElementSibling ?? item.previousElementSibling;
     this.chosen.delete(i);
@@ -115,7 +115,7 @@ class Selection {
     link.href = URL.createObjectURL(new Blob([lines], { type: "application/jsonl" }));
     link.download = "selected.jsonl";
     link.click();
-    // A browser reads it after the click.
+    // The browser reads the URL after the click, so it is revoked later.
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 }

@@ -1,4 +1,4 @@
-"""How well labels form clusters: silhouette, and agreement with k-means. One class a document."""
+"""Score how well labels form clusters: by the silhouette, and by the agreement with k-means."""
 
 from typing import NamedTuple
 
@@ -7,22 +7,22 @@ import numpy as np
 from ..types import Targets
 from .ranking import Array, Floats, Ints, carried_labels, unit_rows
 
-# k-means is started anew this many times; the best is kept.
+# k-means runs this often from other random centres, and the best result is kept.
 _STARTS = 4
 _SEED = 0
 
 
 class ClusterScores(NamedTuple):
-    """How well classes and clusters go together.
+    """How well the classes of documents agree with clusters.
 
-    silhouette (float | None): Mean of (b - a) / max(a, b), -1..1: a is a document's mean cosine
-        distance to its class, b that to the nearest other class (Rousseeuw 1987). None with fewer
-        than two classes.
-    agreement (float | None): Adjusted mutual information of the classes and as many clusters found
-        by k-means, 0 where they agree by chance, 1 where they are the same (Vinh et al. 2010). As
-        above.
-    n_classes (int): The classes.
-    n_documents (int): The documents that have a class.
+    silhouette (float | None): The mean over documents of (b - a) / max(a, b), -1..1. a is the mean
+        cosine distance of the document to the others of its class, b the mean cosine distance to
+        the nearest other class (Rousseeuw 1987). None with fewer than two classes.
+    agreement (float | None): The adjusted mutual information of the classes and the same number of
+        clusters found by k-means: 0 for agreement by chance, 1 if they are equal (Vinh et al.
+        2010). None with fewer than two classes.
+    n_classes (int): The number of classes.
+    n_documents (int): The number of documents that have a class.
     """
 
     silhouette: float | None
@@ -32,11 +32,17 @@ class ClusterScores(NamedTuple):
 
 
 def cluster_scores(vectors: Array, targets: Targets) -> ClusterScores:
-    """Score how well the labels of documents form clusters, by the directions of their vectors.
+    """Score how well the labels of documents form clusters of vectors, compared by cosine.
 
-    The class of a document is the one label that it carries. Where labels do not exclude each
-    other, those that carry none of the labels known of them are a class as well. A document that
-    carries several labels, or of which nothing is known, takes no part.
+    The class of a document is the one label that it carries. If labels are not exclusive, documents
+    that are known to carry no label are a class as well. Documents that carry several labels, and
+    documents without known labels, are left out.
+
+    >>> from spacy_embtune.labels import make_targets
+    >>> targets = make_targets([{"A": 1.0}] * 2 + [{"B": 1.0}] * 2, ["A", "B"], exclusive=True)
+    >>> scores = cluster_scores([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]], targets)
+    >>> round(scores.silhouette, 3), round(scores.agreement, 3)
+    (0.994, 1.0)
 
     vectors (Array): The vectors, shape (n, d).
     targets (Targets): What is known of the documents' labels, n rows.
@@ -50,7 +56,7 @@ def cluster_scores(vectors: Array, targets: Targets) -> ClusterScores:
     has_class = n_carried == 1
     if not targets.exclusive:
         has_class |= (n_carried == 0) & known.any(axis=1)
-    # The column of the label, and one more column for none.
+    # The column of the label; one more column stands for no label.
     classes = np.column_stack([carries, n_carried == 0])[has_class].argmax(axis=1)
     unit = unit[has_class]
     names, classes = np.unique(classes, return_inverse=True)
@@ -62,12 +68,13 @@ def cluster_scores(vectors: Array, targets: Targets) -> ClusterScores:
 
 
 def _silhouettes(unit: Floats, classes: Ints, n_classes: int) -> Floats:
-    """RETURNS (Floats): The silhouette of each document, shape (n,); 0 for a class of one."""
+    """RETURNS (Floats): The silhouette of each document, shape (n,); 0 in a class of one
+    document."""
     n = np.arange(classes.size)
     members = np.zeros((classes.size, n_classes))
     members[n, classes] = 1.0
     counts = members.sum(axis=0)
-    # The distance of unit vectors is 1 - u @ v: sums of it need only the sum of each class.
+    # The distance of unit vectors is 1 - u @ v, so its sums need only the vector sum of each class.
     sums = counts - unit @ (members.T @ unit).T
     own = counts[classes]
     inside = sums[n, classes] / np.maximum(own - 1, 1)
@@ -75,7 +82,7 @@ def _silhouettes(unit: Floats, classes: Ints, n_classes: int) -> Floats:
     outside = (sums / counts).min(axis=1)
     larger = np.maximum(inside, outside)
     silhouettes = np.zeros(classes.size)
-    # Below this, distances are rounding.
+    # Smaller distances are rounding errors.
     np.divide(outside - inside, larger, out=silhouettes, where=(own > 1) & (larger > 1e-12))
     return silhouettes
 
@@ -88,7 +95,8 @@ def _agreement(unit: Floats, classes: Ints, n_classes: int) -> float:
     from sklearn.metrics import adjusted_mutual_info_score
 
     with warnings.catch_warnings():
-        # Fewer distinct vectors than classes: fewer clusters, and less agreement.
+        # k-means warns if there are fewer distinct vectors than classes. It then finds fewer
+        # clusters.
         warnings.simplefilter("ignore", ConvergenceWarning)
         means = KMeans(n_clusters=n_classes, n_init=_STARTS, random_state=_SEED)
         clusters = means.fit_predict(unit)

@@ -1,28 +1,29 @@
-"""The documents nearest to a text, before and after, side by side."""
+"""List the documents nearest to a text, by base vectors and by tuned vectors, side by side."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..metrics.ranking import carried_labels
 from ..report.types import Documents
-from .neighbors import Space, find_neighbors
+from ._text import one_line
+from .arrays import Space, labels_of
+from .neighbors import find_neighbors
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-# Characters in the table, one line and three: enough to tell what a text is about.
+# How many characters the table shows: of labels about one line, of the text about three.
 _LONGEST_LABELS, _LONGEST_TEXT = 32, 110
 
 
-class Found(NamedTuple):
-    """A document near a text.
+class ListedNeighbor(NamedTuple):
+    """A document in a list of neighbours.
 
-    id (str): Its name.
-    text (str): Its text.
-    labels (list[str] | None): The labels that it carries; None if nothing is known of them.
-    cosine (float): Of its vector and that of the text, -1..1.
+    id (str): The id of the document.
+    text (str): The text of the document.
+    labels (list[str] | None): The labels that the document carries; None if none is known.
+    cosine (float): The cosine of its vector and the vector of the query, -1..1.
     """
 
     id: str
@@ -35,18 +36,18 @@ class NeighborLists(NamedTuple):
     """The documents nearest to a text.
 
     query (str): The text.
-    base (list[Found]): By base vectors, the nearest first.
-    tuned (list[Found]): By tuned vectors.
-    n_shared (int): How many are in both lists.
+    base (list[ListedNeighbor]): The nearest documents by base vectors, the nearest first.
+    tuned (list[ListedNeighbor]): The nearest documents by tuned vectors, the nearest first.
+    n_shared (int): How many documents are in both lists.
     """
 
     query: str
-    base: list[Found]
-    tuned: list[Found]
+    base: list[ListedNeighbor]
+    tuned: list[ListedNeighbor]
     n_shared: int
 
     def to_dict(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): The same as JSON."""
+        """RETURNS (dict[str, Any]): The lists, ready for JSON."""
         lists = {
             space: [
                 {
@@ -68,23 +69,33 @@ class NeighborLists(NamedTuple):
 
 
 def compare_neighbors(documents: Documents, query: Documents, k: int = 10) -> NeighborLists:
-    """Find the documents nearest to a text by base and by tuned vectors.
+    """Find the documents nearest to a text, by base vectors and by tuned vectors.
 
-    documents (Documents): Where to look.
-    query (Documents): The text, as a single document of the same pipeline.
-    k (int): How many to find, if there are so many.
-    RETURNS (NeighborLists): What was found.
-    RAISES (ValueError): If there is not one text, it has no vector, k is less than 1, or there are
-        no documents.
+    >>> from spacy_embtune.labels import make_targets
+    >>> from spacy_embtune.report import Documents
+    >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
+    >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> documents = Documents(
+    ...     list("123"), list("xyz"), ["A", "B"], targets, vectors, vectors, np.zeros((3, 0)), []
+    ... )
+    >>> query = documents._replace(texts=["z"], base=vectors[2:], tuned=vectors[2:])
+    >>> [neighbor.id for neighbor in compare_neighbors(documents, query, k=2).tuned]
+    ['3', '2']
+
+    documents (Documents): The documents to search.
+    query (Documents): The text, as the only document, from the same pipeline.
+    k (int): How many documents to find, if there are that many.
+    RETURNS (NeighborLists): The lists.
+    RAISES (ValueError): If the query is not one text, it has no vector, k is less than 1, or no
+        document has a vector.
     """
     if len(query.texts) != 1:
         raise ValueError(f"The query has {len(query.texts)} texts: give one.")
-    n = len(documents.texts)
-    carries, known = carried_labels(documents.targets.values, documents.targets.known, n_docs=n)
+    carries, known = labels_of(documents)
 
-    def find(space: Space) -> dict[int, Found]:
+    def find(space: Space) -> dict[int, ListedNeighbor]:
         return {
-            row: Found(
+            row: ListedNeighbor(
                 documents.ids[row],
                 documents.texts[row],
                 [documents.labels[j] for j in np.flatnonzero(carries[row])]
@@ -115,25 +126,11 @@ def _to_table(lists: NeighborLists) -> "Table":
     return table
 
 
-def _to_cell(found: Found) -> "Text":
+def _to_cell(found: ListedNeighbor) -> "Text":
     from rich.text import Text
 
-    # Text, unlike str, is not read for markup.
+    # rich reads markup in a str, but not in a Text.
     cell = Text(f"{found.cosine:.2f} ", style="bold")
     labels = "?" if found.labels is None else ", ".join(found.labels) or "-"
     cell.append(one_line(labels, _LONGEST_LABELS), style="cyan")
     return cell.append(f"\n{one_line(found.text, _LONGEST_TEXT)}", style="not bold")
-
-
-def one_line(text: str, longest: int) -> str:
-    """Bring anybody's text onto one line, with nothing in it that a terminal would obey.
-
-    text (str): The text.
-    longest (int): How many characters to keep.
-    RETURNS (str): The text, with "…" where its end was cut off.
-    """
-    # A few more: white space may become less.
-    start = text[: 4 * longest]
-    line = " ".join("".join(mark if mark.isprintable() else " " for mark in start).split())
-    is_whole = len(start) == len(text) and len(line) <= longest
-    return line if is_whole else f"{line[: longest - 1].rstrip()}…"

@@ -1,8 +1,8 @@
-"""One HTML file to look at documents with: it works offline, and asks nobody for anything.
+"""Write one HTML file to explore documents in a browser. It works offline and sends no requests.
 
-The texts are untrusted. They lie in the page as JSON, in which no character can end the script
-element, and the scripts of `web/` write them as text only; a content security policy allows those
-scripts by their hash, and no request at all.
+The texts are not trusted. The page holds them as JSON, in which no character can end the script
+element, and the scripts of `web/` write them as text only. A content security policy allows these
+scripts by their hashes, and forbids all requests.
 """
 
 import base64
@@ -31,9 +31,10 @@ SCRIPTS = (
     "selection.js",
     "main.js",
 )
-# A step is about a pixel of a plot 1,200 pixels wide that is zoomed in 80 times, as far as it goes.
+# Positions are rounded to this number of steps. A step is about one pixel of a plot that is 1,200
+# pixels wide and zoomed in 80 times, the maximum.
 STEPS = 100_000
-# What could end a script element, or is a line break to JavaScript's older readers.
+# Characters that could end a script element, or that old JavaScript engines read as line breaks.
 ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data:; base-uri 'none'; "
@@ -51,19 +52,33 @@ def page(
     tuned_axes: tuple[str, str],
     n_seen: int = 0,
 ) -> str:
-    """Show documents as points that can be moved between the two spaces, searched and selected.
+    """Make a page that shows documents as points. The reader can switch between base vectors and
+    tuned vectors, search the texts, select documents and download them.
 
-    documents (Documents): The n documents. Their texts, ids and labels may hold anything.
-    base_xy (ndarray): Where they stand by their base vectors, shape (n, 2). A document with a
-        coordinate that is not finite (one without a vector) is left out, and counted.
-    tuned_xy (ndarray): Where they stand by their tuned vectors, shape (n, 2).
-    title (str): The heading.
-    base_axes (tuple[str, str]): What x and y are in `base_xy`, "PC1 (12 % of variance)", say.
-    tuned_axes (tuple[str, str]): The same for `tuned_xy`.
-    n_seen (int): How many of the documents the model was trained on: said below the heading.
+    >>> from spacy_embtune.labels import make_targets
+    >>> from spacy_embtune.report import Documents
+    >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
+    >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> documents = Documents(
+    ...     list("123"), list("xyz"), ["A", "B"], targets, vectors, vectors, np.zeros((3, 0)), []
+    ... )
+    >>> axes = ("PC 1", "PC 2")
+    >>> html = page(documents, vectors, vectors, title="Three", base_axes=axes, tuned_axes=axes)
+    >>> html.startswith("<!DOCTYPE html>")
+    True
+
+    documents (Documents): The n documents. Their texts, ids and labels may hold any characters.
+    base_xy (ndarray): The positions of the documents by base vectors, shape (n, 2). A document
+        whose position is not finite (because it has no vector) is left out, and counted.
+    tuned_xy (ndarray): The positions of the documents by tuned vectors, shape (n, 2).
+    title (str): The title.
+    base_axes (tuple[str, str]): The labels of the axes of `base_xy`, for example "PC 1 (12 % of the
+        variance)".
+    tuned_axes (tuple[str, str]): The labels of the axes of `tuned_xy`.
+    n_seen (int): How many of the documents the component was trained on. The subtitle says it.
     RETURNS (str): The page, to be written as UTF-8.
     RAISES (ValueError): If the shapes do not fit, values or probabilities are not finite, or no
-        document is left.
+        document has a position.
     """
     base, tuned = np.asarray(base_xy, dtype="float64"), np.asarray(tuned_xy, dtype="float64")
     _check(documents, base, tuned)
@@ -71,8 +86,8 @@ def page(
     n_left_out = len(documents.ids) - shown.size
     if not shown.size:
         raise ValueError(
-            f"There is nothing to show: none of the {n_left_out} documents has a place in both "
-            "base_xy and tuned_xy. Give documents with a text that the encoder knows words of."
+            f"There is nothing to show: none of the {n_left_out} documents has a position in both "
+            "base_xy and tuned_xy. Give documents whose texts have words that the encoder knows."
         )
     data = {
         "title": title,
@@ -90,7 +105,7 @@ def page(
         "script": script,
         "data": _to_json(data),
     }
-    # In one pass, so that nothing in a text is taken for a name to fill in.
+    # All placeholders are replaced in one pass, because texts may look like placeholders.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read("page.html"))
 
 
@@ -104,11 +119,13 @@ def _check(documents: Documents, base: NDArray[Any], tuned: NDArray[Any]) -> Non
             )
     values, known = np.asarray(documents.targets.values), np.asarray(documents.targets.known)
     if not np.isfinite(values[known > 0]).all():
-        raise ValueError("Known values of labels must be finite. Make them by make_targets.")
+        raise ValueError(
+            "Known values of labels must be finite. Use make_targets to make the targets."
+        )
     if not np.isfinite(documents.probabilities).all():
         raise ValueError(
-            "Some predicted probabilities are not finite: the training has diverged. Train again "
-            "with a lower learning rate."
+            "Some predicted probabilities are not finite, because the training has diverged. Train "
+            "again with a lower learning rate."
         )
 
 
@@ -124,9 +141,9 @@ def _subtitle(n: int, n_labels: int, n_left_out: int, n_seen: int) -> str:
 
 
 def _whole_steps(xy: NDArray[Any]) -> list[int]:
-    """RETURNS (list[int]): x and y in turn, the longer side of what they span in STEPS steps:
-    short to write down, and no finer than a screen."""
-    # Halved, since the difference of two large numbers may be too large for one.
+    """RETURNS (list[int]): x, y, x, y, ..., rounded so that the longer side has STEPS steps. These
+    numbers are short in JSON and as exact as a screen needs."""
+    # Halved, because the difference of two large numbers may overflow.
     half = xy / 2
     half = half - half.min(axis=0)
     side = half.max()
@@ -135,18 +152,18 @@ def _whole_steps(xy: NDArray[Any]) -> list[int]:
 
 
 def _content(documents: Documents, shown: NDArray[np.intp]) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): What is in the documents and said of them, as `Corpus` in data.js
-    reads it. Labels are named by their place in `names`."""
+    """RETURNS (dict[str, Any]): The documents with their labels and predictions, as `Corpus` in
+    data.js reads them. A label is written as its position in `names`."""
     exclusive = documents.targets.exclusive
     known = np.asarray(documents.targets.known) > 0
     values = np.where(known, np.asarray(documents.targets.values), 0.0)
-    # The commonest first, as in the pictures: they get the colours that are easiest to tell apart.
+    # The most frequent label comes first, as in figures, and gets the most distinct colour.
     order = np.argsort(-(values >= CARRIES).sum(axis=0), kind="stable")
     known, values = known[shown][:, order], values[shown][:, order]
     names = [documents.labels[j] for j in order]
     names += [label for label in documents.predicted_labels if label not in set(names)]
-    place = {label: j for j, label in enumerate(names)}
-    predictable = [place[label] for label in documents.predicted_labels]
+    position = {label: j for j, label in enumerate(names)}
+    predictable = [position[label] for label in documents.predicted_labels]
     probabilities = np.asarray(documents.probabilities)[shown]
     ranked = np.argsort(-probabilities, axis=1, kind="stable")
     patterns, pattern = np.unique(known, axis=0, return_inverse=True)
@@ -161,7 +178,7 @@ def _content(documents: Documents, shown: NDArray[np.intp]) -> dict[str, Any]:
         "patterns": [np.flatnonzero(row).tolist() for row in patterns],
         "known": pattern.ravel().tolist(),
         "values": [_sparse(row, columns) for row in values],
-        # The rarest first, which says most of a document, and colours it.
+        # The rarest label comes first. It gives the document its colour.
         "given": [_carried(row, columns, exclusive=exclusive)[::-1] for row in values],
         "probabilities": [_sparse(row, predictable) for row in probabilities],
         "predicted": [
@@ -171,20 +188,21 @@ def _content(documents: Documents, shown: NDArray[np.intp]) -> dict[str, Any]:
     }
 
 
-def _sparse(row: NDArray[Any], places: Sequence[int]) -> list[float]:
-    """RETURNS (list[float]): Place and number in turn, but for those that round to 0."""
+def _sparse(row: NDArray[Any], positions: Sequence[int]) -> list[float]:
+    """RETURNS (list[float]): Position, number, position, number, ... without numbers that round to
+    0."""
     rounded = np.round(row.astype("float64"), 4)
     return [
-        part for j in np.flatnonzero(rounded).tolist() for part in (places[j], float(rounded[j]))
+        part for j in np.flatnonzero(rounded).tolist() for part in (positions[j], float(rounded[j]))
     ]
 
 
-def _carried(row: NDArray[Any], places: Sequence[int], *, exclusive: bool) -> list[int]:
-    """RETURNS (list[int]): The labels that a document carries: the largest if they exclude each
-    other, else all from 0.5 up."""
+def _carried(row: NDArray[Any], positions: Sequence[int], *, exclusive: bool) -> list[int]:
+    """RETURNS (list[int]): The labels that a document carries: the one with the largest value if
+    labels are exclusive, else all with a value of at least 0.5."""
     if exclusive:
-        return [places[int(row.argmax())]] if row.size and row.max() > 0 else []
-    return [places[j] for j in np.flatnonzero(row >= CARRIES).tolist()]
+        return [positions[int(row.argmax())]] if row.size and row.max() > 0 else []
+    return [positions[j] for j in np.flatnonzero(row >= CARRIES).tolist()]
 
 
 def _to_json(data: dict[str, Any]) -> str:
@@ -193,13 +211,13 @@ def _to_json(data: dict[str, Any]) -> str:
 
 
 def _valid(text: str) -> str:
-    """RETURNS (str): The text with U+FFFD for each surrogate that has lost its other half, which
-    UTF-8 cannot hold."""
+    """RETURNS (str): The text, with U+FFFD in place of lone surrogates, which UTF-8 cannot
+    encode."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _script() -> str:
-    # In a function of their own: nothing that they name becomes a property of the window.
+    # The scripts run inside a function, so their names do not become properties of the window.
     return '(() => {\n"use strict";\n' + "\n".join(map(_read, SCRIPTS)) + "})();\n"
 
 
@@ -208,5 +226,5 @@ def _read(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """RETURNS (str): What a content security policy names an inline element by."""
+    """RETURNS (str): The hash of an inline element, as a content security policy writes it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

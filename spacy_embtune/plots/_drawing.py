@@ -1,5 +1,8 @@
-"""How the parts of a picture are drawn: bands of one width, one below the other, each with a
-heading, a left column for legends and names, and two panels. All lengths are in inches."""
+"""Draw the parts of a figure.
+
+A figure consists of bands of one width, one below the other. Each band has a heading, a left column
+for legends and names, and two panels. All lengths are in inches.
+"""
 
 import warnings
 from collections.abc import Iterator
@@ -8,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ._similarities import PairCosines
+from ._text import fit_text, text_width
 from .colors import PALETTE, ColorGroups
-from .neighbor_lists import one_line
 from .neighbors import NeighborMatrix
 from .projection import Panel, Projection
-from .similarities import PairCosines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,17 +28,17 @@ _MARGIN = 0.15
 _COLUMN = 2.1
 _GAP = 0.45
 _PANEL = (WIDTH - _MARGIN - _COLUMN - _GAP - _MARGIN) / 2
-_HEADING = 0.95  # above the panels: heading, note, and the panels' titles
-_AXIS = 0.55  # below them: ticks and what they mean
-_BARE_AXIS = 0.4  # the same without ticks
+_HEADING = 0.95  # above the panels: the heading, the note, and the titles of the panels
+_AXIS = 0.55  # below the panels: the ticks and the label of an axis
+_BARE_AXIS = 0.4  # below the panels: the label of an axis without ticks
 
-# Beyond, the cells of a matrix are too small for numbers.
+# With more labels, the cells of a matrix are too small for numbers.
 _MOST_NUMBERS = 14
-# Beyond, an SVG holds the points as one image: a browser would take seconds to draw them.
+# With more points, an SVG holds them as one image, because a browser would draw shapes for seconds.
 _MOST_SHAPES = 5000
 _INK, _FAINT = "#222222", "#666666"
 _SHARED, _UNSHARED = PALETTE[:2]
-_LOOK = {
+_STYLE = {
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -54,16 +57,16 @@ _LOOK = {
     "legend.borderaxespad": 0.0,
     "legend.handlelength": 1.2,
     "legend.handletextpad": 0.5,
-    # The names of an SVG's elements are drawn at random otherwise.
+    # Without a fixed salt, the ids of the elements of an SVG are random.
     "svg.hashsalt": "spacy-embtune",
 }
 
 
 class Band(NamedTuple):
-    """A part of a picture, ready to be drawn.
+    """A part of a figure, ready to be drawn.
 
-    height (float): How high it is.
-    draw (Callable[[Canvas], None]): Draws it onto a canvas of this height, WIDTH wide.
+    height (float): The height of the part.
+    draw (Callable[[Canvas], None]): Draws the part on a canvas of this height and of width `WIDTH`.
     """
 
     height: float
@@ -71,63 +74,69 @@ class Band(NamedTuple):
 
 
 def require_matplotlib() -> None:
-    """RAISES (ImportError): Without matplotlib, in words that say what to do."""
+    """Check that matplotlib is installed.
+
+    RAISES (ImportError): Without matplotlib. The message says how to install it.
+    """
     try:
         import matplotlib.style  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f"Pictures need the package matplotlib, which cannot be imported ({error}). Install "
+            f"Figures need the package matplotlib, which cannot be imported ({error}). Install "
             f"it: pip install 'spacy-embtune[plot]'."
         ) from error
 
 
 @contextmanager
-def look() -> Iterator[None]:
-    """Draw in the look of this project, whatever the user's settings; they are put back.
+def figure_style() -> Iterator[None]:
+    """Apply the style of this package inside a `with` block. The user's settings return after it.
 
     RAISES (ImportError): Without matplotlib.
     """
     require_matplotlib()
     from matplotlib.style import context
 
-    with context(["default", _LOOK]), warnings.catch_warnings():
-        # A name in a script that the font lacks shows as boxes, which says as much.
+    with context(["default", _STYLE]), warnings.catch_warnings():
+        # Characters that the font lacks are drawn as boxes, so no warning is needed.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
 
 
 def title_height(note: str | None) -> float:
-    """RETURNS (float): How high a title is, and the note below it if there is one."""
+    """RETURNS (float): The height of a title, including the note if there is one."""
     return 0.55 if note is None else 0.8
 
 
 def draw_title(canvas: "Canvas", title: str, note: str | None) -> None:
     """Write a title above all bands.
 
-    canvas (Canvas): Where to: of this height.
-    title (str): The title; it may hold anything.
-    note (str | None): What to write below it.
+    canvas (Canvas): The canvas. Its height is `title_height(note)`.
+    title (str): The title. It may hold any characters.
+    note (str | None): A line below the title.
     """
     left, height = _MARGIN / WIDTH, title_height(note)
     style: dict[str, Any] = {"va": "top", "size": 15, "weight": "bold", "parse_math": False}
-    canvas.text(left, 1 - 0.2 / height, fit(title, WIDTH - 2 * _MARGIN, 15, weight="bold"), **style)
+    shown = fit_text(title, WIDTH - 2 * _MARGIN, 15, weight="bold")
+    canvas.text(left, 1 - 0.2 / height, shown, **style)
     if note is not None:
         canvas.text(left, 1 - 0.52 / height, note, va="top", size=9, color=_UNSHARED)
 
 
-def projection_band(places: Projection, groups: ColorGroups) -> Band:
-    """Prepare the panels of documents.
+def projection_band(projection: Projection, groups: ColorGroups) -> Band:
+    """Prepare the panels of documents in two dimensions.
 
-    places (Projection): Where the documents lie.
-    groups (ColorGroups): Their colours.
-    RETURNS (Band): Two panels of points, and their legend.
+    projection (Projection): The positions of the documents.
+    groups (ColorGroups): The colours of the documents.
+    RETURNS (Band): Two panels of points, and a legend.
     """
     height = _HEADING + _PANEL + _BARE_AXIS
     turned = "the tuned panel is turned, not stretched, to match the base panel"
 
     def draw(canvas: "Canvas") -> None:
-        _draw_heading(canvas, height, "Documents in two dimensions", f"{places.note}; {turned}.")
-        for axes, name, panel in _panels(canvas, height, places[:2], _BARE_AXIS):
+        _draw_heading(
+            canvas, height, "Documents in two dimensions", f"{projection.note}; {turned}."
+        )
+        for axes, name, panel in _panels(canvas, height, projection[:2], _BARE_AXIS):
             _draw_points(axes, name, panel, groups)
         if len(groups.names) > 1 or not groups.n_grey:
             _draw_groups(canvas, height, groups)
@@ -137,9 +146,9 @@ def projection_band(places: Projection, groups: ColorGroups) -> Band:
 
 def _draw_points(axes: "Axes", name: str, panel: Panel, groups: ColorGroups) -> None:
     shown = np.flatnonzero(np.isfinite(panel.xy).all(axis=1))
-    # In random order, so that no label lies on top of the others; grey ones behind them all.
+    # Points are drawn in random order, so that no label covers the others. Grey points come first.
     order = np.random.default_rng(0).permutation(shown)
-    order = order[np.argsort(np.minimum(groups.of[order], groups.n_grey), kind="stable")]
+    order = order[np.argsort(np.minimum(groups.group[order], groups.n_grey), kind="stable")]
     is_plain = len(groups.names) == groups.n_grey == 1
     colors = np.asarray([_SHARED] if is_plain else groups.colors)
     size = float(np.clip(450 / np.sqrt(shown.size), 3, 30))
@@ -147,7 +156,7 @@ def _draw_points(axes: "Axes", name: str, panel: Panel, groups: ColorGroups) -> 
         panel.xy[order, 0],
         panel.xy[order, 1],
         s=size,
-        c=colors[groups.of[order]].tolist(),
+        c=colors[groups.group[order]].tolist(),
         alpha=0.85,
         linewidths=0.4 if size > 8 else 0,
         edgecolors="white",
@@ -160,10 +169,10 @@ def _draw_points(axes: "Axes", name: str, panel: Panel, groups: ColorGroups) -> 
     axes.set_ylabel(panel.axes[1], labelpad=2)
     axes.set_xticks([])
     axes.set_yticks([])
-    # The panel is a square and so are the limits: one unit is as long up as it is across.
+    # Panel and limits are squares, so both axes have the same scale.
     low, high = panel.xy[shown].min(axis=0), panel.xy[shown].max(axis=0)
     half = 0.54 * float((high - low).max())
-    # Vectors that are all alike, but for rounding.
+    # All vectors are equal, apart from rounding.
     half = half if half > 1e-5 else 1.0
     axes.set_xlim((low + high)[0] / 2 - half, (low + high)[0] / 2 + half)
     axes.set_ylim((low + high)[1] / 2 - half, (low + high)[1] / 2 + half)
@@ -172,8 +181,8 @@ def _draw_points(axes: "Axes", name: str, panel: Panel, groups: ColorGroups) -> 
 def _draw_groups(canvas: "Canvas", height: float, groups: ColorGroups) -> None:
     from matplotlib.lines import Line2D
 
-    counts = np.bincount(groups.of, minlength=len(groups.names))
-    # The commonest label on top, grey ones below.
+    counts = np.bincount(groups.group, minlength=len(groups.names))
+    # The most frequent label is on top, and grey groups are at the bottom.
     order = [*range(groups.n_grey, len(groups.names)), *reversed(range(groups.n_grey))]
     marks = [
         Line2D([], [], linestyle="", marker="o", markersize=6, color=groups.colors[g])
@@ -186,8 +195,8 @@ def _draw_groups(canvas: "Canvas", height: float, groups: ColorGroups) -> None:
 def similarity_band(pairs: PairCosines, *, is_exclusive: bool) -> Band:
     """Prepare the histograms of similarities.
 
-    pairs (PairCosines): At least one pair.
-    is_exclusive (bool): Whether labels exclude each other.
+    pairs (PairCosines): The pairs, at least one.
+    is_exclusive (bool): Whether labels are exclusive.
     RETURNS (Band): Two histograms on one scale.
     """
     height = _HEADING + 1.7 + _AXIS
@@ -198,8 +207,8 @@ def similarity_band(pairs: PairCosines, *, is_exclusive: bool) -> Band:
     kinds = [
         (name, chosen, color)
         for name, chosen, color in (
-            (same, pairs.shares, _SHARED),
-            (different, ~pairs.shares, _UNSHARED),
+            (same, pairs.share_label, _SHARED),
+            (different, ~pairs.share_label, _UNSHARED),
         )
         if chosen.any()
     ]
@@ -234,7 +243,7 @@ def _draw_histogram(
 ) -> None:
     bins = np.linspace(lowest, 1.0, 61)
     for chosen, color in kinds:
-        # Rounding may take a cosine a hair out of its range.
+        # Rounding may move a cosine slightly out of its range.
         values = np.clip(cosines[chosen], lowest, 1.0)
         heights = np.histogram(values, bins)[0] / values.size
         axes.stairs(heights, bins, fill=True, color=color, alpha=0.35)
@@ -251,23 +260,24 @@ def _draw_histogram(
 
 
 def matrix_band(base: NeighborMatrix, tuned: NeighborMatrix, *, is_partition: bool) -> Band:
-    """Prepare the matrices of neighbours' labels.
+    """Prepare the matrices of the labels of neighbours.
 
-    base, tuned (NeighborMatrix): Of the same labels, at least one.
-    is_partition (bool): Whether a document has one label.
+    base (NeighborMatrix): The matrix of base vectors, with at least one label.
+    tuned (NeighborMatrix): The matrix of tuned vectors, with the same labels.
+    is_partition (bool): Whether each document has one label.
     RETURNS (Band): Two matrices on one scale.
     """
     n_labels = len(base.labels)
     has_numbers = n_labels <= _MOST_NUMBERS
     size = 9 if has_numbers else 7
-    names = [fit(label, 1.15, size) for label in base.labels]
+    names = [fit_text(label, 1.15, size) for label in base.labels]
     is_turned = max(text_width(name, size) for name in names) > _PANEL / n_labels - 0.08
     below = _AXIS + (0.75 if is_turned else 0)
     panel = max(1.3, (0.33 if has_numbers else 0.18) * n_labels)
     height = _HEADING + panel + below
     left_out = f" {base.n_left_out} rarer labels are left out." if base.n_left_out else ""
     several = "" if is_partition else " Of several labels, each counts."
-    drawn = f" {base.n_drawn:,} drawn" if base.n_drawn else ""
+    drawn = f" {base.n_sampled:,} drawn" if base.n_sampled else ""
     note = (
         f"Of the{drawn} documents with the label of the row, the share (%) whose nearest neighbour "
         f"has the label of the column.{several}{left_out}"
@@ -317,7 +327,7 @@ def _draw_scale(canvas: "Canvas", height: float, image: Any) -> None:
 def _panels(
     canvas: "Canvas", height: float, contents: tuple[Any, Any], below: float
 ) -> Iterator[tuple["Axes", str, Any]]:
-    """YIELDS (tuple): Axes, "base" or "tuned", and what to draw there."""
+    """YIELDS (tuple): The axes of a panel, "base" or "tuned", and the content to draw there."""
     for i, (name, content) in enumerate(zip(("base", "tuned"), contents, strict=True)):
         left = _MARGIN + _COLUMN + i * (_PANEL + _GAP)
         box = (left / WIDTH, below / height, _PANEL / WIDTH, (height - _HEADING - below) / height)
@@ -338,7 +348,12 @@ def _draw_legend(
     *,
     title: str | None = None,
 ) -> None:
-    """names (list[tuple[str, str]]): What may hold anything, and what to write behind it."""
+    """Draw a legend in the left column.
+
+    marks (list): matplotlib artists.
+    names (list[tuple[str, str]]): For each mark a name, which may hold any characters and is cut if
+        it is too long, and a text that follows it.
+    """
     legend = canvas.legend(
         marks,
         [str(i) for i in range(len(marks))],
@@ -348,40 +363,7 @@ def _draw_legend(
         alignment="left",
     )
     legend.get_title().set_color(_FAINT)
-    for text, (name, behind) in zip(legend.get_texts(), names, strict=True):
-        # Only now: matplotlib would drop a name that begins with an underscore.
+    for text, (name, suffix) in zip(legend.get_texts(), names, strict=True):
+        # Set afterwards, because matplotlib drops labels that begin with an underscore.
         text.set_parse_math(False)
-        text.set_text(fit(name, _COLUMN - 0.5 - text_width(behind, 9), 9) + behind)
-
-
-def fit(text: str, width: float, size: float, *, weight: str = "normal") -> str:
-    """Bring anybody's text onto one line of a width, leaving out what stands in its middle.
-
-    text (str): The text.
-    width (float): How wide it may be.
-    size (float): The size of the font, in points.
-    weight (str): Its weight.
-    RETURNS (str): The text, with "…" where something was left out.
-    """
-    whole = one_line(text, 1000)
-    # A character is hardly ever narrower than a point: no need to measure what is far too long.
-    longest = max(int(width * 72), 1)
-    if len(whole) <= longest and text_width(whole, size, weight) <= width:
-        return whole
-    for kept in range(min(len(whole) - 1, longest), 0, -1):
-        line = f"{whole[: kept - kept // 3]}…{whole[len(whole) - kept // 3 :]}"
-        if text_width(line, size, weight) <= width:
-            return line
-    return "…"
-
-
-def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """RETURNS (float): How wide a line is, in inches.
-
-    text (str): The line. size (float): The size of the font, in points. weight (str): Its weight.
-    """
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    font = FontProperties(size=size, weight=weight)
-    return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72
+        text.set_text(fit_text(name, _COLUMN - 0.5 - text_width(suffix, 9), 9) + suffix)

@@ -1,5 +1,7 @@
-"""What became of a space: which neighbours are left, how narrow classes are, how many directions
-are in use. Extremes of these are signs of collapse."""
+"""Measure a vector space: kept neighbours, distances within labels, and the number of directions.
+
+Extreme values of these measures are signs of collapse.
+"""
 
 from typing import NamedTuple
 
@@ -18,22 +20,22 @@ from .ranking import (
 )
 
 N_NEIGHBOURS = 10
-# Directions of float32 vectors that differ by no more than this are the same.
+# Directions of float32 vectors that differ by at most this are equal but for rounding.
 _SAME = 1e-6
 
 
 class SpaceScores(NamedTuple):
-    """What a set of directions looks like.
+    """Measures of a set of vectors, compared by cosine.
 
-    spread (float | None): Mean cosine distance of any two documents, 0..2. None with fewer than two
-        vectors, as below.
-    within (float | None): Mean cosine distance of documents that share a label over that of those
-        that do not, averaged over the labels: 1 where labels have nothing to do with distance, 0
-        where each label is one point. None where no label has two documents that carry it and
-        one that does not.
+    spread (float | None): The mean cosine distance of two documents, 0..2. None with fewer than two
+        vectors.
+    within (float | None): The mean cosine distance of documents that share a label, divided by that
+        of documents that do not, averaged over the labels. 1 if labels do not affect distances, 0
+        if each label is one point. None if no label has two documents that carry it and one that
+        does not.
     effective_rank (float | None): How many directions the documents use: the exponential of the
-        entropy of the normalised singular values (Roy & Vetterli 2007) of the centred unit vectors.
-        0 where all are the same.
+        entropy of the normalised singular values of the centred unit vectors (Roy & Vetterli 2007).
+        0 if all vectors are equal. None with fewer than two vectors.
     """
 
     spread: float | None
@@ -42,7 +44,13 @@ class SpaceScores(NamedTuple):
 
 
 def space_scores(vectors: Array, targets: Targets) -> SpaceScores:
-    """Measure how the directions of vectors are spread out.
+    """Measure how far the directions of vectors are apart.
+
+    >>> from spacy_embtune.labels import make_targets
+    >>> targets = make_targets([{"A": 1.0}] * 2 + [{"B": 1.0}] * 2, ["A", "B"], exclusive=True)
+    >>> scores = space_scores([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]], targets)
+    >>> [round(score, 3) for score in scores]
+    [0.602, 0.006, 1.21]
 
     vectors (Array): The vectors, shape (n, d).
     targets (Targets): What is known of the documents' labels, n rows.
@@ -53,25 +61,31 @@ def space_scores(vectors: Array, targets: Targets) -> SpaceScores:
     carries, known = carried_labels(targets.values, targets.known, n_docs=np.shape(vectors)[0])
     if rows.size < 2:
         return SpaceScores(None, None, None)
-    everybody = np.ones((rows.size, 1), dtype=bool)
-    spread = float(_distances_within(unit, everybody)[0])
-    return SpaceScores(spread, _within(unit, carries[rows], known[rows]), _effective_rank(unit))
+    one_group = np.ones((rows.size, 1), dtype=bool)
+    spread = float(_distances_within(unit, one_group)[0])
+    within = _distance_ratio(unit, carries[rows], known[rows])
+    return SpaceScores(spread, within, _effective_rank(unit))
 
 
 def neighbour_overlap(first: Array, second: Array, k: int = N_NEIGHBOURS) -> float | None:
-    """Say how many of the nearest neighbours in one space are among the nearest in another.
+    """Compute which share of the k nearest neighbours in one space is also nearest in another.
 
-    first, second (Array): Vectors of the same n documents, shape (n, d) and (n, e).
-    k (int): How many neighbours to look at.
-    RETURNS (float | None): The mean share, 0..1; by chance it would be k / (n - 1). None where
-        there are no more than k other documents, as all are then neighbours.
+    >>> vectors = [[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]]
+    >>> neighbour_overlap(vectors, [[x, 2.0 * y] for x, y in vectors], k=1)
+    1.0
+
+    first (Array): Vectors of n documents in one space, shape (n, d).
+    second (Array): Vectors of the same documents in the other space, shape (n, e).
+    k (int): The number of neighbours of each document.
+    RETURNS (float | None): The mean share, 0..1; its chance level is k / (n - 1). None if there are
+        at most k other documents, because all of them are then neighbours.
     RAISES (ValueError): If the shapes do not fit or a vector is not finite.
     """
     spaces = [unit_rows(vectors) for vectors in (first, second)]
     if np.shape(first)[0] != np.shape(second)[0]:
         raise ValueError(
-            f"Both need a vector of each document, but there are {np.shape(first)[0]} and "
-            f"{np.shape(second)[0]}."
+            f"Both spaces need a vector of each document, but they have {np.shape(first)[0]} and "
+            f"{np.shape(second)[0]} vectors."
         )
     both = np.intersect1d(spaces[0][1], spaces[1][1])
     n = both.size
@@ -88,19 +102,23 @@ def neighbour_overlap(first: Array, second: Array, k: int = N_NEIGHBOURS) -> flo
 
 
 def _distances_within(unit: Floats, members: Bools) -> Floats:
-    """RETURNS (Floats): The mean cosine distance of any two members of each group, shape (L,); NaN
-    for fewer than two. members: shape (n, L)."""
+    """Compute the mean cosine distance of two members of each group.
+
+    members (Bools): Which documents belong to each group, shape (n, L).
+    RETURNS (Floats): The distances, shape (L,); NaN for a group with fewer than two members.
+    """
     counts = members.sum(axis=0)
     sums = members.T @ unit
-    # The squared length of a sum of unit vectors is the sum of all cosines, those with oneself
-    # included.
+    # The squared length of a sum of unit vectors is the sum of the cosines of all pairs, including
+    # the pairs of a vector with itself.
     similar = (sums**2).sum(axis=1) - counts
     means = np.full(counts.size, np.nan)
     np.divide(similar, counts * (counts - 1.0), out=means, where=counts > 1)
     return np.maximum(1 - means, 0.0)
 
 
-def _within(unit: Floats, carries: Bools, known: Bools) -> float | None:
+def _distance_ratio(unit: Floats, carries: Bools, known: Bools) -> float | None:
+    """RETURNS (float | None): `SpaceScores.within`."""
     lacks = known & ~carries
     inside = _distances_within(unit, carries)
     n_pairs = carries.sum(axis=0) * lacks.sum(axis=0)
@@ -116,7 +134,7 @@ def _effective_rank(unit: Floats) -> float:
     centred = unit - unit.mean(axis=0)
     if (centred**2).sum(axis=1).mean() <= _SAME**2:
         return 0.0
-    # Squared singular values, by the smaller of the two products.
+    # The eigenvalues of either product are the squared singular values. The smaller one is faster.
     gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
     singular = np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0.0))
     shares = singular / singular.sum()

@@ -1,4 +1,4 @@
-"""How the similarities of pairs go with the scores that somebody gave them."""
+"""Correlate the similarities of pairs with the scores that people gave to the pairs."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,12 @@ from .ranking import Array
 
 
 class CorrelationScores(NamedTuple):
-    """How similarities and scores go together.
+    """The correlation of similarities and scores.
 
-    spearman (float | None): Correlation of their ranks, -1..1; ties share the mean of their ranks.
-        None where it is undefined: fewer than two pairs, or one of the two is the same everywhere.
-    pearson (float | None): Correlation of the numbers themselves, as above.
+    spearman (float | None): The correlation of the ranks, -1..1; ties get the mean of their ranks.
+        None if it is undefined: there are fewer than two pairs, or all similarities or all scores
+        are equal.
+    pearson (float | None): The correlation of the numbers, -1..1. None as above.
     n (int): The number of pairs.
     """
 
@@ -22,10 +23,14 @@ class CorrelationScores(NamedTuple):
 
 
 def correlation_scores(similarity: Array, scores: Array) -> CorrelationScores:
-    """Correlate the similarities of pairs, cosines say, with the scores that they should have.
+    """Correlate the similarities of pairs, for example cosines, with the scores of the pairs.
+
+    >>> correlation = correlation_scores([0.1, 0.4, 0.9], [1.0, 2.0, 5.0])
+    >>> round(correlation.spearman, 3), round(correlation.pearson, 3), correlation.n
+    (1.0, 0.991, 3)
 
     similarity (Array): The similarity of each pair, shape (n,).
-    scores (Array): Its score, on any scale, shape (n,).
+    scores (Array): The score of each pair, on any scale, shape (n,).
     RETURNS (CorrelationScores): The correlations.
     RAISES (ValueError): If the shapes do not fit or a number is not finite.
     """
@@ -47,7 +52,7 @@ def _pearson(x: np.ndarray, y: np.ndarray) -> float | None:
     for values in (x, y):
         if values.size < 2 or (values == values[0]).all():
             return None
-        # Brought to 1 before squares are taken, which would under- or overflow.
+        # Scaled to 1 first, because the squares could underflow or overflow.
         scaled = values / np.abs(values).max()
         scaled = scaled - scaled.mean()
         largest = np.abs(scaled).max()

@@ -1,0 +1,108 @@
+"""Predict the labels of documents, and compute how certain the predictions are."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from ..metrics.ranking import Floats
+from ..report.types import Documents
+from ._suspects import predict_out_of_fold
+
+# The probabilities of an untrained output layer are all equal, but for rounding errors of this
+# size.
+_ROUNDING = 1e-6
+
+
+class LabelPredictions(NamedTuple):
+    """Predicted labels of n documents.
+
+    labels (list[list[str]]): The labels of each document: the most probable label if labels are
+        exclusive, else all labels with a probability of at least 0.5.
+    probability (Floats): The probability of the most probable label, 0..1, shape (n,); NaN without
+        a prediction.
+    margin (Floats): The distance to another prediction, 0..1, shape (n,). If labels are exclusive,
+        the difference of the two largest probabilities. Otherwise the smallest difference, over the
+        labels, between the probabilities of presence and absence. NaN without a prediction.
+    source (str): The source of the predictions. "component": the output layer of the component.
+        "probe": a logistic regression on the tuned vectors of labelled documents, if no loss
+        trained the output layer. "nobody": there are no predictions.
+    """
+
+    labels: list[list[str]]
+    probability: Floats
+    margin: Floats
+    source: Literal["component", "probe", "nobody"]
+
+
+def predict_labels(documents: Documents) -> LabelPredictions:
+    """Predict labels by the output layer of the component. If its losses only compared pairs, this
+    layer is not trained, and a logistic regression on the tuned vectors of the labelled documents
+    predicts instead.
+
+    >>> from spacy_embtune.labels import make_targets
+    >>> from spacy_embtune.report import Documents
+    >>> cats = [{"A": 1.0}, {"B": 1.0}] * 10 + [{}]
+    >>> vectors = np.asarray([[1.0, 0.1], [0.1, 1.0]] * 10 + [[1.0, 0.2]])
+    >>> documents = Documents(
+    ...     ids=[str(i) for i in range(21)],
+    ...     texts=[f"text {i}" for i in range(21)],
+    ...     labels=["A", "B"],
+    ...     targets=make_targets(cats, ["A", "B"], exclusive=True),
+    ...     base=vectors,
+    ...     tuned=vectors,
+    ...     probabilities=np.zeros((21, 0)),
+    ...     predicted_labels=[],
+    ... )
+    >>> predictions = predict_labels(documents)
+    >>> predictions.source, predictions.labels[20]
+    ('probe', ['A'])
+
+    documents (Documents): The documents.
+    RETURNS (LabelPredictions): The predictions.
+    """
+    has_vector = np.asarray(np.any(documents.base, axis=1))
+    probabilities = np.asarray(documents.probabilities, dtype=np.float64)
+    if documents.predicted_labels and has_vector.any():
+        own = probabilities[has_vector]
+        # Decided from the probabilities, because the labels of the documents may differ from the
+        # labels of the component.
+        is_exclusive = own.shape[1] > 1 and bool(np.abs(own.sum(axis=1) - 1).max() < 1e-3)
+        neutral = 1 / own.shape[1] if is_exclusive else 0.5
+        if np.abs(own - neutral).max() > _ROUNDING:
+            probabilities = np.where(has_vector[:, None], probabilities, np.nan)
+            return _choose_labels(
+                probabilities, documents.predicted_labels, "component", is_exclusive=is_exclusive
+            )
+    probabilities = predict_out_of_fold(documents, space="tuned")
+    return _choose_labels(
+        probabilities,
+        documents.labels,
+        "probe" if np.isfinite(probabilities).any() else "nobody",
+        is_exclusive=documents.targets.exclusive,
+    )
+
+
+def _choose_labels(
+    probabilities: Floats,
+    labels: list[str],
+    source: Literal["component", "probe", "nobody"],
+    *,
+    is_exclusive: bool,
+) -> LabelPredictions:
+    """RETURNS (LabelPredictions): The labels by their probabilities, of shape (n, L)."""
+    n = probabilities.shape[0]
+    predicted: list[list[str]] = [[] for _ in range(n)]
+    probability, margin = np.full(n, np.nan), np.full(n, np.nan)
+    for row in np.flatnonzero(np.isfinite(probabilities).any(axis=1)):
+        values = probabilities[row]
+        # The probe has no probability for a label with too few documents.
+        finite = np.flatnonzero(np.isfinite(values))
+        order = finite[np.argsort(-values[finite], kind="stable")]
+        probability[row] = values[order[0]]
+        if is_exclusive:
+            predicted[row] = [labels[order[0]]]
+            margin[row] = values[order[0]] - values[order[1]]
+        else:
+            predicted[row] = [labels[j] for j in order if values[j] >= 0.5]
+            margin[row] = np.abs(2 * values[finite] - 1).min()
+    return LabelPredictions(predicted, probability, margin, source)

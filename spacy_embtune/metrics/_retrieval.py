@@ -1,0 +1,258 @@
+"""Score how well the nearest neighbours within a corpus share labels: p@1, MAP@R, R-precision."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from .ranking import (
+    Array,
+    Bools,
+    Floats,
+    Ints,
+    blocks,
+    carried_labels,
+    group_labels,
+    nearest_first,
+    ranking_keys,
+    unit_rows,
+)
+
+
+class LabelScores(NamedTuple):
+    """Retrieval scores of each label; NaN for a label that fewer than two documents carry.
+
+    p_at_1 (Floats): The share of queries whose nearest neighbour carries the label, shape (L,).
+    map_at_r (Floats): The mean average precision at R, shape (L,).
+    r_precision (Floats): The precision among the R nearest neighbours, shape (L,).
+    n_queries (Ints): The number of queries, shape (L,); 0 for a label without scores.
+    """
+
+    p_at_1: Floats
+    map_at_r: Floats
+    r_precision: Floats
+    n_queries: Ints
+
+
+class RetrievalScores(NamedTuple):
+    """Retrieval scores: unweighted means over the labels.
+
+    p_at_1 (float | None): The mean of `LabelScores.p_at_1`. None if no label has two documents that
+        carry it.
+    map_at_r (float | None): The mean of `LabelScores.map_at_r`. None as above.
+    r_precision (float | None): The mean of `LabelScores.r_precision`. None as above.
+    per_label (LabelScores): The scores of each label.
+    n_queries (int): The number of queries of all labels. A document is a query once for each label
+        that it carries.
+    """
+
+    p_at_1: float | None
+    map_at_r: float | None
+    r_precision: float | None
+    per_label: LabelScores
+    n_queries: int
+
+
+class QueryScores(NamedTuple):
+    """Retrieval scores of each query: arrays of shape (n, L). A query is a document and a label.
+
+    The effect of a document is what its presence as a candidate adds to the sum of the other
+    documents' scores: the sum with it minus the sum without it. The effect is 0 where only one
+    other document carries the label, because without the candidate there would be no query.
+
+    asks (Bools): Whether there is a query: the document and another one carry the label.
+    p_at_1 (Floats): 1.0 if the nearest neighbour carries the label, else 0.0; 0.0 without a query.
+    map_at_r (Floats): The average precision at R; 0.0 without a query.
+    p_at_1_effect (Floats): The effect of the document on p@1.
+    map_at_r_effect (Floats): The effect of the document on average precision.
+    """
+
+    asks: Bools
+    p_at_1: Floats
+    map_at_r: Floats
+    p_at_1_effect: Floats
+    map_at_r_effect: Floats
+
+
+def retrieval_scores(
+    vectors: Array,
+    values: Array,
+    known: Array | None = None,
+    *,
+    block_size: int | None = None,
+) -> RetrievalScores:
+    """Score nearest-neighbour retrieval by cosine within one corpus, for each label.
+
+    Only documents in which a label is known count for that label. Each document that carries the
+    label is a query; R of the others carry it too. MAP@R is the mean over the queries of
+    1/R * sum(precision@i * relevant_i, i = 1..R), as in Musgrave et al. 2020, "A Metric Learning
+    Reality Check", and pytorch-metric-learning. Neighbours with equal cosine rank by index, lowest
+    first. The result is exact and does not depend on the block size.
+
+    A label that is nowhere known to be absent scores 1 for all vectors, because no document could
+    be retrieved wrongly.
+
+    >>> vectors = [[1.0, 0.0], [1.0, 0.2], [0.0, 1.0], [0.2, 1.0]]
+    >>> scores = retrieval_scores(vectors, [[1, 0], [1, 0], [0, 1], [0, 1]])
+    >>> scores.p_at_1, scores.n_queries
+    (1.0, 4)
+
+    vectors (Array): The vectors, shape (n, d).
+    values (Array): How much of each label each document carries, 0..1, shape (n, L).
+    known (Array | None): Above 0 where the value is known, shape (n, L). None: all are known.
+    block_size (int | None): The number of queries to compare at a time. None: the number that needs
+        less than 64 MB, not counting a copy of the vectors.
+    RETURNS (RetrievalScores): The scores.
+    RAISES (ValueError): If the shapes do not fit or a vector is not finite.
+    """
+    unit, carries, is_known, _ = _documents(vectors, values, known)
+    counts = carries.sum(axis=0)
+    asked = counts >= 2
+    sums = np.zeros((3, counts.size))
+    for label, _, ranked, _ in _rankings(unit, carries, is_known, block_size):
+        sums[:, label] += _score_queries(carries[ranked, label]).sum(axis=1)
+    means = np.full_like(sums, np.nan)
+    np.divide(sums, counts, out=means, where=asked)
+    n_queries = np.where(asked, counts, 0)
+    per_label = LabelScores(means[0], means[1], means[2], n_queries)
+    if not asked.any():
+        return RetrievalScores(None, None, None, per_label, 0)
+    p_at_1, map_at_r, r_precision = (float(m) for m in means[:, asked].mean(axis=1))
+    return RetrievalScores(p_at_1, map_at_r, r_precision, per_label, int(n_queries.sum()))
+
+
+def query_scores(
+    vectors: Array,
+    values: Array,
+    known: Array | None = None,
+    *,
+    block_size: int | None = None,
+) -> QueryScores:
+    """Score retrieval for each query, as the bootstrap of `compare_ratios` needs it. The mean over
+    the queries of a label, and then over the labels, equals the result of `retrieval_scores`.
+
+    >>> scores = query_scores([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0]], [[1], [1], [0]])
+    >>> scores.asks.tolist(), scores.p_at_1.tolist()
+    ([[True], [True], [False]], [[1.0], [1.0], [0.0]])
+
+    vectors (Array): The vectors, shape (n, d).
+    values (Array): How much of each label each document carries, 0..1, shape (n, L).
+    known (Array | None): Above 0 where the value is known, shape (n, L). None: all are known.
+    block_size (int | None): As in `retrieval_scores`.
+    RETURNS (QueryScores): The scores of all n documents, including those without a vector.
+    RAISES (ValueError): If the shapes do not fit or a vector is not finite.
+    """
+    unit, carries, is_known, rows = _documents(vectors, values, known)
+    scores = QueryScores(*(np.zeros(np.shape(values), d) for d in (bool, *4 * (float,))))
+    for label, queries, ranked, r in _rankings(unit, carries, is_known, block_size, beyond=1):
+        hits = carries[ranked, label]
+        at = rows[queries]
+        scores.asks[at, label] = True
+        scores.p_at_1[at, label], scores.map_at_r[at, label], _ = _score_queries(hits[:, :r])
+        effects = _sum_effects(
+            hits, r, ranked, queries, np.flatnonzero(carries[:, label]), rows.size
+        )
+        scores.p_at_1_effect[rows, label] += effects[0]
+        scores.map_at_r_effect[rows, label] += effects[1]
+    return scores
+
+
+def _documents(
+    vectors: Array, values: Array, known: Array | None
+) -> tuple[Floats, Bools, Bools, Ints]:
+    """RETURNS (tuple): For the documents that have a vector: unit vectors, which labels they carry,
+    which labels are known, and their rows."""
+    unit, rows = unit_rows(vectors)
+    carries, is_known = carried_labels(values, known, n_docs=np.shape(vectors)[0])
+    return unit, carries[rows], is_known[rows], rows
+
+
+def _rankings(
+    unit: Floats, carries: Bools, known: Bools, block_size: int | None, *, beyond: int = 0
+) -> Iterator[tuple[int, Ints, Ints, int]]:
+    """Rank the neighbours of each query, for one block of queries and one label at a time.
+
+    beyond (int): How many neighbours to rank after the R nearest.
+    YIELDS (tuple): A label, the queries of the block, their nearest neighbours, shape (queries, R +
+        beyond) or less if there are fewer documents, and R.
+    """
+    counts = carries.sum(axis=0)
+    asked = counts >= 2
+    groups = group_labels(known, np.flatnonzero(asked))
+    queries = np.flatnonzero(carries[:, asked].any(axis=1))
+    for block in blocks(queries, unit.shape[0], block_size):
+        keys = ranking_keys(unit, block)
+        for gallery, labels in groups:
+            asking = carries[np.ix_(block, labels)]
+            asks = asking.any(axis=1)
+            if not asks.any():
+                continue
+            depth = int(counts[labels][asking.any(axis=0)].max()) - 1 + beyond
+            # The query itself ranks last, so it is not among the neighbours.
+            ranked = nearest_first(keys[np.ix_(asks, gallery)], min(depth, gallery.size - 1))
+            for label, chosen in zip(labels, asking[asks].T, strict=True):
+                if chosen.any():
+                    r = int(counts[label]) - 1
+                    yield int(label), block[asks][chosen], ranked[chosen, : r + beyond], r
+
+
+def _score_queries(hits: Bools) -> Floats:
+    """Compute p@1, average precision at R and R-precision of queries with the same R.
+
+    hits (Bools): Whether each of the R nearest neighbours is relevant, shape (queries, R).
+    RETURNS (Floats): The three scores of each query, shape (3, queries).
+    """
+    r = hits.shape[1]
+    precision = np.cumsum(hits, axis=1, dtype=np.float64)
+    precision /= np.arange(1, r + 1)
+    precision *= hits
+    return np.array([hits[:, 0], precision.sum(axis=1) / r, hits.sum(axis=1) / r])
+
+
+def _sum_effects(
+    hits: Bools, r: int, ranked: Ints, queries: Ints, carriers: Ints, n_docs: int
+) -> Floats:
+    """Sum what each candidate adds to the scores of queries with the same R, see `QueryScores`.
+
+    hits (Bools): Whether each of the R nearest neighbours, and the next one if there is one, is
+        relevant, shape (queries, R + 1) or (queries, R).
+    r (int): R.
+    ranked (Ints): The neighbours, of the same shape as `hits`.
+    queries (Ints): The queries, shape (queries,).
+    carriers (Ints): All documents that carry the label.
+    n_docs (int): The number of documents.
+    RETURNS (Floats): The effects on p@1 and on average precision, shape (2, n_docs).
+    """
+    rank = np.arange(1, hits.shape[1] + 1)
+    found = np.cumsum(hits, axis=1, dtype=np.float64)
+    as_is = found / rank * hits
+    before = np.cumsum(as_is, axis=1) - as_is
+    ap = as_is[:, :r].sum(axis=1, keepdims=True) / r
+    # Without a candidate, all later neighbours move up one rank, and the one at rank R + 1 counts.
+    moved_up = found / np.maximum(rank - 1, 1) * hits
+    without = (before + _sum_after(moved_up))[:, :r] / r
+    far = np.zeros(queries.size)
+    if r == 1:
+        without = np.where(hits[:, :1], ap, without)
+    else:
+        # Without a relevant candidate, later neighbours have one hit less before them, and R is one
+        # less, so the same neighbours count. R is also one less if the relevant candidate is not
+        # among the R nearest: `far` is the effect of such a candidate.
+        one_less = ((found - 1) / np.maximum(rank - 1, 1) * hits)[:, :r]
+        of_relevant = (before[:, :r] + _sum_after(one_less)) / (r - 1)
+        without = np.where(hits[:, :r], of_relevant, without)
+        far = ap[:, 0] - as_is[:, : r - 1].sum(axis=1) / (r - 1)
+    effects = np.zeros((2, n_docs))
+    if hits.shape[1] > 1:
+        change = hits[:, 0].astype(float) - hits[:, 1]
+        effects[0] = np.bincount(ranked[:, 0], np.where(hits[:, 0] & (r == 1), 0.0, change), n_docs)
+    within = ap - without - np.where(hits[:, :r], far[:, None], 0.0)
+    effects[1] = np.bincount(ranked[:, :r].ravel(), within.ravel(), n_docs)
+    effects[1, carriers] += far.sum()
+    effects[1, queries] -= far
+    return effects
+
+
+def _sum_after(x: Floats) -> Floats:
+    """RETURNS (Floats): For each entry, the sum of the later entries in its row."""
+    return x.sum(axis=1, keepdims=True) - np.cumsum(x, axis=1)
