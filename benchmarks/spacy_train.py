@@ -24,8 +24,8 @@ from common import ROOT, read_rows, spread
 from spacy.tokens import Doc, DocBin
 from wasabi import msg
 
-from spacy_embtune.report import report
-from spacy_embtune.report.types import TITLES
+from spacy_embtune.reports import report
+from spacy_embtune.reports.types import TITLES
 
 METRICS = ("p_at_1", "map_at_r", "knn_accuracy", "probe_accuracy")
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ..data import Record
     from ..pipeline import EmbTune
-    from ..report import Documents
+    from ..reports import Documents
 
 # With a smaller share of documents that were trained on, others are what one sees.
 FEW = 0.05
@@ -73,7 +73,7 @@ def read_with_fit(
 def make_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") -> "Documents":
     """RETURNS (Documents): The records as the pipeline sees them. Prints what was found out about
     their labels, if that is not what the component says."""
-    from ..report import choose_labels, documents
+    from ..reports import choose_labels, documents
 
     labels = choose_labels(pipe, [record.cats for record in records])
     if labels.note:
@@ -83,7 +83,7 @@ def make_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") ->
 
 def fit_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") -> "Documents":
     """RETURNS (Documents): The records that axes are fitted on, without labels."""
-    from ..report import documents
+    from ..reports import documents
 
     unlabelled = [record._replace(cats={}) for record in records]
     return documents(nlp, pipe.name, unlabelled, progress="Encoding TRAIN")

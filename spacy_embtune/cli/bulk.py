@@ -21,7 +21,7 @@ from .plot import Method
 
 if TYPE_CHECKING:
     from ..pipeline import EmbTune
-    from ..report import Documents
+    from ..reports import Documents
 
 SOURCES = {
     "probe": "Its losses look at pairs only. Predicted labels come from a classifier that learned "

@@ -47,7 +47,7 @@ def evaluate(
     """
     from wasabi.util import supports_ansi
 
-    from ..report import report
+    from ..reports import report
 
     for path, suffix in ((json_path, ".json"), (markdown_path, ".md")):
         if path is not None:

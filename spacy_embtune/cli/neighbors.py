@@ -40,7 +40,7 @@ def neighbors(
 
     from ..data import Record
     from ..plots import compare_neighbors
-    from ..report import documents
+    from ..reports import documents
 
     if not query.strip():
         fail("No neighbours were found", "The query is empty: give a text.")

@@ -21,7 +21,7 @@ from ._common import (
 
 if TYPE_CHECKING:
     from ..plots import Projection
-    from ..report import Documents
+    from ..reports import Documents
 
 
 class Method(StrEnum):

@@ -17,7 +17,7 @@ from ._common import (
 )
 
 if TYPE_CHECKING:
-    from ..tune.sweep import Sweep
+    from ..tuning.sweep import Sweep
 
 
 def sweep(
@@ -50,7 +50,7 @@ def sweep(
     from spacy.cli._util import import_code
     from spacy.util import load_config
 
-    from ..tune.sweep import sweep_config, write_candidate
+    from ..tuning.sweep import sweep_config, write_candidate
 
     if out is not None:
         check_output(out, force=force, suffixes=[".cfg"])
@@ -108,7 +108,7 @@ def _show(found: "Sweep") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..tune.sweep import rows
+    from ..tuning.sweep import rows
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for title in ("", "head", "loss", "width", "drop", "rate", "steps", "score"):

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..metrics.ranking import Floats
-from ..report.types import Documents
+from ..reports.types import Documents
 from ._suspects import predict_out_of_fold
 
 # The probabilities of an untrained output layer are all equal, but for rounding errors of this
@@ -40,7 +40,7 @@ def predict_labels(documents: Documents) -> LabelPredictions:
     predicts instead.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> cats = [{"A": 1.0}, {"B": 1.0}] * 10 + [{}]
     >>> vectors = np.asarray([[1.0, 0.1], [0.1, 1.0]] * 10 + [[1.0, 0.2]])
     >>> documents = Documents(

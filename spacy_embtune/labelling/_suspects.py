@@ -8,7 +8,7 @@ import numpy as np
 
 from ..metrics.ranking import Bools, Floats, Ints, unit_rows
 from ..plots.arrays import Space, labels_of, vectors_of
-from ..report.types import Documents
+from ..reports.types import Documents
 
 _N_FOLDS = 5
 # For vectors that are centred and have a mean squared length of 1. A model with this C finds at
@@ -45,7 +45,7 @@ def find_suspects(documents: Documents, *, space: Space = "base") -> Suspects:
     labels, even wrong ones, so tuned vectors of training documents agree with wrong labels.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> cats = [{"A": 1.0}, {"B": 1.0}] * 10 + [{}]
     >>> vectors = np.asarray([[1.0, 0.1], [0.1, 1.0]] * 10 + [[1.0, 0.2]])
     >>> documents = Documents(
@@ -115,7 +115,7 @@ def predict_out_of_fold(documents: Documents, *, space: Space = "base") -> Float
     other documents are predicted by a model of all labelled documents.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> cats = [{"A": 1.0}, {"B": 1.0}] * 10 + [{}]
     >>> vectors = np.asarray([[1.0, 0.1], [0.1, 1.0]] * 10 + [[1.0, 0.2]])
     >>> documents = Documents(

@@ -14,7 +14,7 @@ from ..plots.arrays import Space, labels_of
 from ..plots.colors import UNLABELLED, color_groups
 from ..plots.neighbors import nearest_rows
 from ..plots.projection import Projection, project
-from ..report.types import Documents
+from ..reports.types import Documents
 from ..types import Targets
 from ._predictions import LabelPredictions, predict_labels
 from ._suspects import find_suspects
@@ -72,7 +72,7 @@ def bulk_table(
         cats                  what is known of the labels, for training on the table
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> cats = [{"A": 1.0}, {"B": 1.0}] * 10 + [{}]
     >>> vectors = np.asarray([[1.0, 0.1], [0.1, 1.0]] * 10 + [[1.0, 0.2]])
     >>> documents = Documents(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..report.types import Documents
+from ..reports.types import Documents
 from ._text import one_line
 from .arrays import Space, labels_of
 from .neighbors import find_neighbors
@@ -72,7 +72,7 @@ def compare_neighbors(documents: Documents, query: Documents, k: int = 10) -> Ne
     """Find the documents nearest to a text, by base vectors and by tuned vectors.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
     >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     >>> documents = Documents(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..metrics.ranking import CARRIES
-from ..report.types import Documents
+from ..reports.types import Documents
 
 SCRIPTS = (
     "data.js",
@@ -56,7 +56,7 @@ def page(
     tuned vectors, search the texts, select documents and download them.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
     >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     >>> documents = Documents(

@@ -7,7 +7,7 @@ from thinc.types import Floats2d
 
 from ..labels import pair_similarity
 from ..metrics.ranking import Bools, Floats, unit_rows
-from ..report.types import Documents
+from ..reports.types import Documents
 from ..types import Targets
 from .arrays import labels_of, sample_rows
 
@@ -50,7 +50,7 @@ def pair_cosines(documents: Documents, *, most: int = 2000) -> PairCosines:
     `spacy_embtune.labels.pair_similarity`.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
     >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     >>> documents = Documents(

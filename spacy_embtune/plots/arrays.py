@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..metrics.ranking import Bools, Ints, carried_labels
-from ..report.types import Documents
+from ..reports.types import Documents
 
 Space = Literal["base", "tuned"]
 SPACES: tuple[Space, ...] = get_args(Space)
@@ -16,7 +16,7 @@ def vectors_of(documents: Documents, space: Space) -> NDArray[Any]:
     """Choose the base vectors or the tuned vectors of documents.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
     >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     >>> documents = Documents(
@@ -36,7 +36,7 @@ def labels_of(documents: Documents) -> tuple[Bools, Bools]:
     """Find which labels documents carry, see `spacy_embtune.metrics.CARRIES`.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
     >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     >>> documents = Documents(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..metrics.ranking import Ints
-from ..report.types import Documents
+from ..reports.types import Documents
 from .arrays import labels_of
 
 # Okabe & Ito 2008, "Color Universal Design": people with colour blindness can tell them apart.
@@ -45,7 +45,7 @@ def color_groups(documents: Documents, *, most: int = len(PALETTE)) -> ColorGrou
     labels. If there is a single label, its absence gets a colour as well.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
     >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     >>> documents = Documents(

@@ -14,7 +14,7 @@ from ..metrics.ranking import (
     ranking_keys,
     unit_rows,
 )
-from ..report.types import Documents
+from ..reports.types import Documents
 from .arrays import Space, labels_of, sample_rows, vectors_of
 
 
@@ -57,7 +57,7 @@ def find_neighbors(documents: Documents, query: Documents, space: Space, k: int)
     of the documents.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
     >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     >>> documents = Documents(
@@ -95,7 +95,7 @@ def nearest_rows(documents: Documents, space: Space, k: int) -> Ints:
     """Find the k nearest other documents of each document by cosine.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
     >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     >>> documents = Documents(
@@ -137,7 +137,7 @@ def neighbor_matrix(
     sums of rows have no meaning. If there is a single label, its absence gets a row and a column.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
     >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     >>> documents = Documents(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..metrics.ranking import Floats, Ints, unit_rows
-from ..report.types import Documents
+from ..reports.types import Documents
 from .arrays import SPACES, Space, vectors_of
 
 Method = Literal["pca", "umap"]
@@ -66,7 +66,7 @@ def project(
     were fitted on other documents.
 
     >>> from spacy_embtune.labels import make_targets
-    >>> from spacy_embtune.report import Documents
+    >>> from spacy_embtune.reports import Documents
     >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
     >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     >>> documents = Documents(

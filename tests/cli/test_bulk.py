@@ -7,7 +7,7 @@ import spacy
 from spacy_embtune.data import read_records
 from spacy_embtune.labelling import bulk_table, write_bulk
 from spacy_embtune.plots import project
-from spacy_embtune.report import documents
+from spacy_embtune.reports import documents
 
 from ..conftest import make_examples, make_texts
 

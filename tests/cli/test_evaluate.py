@@ -17,7 +17,7 @@ from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_embtune.cli import app
-from spacy_embtune.report import report
+from spacy_embtune.reports import report
 
 from ..conftest import make_examples, make_texts
 

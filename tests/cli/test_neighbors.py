@@ -4,7 +4,7 @@ import spacy
 
 from spacy_embtune.data import Record, read_records
 from spacy_embtune.plots import compare_neighbors
-from spacy_embtune.report import documents
+from spacy_embtune.reports import documents
 
 
 def test_json_is_what_the_functions_find(trained, embtune):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from spacy_embtune.data import read_records
 from spacy_embtune.plots import page, project, save
 from spacy_embtune.plots import plot as draw
-from spacy_embtune.report import documents
+from spacy_embtune.reports import documents
 
 from ..conftest import make_texts
 

@@ -1,7 +1,7 @@
 import spacy
 from spacy.util import load_config
 
-from ..tune.test_sweep import make_config
+from ..tuning.test_sweep import make_config
 
 
 def test_the_table_fits_and_the_best_config_trains(trained, embtune, tiny_encoder, tmp_path):

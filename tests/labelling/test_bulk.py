@@ -11,7 +11,7 @@ from spacy_embtune.labelling import bulk_table, write_bulk
 from spacy_embtune.plots import project
 from spacy_embtune.plots.neighbors import nearest_rows
 
-from ..report.cases import HOSTILE, a_gain, make_documents
+from ..reports.cases import HOSTILE, a_gain, make_documents
 
 COLUMNS = [
     *("text", "x", "y", "color", "id", "label", "predicted", "probability", "margin"),

@@ -3,7 +3,7 @@ import pytest
 
 from spacy_embtune.labelling._predictions import predict_labels
 
-from ..report.cases import make_documents
+from ..reports.cases import make_documents
 
 
 def make(probabilities, *, exclusive, n_labels=None):

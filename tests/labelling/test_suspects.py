@@ -3,7 +3,7 @@ import pytest
 
 from spacy_embtune.labelling._suspects import find_suspects, predict_out_of_fold
 
-from ..report.cases import make_documents
+from ..reports.cases import make_documents
 
 
 def blobs(n, n_labels=4, *, spread=0.5, seed=0):

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator
 
 from spacy_embtune.labels import make_targets
 from spacy_embtune.plots import page
-from spacy_embtune.report.types import Documents
+from spacy_embtune.reports.types import Documents
 
 MARGIN = 28  # what the page leaves between the outermost points and the edges
 AXES = {"base_axes": ("PC1 (12 %)", "PC2 (7 %)"), "tuned_axes": ("PC1 (40 %)", "PC2 (21 %)")}

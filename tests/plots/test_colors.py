@@ -10,7 +10,7 @@ from spacy_embtune.plots.colors import (
     color_groups,
 )
 
-from ..report.cases import make_documents
+from ..reports.cases import make_documents
 
 
 def color(values, known=None, labels=None, **options):

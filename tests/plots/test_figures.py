@@ -27,7 +27,7 @@ from spacy_embtune.plots._drawing import figure_style
 from spacy_embtune.plots._text import fit_text, text_width
 from spacy_embtune.plots.colors import OTHER_COLOR, PALETTE, UNLABELLED_COLOR
 
-from ..report.cases import HOSTILE, a_gain, draw_base, make_documents
+from ..reports.cases import HOSTILE, a_gain, draw_base, make_documents
 
 
 def draw(n=60, *, labels=None, known=None, seed=0, exclusive=True):

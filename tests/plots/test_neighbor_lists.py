@@ -9,7 +9,7 @@ from rich.console import Console
 from spacy_embtune.plots import compare_neighbors
 from spacy_embtune.plots._text import one_line
 
-from ..report.cases import HOSTILE, make_documents
+from ..reports.cases import HOSTILE, make_documents
 
 
 def make(known=None, texts=None, labels=None):

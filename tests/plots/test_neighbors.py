@@ -7,7 +7,7 @@ from spacy_embtune.metrics import retrieval_scores
 from spacy_embtune.plots.neighbors import find_neighbors, nearest_rows, neighbor_matrix
 
 from ..metrics.made_up import corpora, cosine_steps
-from ..report.cases import make_documents
+from ..reports.cases import make_documents
 
 
 def make(vectors, values=None, known=None, *, exclusive=False):

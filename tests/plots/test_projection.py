@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from spacy_embtune.plots import project
 
-from ..report.cases import make_documents
+from ..reports.cases import make_documents
 
 
 def unit(x):

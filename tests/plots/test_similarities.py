@@ -5,7 +5,7 @@ from hypothesis import given
 from spacy_embtune.plots._similarities import pair_cosines
 
 from ..metrics.made_up import corpora, cosine_steps
-from ..report.cases import make_documents
+from ..reports.cases import make_documents
 
 
 @given(corpora())

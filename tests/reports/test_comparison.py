@@ -10,8 +10,8 @@ from spacy_embtune.metrics import (
     probe_scores,
     retrieval_scores,
 )
-from spacy_embtune.report import Report, compare, report
-from spacy_embtune.report.verdict import RULE
+from spacy_embtune.reports import Report, compare, report
+from spacy_embtune.reports.verdict import RULE
 from spacy_embtune.training.seen_texts import SeenTexts
 
 from ..conftest import TOPICS, make_examples

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from spacy_embtune.metrics import Difference
-from spacy_embtune.report import compare
-from spacy_embtune.report.render import HEADER, cells, sections, to_markdown, to_text
-from spacy_embtune.report.types import TITLES, Row
+from spacy_embtune.reports import compare
+from spacy_embtune.reports.render import HEADER, cells, sections, to_markdown, to_text
+from spacy_embtune.reports.types import TITLES, Row
 
 from . import cases
 from .cases import hostile_report, make_documents

@@ -1,7 +1,7 @@
 import pytest
 
 from spacy_embtune.metrics import SpaceScores
-from spacy_embtune.report.verdict import (
+from spacy_embtune.reports.verdict import (
     FEWEST_DOCUMENTS,
     MUCH_BETTER,
     RULE,

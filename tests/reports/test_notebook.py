@@ -3,8 +3,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from spacy_embtune.report import compare
-from spacy_embtune.report.render import cells, sections
+from spacy_embtune.reports import compare
+from spacy_embtune.reports.render import cells, sections
 
 from . import cases
 from .cases import HOSTILE, hostile_report, make_documents

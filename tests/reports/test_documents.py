@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spacy.training import Example
 
 from spacy_embtune.data import Record
-from spacy_embtune.report import choose_labels, documents
+from spacy_embtune.reports import choose_labels, documents
 
 from ..conftest import TOPICS, make_examples, make_texts
 
@@ -49,7 +49,7 @@ def test_examples_docs_and_records_are_the_same(train):
 
 def test_documents_of_many_batches_keep_their_order(train, monkeypatch):
     # In the package, the function goes by the name of its module.
-    module = importlib.import_module("spacy_embtune.report.documents")
+    module = importlib.import_module("spacy_embtune.reports.documents")
     nlp = train(n_steps=2)
     records = make_records((text, {}) for text, _ in make_texts(23))
     whole = documents(nlp, None, records)

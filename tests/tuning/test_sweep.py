@@ -4,8 +4,8 @@ from thinc.api import Config
 
 from spacy_embtune.data import Record
 from spacy_embtune.labels import make_targets
-from spacy_embtune.tune._candidates import Candidate, candidates, complete, read_candidate
-from spacy_embtune.tune.sweep import make_folds, rows, sweep, sweep_config, write_candidate
+from spacy_embtune.tuning._candidates import Candidate, candidates, complete, read_candidate
+from spacy_embtune.tuning.sweep import make_folds, rows, sweep, sweep_config, write_candidate
 
 from ..conftest import TOPICS, make_texts
 
@@ -140,7 +140,7 @@ def test_every_candidate_can_be_trained_and_written(tiny_encoder):
 
 
 def sweep_once(candidate):
-    from spacy_embtune.tune.sweep import Trial
+    from spacy_embtune.tuning.sweep import Trial
 
     return Trial(candidate, 250, [0.5, 0.6], False)
 
@@ -185,7 +185,7 @@ def test_what_cannot_be_searched_is_said(tiny_encoder):
 
 
 def test_settings_that_were_not_searched_stay(tiny_encoder):
-    from spacy_embtune.tune.sweep import Trial
+    from spacy_embtune.tuning.sweep import Trial
 
     config = make_config(tiny_encoder)
     config["training"]["optimizer"]["learn_rate"] = {

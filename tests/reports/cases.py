@@ -4,7 +4,7 @@ from itertools import count
 
 import numpy as np
 
-from spacy_embtune.report import Documents, compare
+from spacy_embtune.reports import Documents, compare
 from spacy_embtune.types import Targets
 
 N_LABELS = 4
