@@ -328,7 +328,7 @@ def test_an_empty_partner_and_a_score_out_of_range_are_errors(make_nlp: MakeNlp)
     for partners, message in (
         ([["", 0.5]], "empty text"),
         ([["soup", 1.5]], r"outside 0\.\.1"),
-        ([[examples[1].text, 1.0]], "its own partner"),
+        ([[examples[1].text, 1.0]], "cannot be paired with itself"),
     ):
         examples[1].reference.user_data["embtune_partners"] = partners
         with pytest.raises(ValueError, match=message):
