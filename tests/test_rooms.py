@@ -20,8 +20,8 @@ NAME = PACKAGE.name
 FLOORS = [
     {"cli"},
     {"labelling"},
-    {"tune", "distill", "embed", "plots"},
-    {"report"},
+    {"tuning", "distill", "embed", "plots"},
+    {"reports"},
     {"finetune"},
     {"pipeline"},
     {"training"},
