@@ -239,7 +239,7 @@ def _heading(documents: Documents) -> str:
 
 def _nothing_to_compare(documents: Documents) -> str:
     return (
-        f"There is nothing to draw: similarities and neighbours need at least two documents with "
-        f"vectors and known labels, and the {len(documents.texts)} documents have fewer. Give "
-        f'labelled documents, or draw the part "projection".'
+        f"There is nothing to draw: no two of the {len(documents.texts)} documents have vectors "
+        f"and known labels, which similarities and neighbours need. Give labelled documents, or "
+        f'draw the part "projection".'
     )

@@ -91,7 +91,7 @@ def test_texts_without_labels_from_standard_input(trained, embtune, tmp_path):
         stdin=stdin,
     )
     assert code == 1
-    assert "no two have vectors and known labels" in error
+    assert "no two of the 20 documents have vectors and known labels" in error
 
 
 @pytest.mark.parametrize(

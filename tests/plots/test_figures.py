@@ -172,8 +172,7 @@ def test_what_cannot_be_drawn_is_an_error():
         lambda documents: plot(documents, parts=["similarity", "neighbors"]),
     ):
         with pytest.raises(
-            ValueError,
-            match="at least two documents with vectors and known labels, and the 4 documents",
+            ValueError, match="no two of the 4 documents have vectors and known labels"
         ):
             make(unlabelled)
     with pytest.raises(ValueError, match="a projection needs at least 3"):
