@@ -109,8 +109,8 @@ class JsonLines(Format):
 
 
 class Npz(Format):
-    """Arrays of numpy: `ids`, vectors and scores of n rows each, and the `labels` of the scores. The
-    texts are not written."""
+    """Arrays of numpy: `ids`, vectors and scores of n rows each, and the `labels` of the scores.
+    Texts are not written."""
 
     suffix = ".npz"
 

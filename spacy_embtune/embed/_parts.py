@@ -105,7 +105,7 @@ class Parts:
                     self.folder.rmdir()
 
     def _check_folder(self) -> None:
-        """RAISES (ValueError): When the directory holds other files, which it would be removed with."""
+        """RAISES (ValueError): When the directory holds other files, because it will be removed."""
         if not self.folder.exists():
             return
         if not self.folder.is_dir():
