@@ -1,4 +1,4 @@
-"""The commands of `python -m spacy embtune`, found by spaCy through the entry point `spacy_cli`."""
+"""The commands of `python -m spacy embtune`. spaCy finds them by the entry point `spacy_cli`."""
 
 import typer
 from spacy.cli._util import app as spacy_app
@@ -13,7 +13,7 @@ from .sweep import sweep
 
 __all__ = ["app"]
 
-HELP = "Embed texts with a tuned pipeline, and see what the tuning did."
+HELP = "Embed texts with a tuned pipeline, and compare tuned with base vectors."
 
 app = typer.Typer(name="embtune", help=HELP, no_args_is_help=True, rich_markup_mode=None)
 app.command("embed")(embed)

@@ -1,4 +1,4 @@
-"""What the commands share: the pipeline, where to write, and messages instead of tracebacks."""
+"""Functions that all commands use: loading the pipeline, checking OUT, messages, exit codes."""
 
 import logging
 import os
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from ..pipeline import EmbTune
 
-# Enough to see what is wrong with a file.
+# The number of invalid records whose messages are printed.
 MOST_MESSAGES = 5
 
-# What a shell shows of a process that Ctrl-C ended.
+# The exit code of shells after Ctrl-C.
 INTERRUPTED = 130
 
 
 class OnError(StrEnum):
-    """What becomes of a record that cannot be read."""
+    """What to do with an invalid record."""
 
     fail = "fail"
     skip = "skip"
@@ -36,7 +36,7 @@ def fail(title: str, text: str = "", *, code: int = 1) -> NoReturn:
     """End the command with a message on standard error.
 
     title (str): What happened.
-    text (str): The cause and the cure; line breaks stay.
+    text (str): The cause and the cure; line breaks are kept.
     code (int): The exit code.
     RAISES (typer.Exit): Always.
     """
@@ -48,16 +48,16 @@ def warn(title: str, text: str = "") -> None:
     """Print a warning on standard error.
 
     title (str): What happened.
-    text (str): The cause and the cure; line breaks stay.
+    text (str): The cause and the cure; line breaks are kept.
     """
     _say("warn", title, text)
 
 
 def good(title: str, text: str = "") -> None:
-    """Print on standard output that something is done.
+    """Print a success message on standard output.
 
     title (str): What was done.
-    text (str): More of it; line breaks stay.
+    text (str): Details. Line breaks are kept.
     """
     _say("good", title, text, err=False)
 
@@ -65,21 +65,21 @@ def good(title: str, text: str = "") -> None:
 def _say(style: str, title: str, text: str, *, err: bool = True) -> None:
     heading = getattr(Printer(no_print=True), style)(title)
     lines = [wrap(line, indent=0) for line in text.splitlines()]
-    # Unlike wasabi, it leaves the colours out where there is no terminal to show them.
+    # Unlike wasabi, typer removes colours when the output is no terminal.
     typer.echo("\n".join([heading, *lines]), err=err)
 
 
 def load_pipeline(
     model: str, name: str | None, *, code: Path | None = None, gpu_id: int = -1
 ) -> "tuple[Language, EmbTune]":
-    """Load a pipeline and find its component, or end the command with the reason.
+    """Load a pipeline and find its component, or end the command with an error message.
 
-    model (str): The directory of a pipeline, or the name of an installed one.
-    name (str | None): The name of the component; None: the only one there is.
-    code (Path | None): A Python file to import before, with functions that the config names.
-    gpu_id (int): The GPU to work on, -1 for the processor.
+    model (str): The directory of a pipeline, or the name of an installed pipeline.
+    name (str | None): The name of the component. None: there must be exactly one.
+    code (Path | None): A Python file with functions that the config names. It is imported first.
+    gpu_id (int): The GPU, or -1 for the CPU.
     RETURNS (tuple[Language, EmbTune]): The pipeline and its component.
-    RAISES (typer.Exit): If there is no such pipeline, or not exactly one such component.
+    RAISES (typer.Exit): When the pipeline or the component cannot be found.
     """
     import spacy
     from spacy.cli._util import import_code, setup_gpu
@@ -99,25 +99,25 @@ def load_pipeline(
 def check_output(
     path: Path, *, force: bool, suffixes: Sequence[str], inputs: Sequence[str | Path | None] = ()
 ) -> None:
-    """Make sure that a file can be written, before any work is done for it.
+    """Check that a file can be written, before the work for it begins.
 
     path (Path): The file.
-    force (bool): Whether it may replace one that exists.
-    suffixes (Sequence[str]): What its name may end in, such as ".png".
-    inputs (Sequence[str | Path | None]): What is read, and must not be replaced.
-    RAISES (typer.Exit): If it exists already, its suffix is another, or there is no such directory.
+    force (bool): Whether an existing file may be replaced.
+    suffixes (Sequence[str]): The allowed suffixes, such as ".png".
+    inputs (Sequence[str | Path | None]): The input files, which must not be replaced.
+    RAISES (typer.Exit): When the file exists, has another suffix, or cannot be written.
     """
     if not path.name.lower().endswith(tuple(suffixes)):
         fail(
             f"{path} cannot be written",
-            f"The name does not say what to write: give one that ends in {_either(suffixes)}.",
+            f"The format is not known: give a name that ends in {_either(suffixes)}.",
         )
     if path.is_dir():
         fail(f"{path} cannot be written", "It is a directory. Give the name of a file.")
     if path.exists() and any(
         source is not None and Path(source).exists() and path.samefile(source) for source in inputs
     ):
-        fail(f"{path} cannot be written", "It is what is read. Give another name.")
+        fail(f"{path} cannot be written", "It is an input file. Give another name.")
     if path.exists() and not force:
         fail(f"{path} exists already", "Give another name, or replace it: --force.")
     if not path.parent.is_dir():
@@ -139,9 +139,9 @@ def _either(names: Sequence[str]) -> str:
 
 @contextmanager
 def reporting_errors(title: str = "Nothing was written") -> Iterator[None]:
-    """End the command with a message, not with a traceback, if something goes wrong that the user
-    can mend. Exit code 1, or 130 after Ctrl-C. Meanwhile what this package logs is printed on lines
-    of its own, above a progress bar.
+    """End the command with a message instead of a traceback after an error that the user can fix.
+    The exit code is 1, or 130 after Ctrl-C. Until then, print log messages of this package above a
+    progress bar.
 
     title (str): What did not happen.
     RAISES (typer.Exit): After a ValueError, OSError, ImportError or KeyboardInterrupt.
@@ -151,7 +151,7 @@ def reporting_errors(title: str = "Nothing was written") -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # Whoever read our output has left, as `head` does: there is nobody to tell.
+        # The reader of the output has closed it, as `head` does, so there is no message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except (ValueError, OSError, ImportError) as error:
@@ -163,14 +163,14 @@ def reporting_errors(title: str = "Nothing was written") -> Iterator[None]:
 
 
 class _LineHandler(logging.Handler):
-    """Prints on standard error."""
+    """Prints log messages on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _write_line(self.format(record))
 
 
 def _write_line(text: str) -> None:
-    """Print on standard error: above a progress bar, if there is one."""
+    """Print on standard error, above a progress bar if there is one."""
     from tqdm import tqdm
 
     tqdm.write(wrap(text, indent=0), file=sys.stderr)
@@ -187,25 +187,28 @@ def _notes(error: BaseException) -> list[str]:
 
 
 class SkippedRecords:
-    """Shows what is wrong with records that are left out: the first few, then only how many. Give
-    it to `read_records` as `report`, and call `conclude` at the end.
+    """Prints messages about the first invalid records, and counts the others. Pass it to
+    `read_records` as `report`, and call `conclude` at the end.
 
-    n (int): How many were left out so far.
+    n (int): The number of records that were skipped so far.
     """
 
     def __init__(self) -> None:
         self.n = 0
 
     def __call__(self, message: str) -> None:
-        """message (str): Where the record stands, and what is wrong with it."""
+        """Count an invalid record, and print the message if it is one of the first.
+
+        message (str): The place of the record and its error.
+        """
         self.n += 1
         if self.n <= MOST_MESSAGES:
             _write_line(f"Skipped {message}")
         elif self.n == MOST_MESSAGES + 1:
-            _write_line("More are skipped; how many is said at the end.")
+            _write_line("More records are skipped. Their number follows at the end.")
 
     def conclude(self) -> None:
-        """Say how many were left out, if any were."""
+        """Print a warning with the number of skipped records, if there are any."""
         if self.n:
             are = "s that are" if self.n > 1 else " that is"
             warn(f"Left out {self.n} record{are} invalid")

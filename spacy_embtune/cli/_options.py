@@ -22,7 +22,7 @@ Fit = Annotated[
     typer.Option(
         "--fit",
         metavar="TRAIN",
-        help="Documents to fit the axes on, labelled or not. Without it: DATA itself",
+        help="Documents to fit the axes on, labelled or not. Default: DATA",
     ),
 ]
 Name = Annotated[str | None, typer.Option(help="The component, if the pipeline has several")]
@@ -33,9 +33,9 @@ LabelField = Annotated[
 IdField = Annotated[str, typer.Option(help="Field or column of the id, if there is one")]
 Kind = Annotated[
     str | None,
-    typer.Option("--format", help="What DATA is: jsonl, csv, tsv, text, spacy, parquet"),
+    typer.Option("--format", help="Format of DATA: jsonl, csv, tsv, text, spacy, parquet"),
 ]
-OnErrorOption = Annotated[OnError, typer.Option(help="What to do at an invalid record")]
+OnErrorOption = Annotated[OnError, typer.Option(help="What to do with an invalid record")]
 Force = Annotated[bool, typer.Option("--force", "-F", help="Replace OUT if it exists")]
 Code = Annotated[
     Path | None, typer.Option("--code", "-c", help="Python file with functions of the config")

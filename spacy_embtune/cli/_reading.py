@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..pipeline import EmbTune
     from ..reports import Documents
 
-# With a smaller share of documents that were trained on, others are what one sees.
+# A smaller share of documents that the model was trained on is ignored in headings and defaults.
 FEW = 0.05
 
 
@@ -29,12 +29,14 @@ def read_all(
     report: Callable[[str], None],
     is_second: bool = False,
 ) -> "list[Record]":
-    """Read a whole file, or end the command if there is nothing in it.
+    """Read all records of a file, or end the command if there are none. The other arguments are
+    those of `read_records`.
 
-    is_second (bool): Whether the kind is that of DATA, and this is another file: then its name
-        comes first.
-    report (Callable): Takes a sentence on each record that is skipped.
-    RETURNS (list[Record]): Its records; see `spacy_embtune.data.read_records`.
+    source (str | Path): The file, or "-" for standard input.
+    report (Callable): Called with a message for each record that is skipped.
+    is_second (bool): Whether `kind` is the format of DATA and this is another file. Its suffix is
+        then more important than `kind`.
+    RETURNS (list[Record]): The records.
     """
     from ..data import find_kind, read_records
 
@@ -59,10 +61,13 @@ def read_all(
 def read_with_fit(
     data: str, fit: Path | None, *, kind: str | None, label_field: str | None, **settings: Any
 ) -> "tuple[list[Record], list[Record] | None]":
-    """Read DATA, and the documents that axes are fitted on, if they are others.
+    """Read DATA and TRAIN, the documents that axes are fitted on.
 
+    data (str): DATA.
+    fit (Path | None): TRAIN. None: axes are fitted on DATA.
     settings: As for `read_all`.
-    RETURNS (tuple): The records of both; None without the latter, whose labels are not read.
+    RETURNS (tuple[list[Record], list[Record] | None]): The records of DATA, and those of TRAIN
+        without their labels.
     """
     records = read_all(data, kind=kind, label_field=label_field, **settings)
     if fit is None:
@@ -71,8 +76,14 @@ def read_with_fit(
 
 
 def make_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") -> "Documents":
-    """RETURNS (Documents): The records as the pipeline sees them. Prints what was found out about
-    their labels, if that is not what the component says."""
+    """Compute the vectors of records. Print a warning if their labels do not fit the settings of
+    the component.
+
+    nlp (Language): The pipeline.
+    pipe (EmbTune): Its component.
+    records (list[Record]): The records.
+    RETURNS (Documents): The documents with their vectors.
+    """
     from ..reports import choose_labels, documents
 
     labels = choose_labels(pipe, [record.cats for record in records])
@@ -82,7 +93,13 @@ def make_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") ->
 
 
 def fit_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") -> "Documents":
-    """RETURNS (Documents): The records that axes are fitted on, without labels."""
+    """Compute the vectors of TRAIN, the documents that axes are fitted on.
+
+    nlp (Language): The pipeline.
+    pipe (EmbTune): Its component.
+    records (list[Record]): The records.
+    RETURNS (Documents): The documents with their vectors, without labels.
+    """
     from ..reports import documents
 
     unlabelled = [record._replace(cats={}) for record in records]
@@ -90,8 +107,12 @@ def fit_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") -> 
 
 
 def find_seen(pipe: "EmbTune", shown: "Documents") -> "NDArray[Any]":
-    """RETURNS (ndarray): Which of the documents the component was trained on, as far as it knows,
-    shape (n,)."""
+    """Find the documents that the component was trained on.
+
+    pipe (EmbTune): The component.
+    shown (Documents): The n documents.
+    RETURNS (ndarray): Whether the component remembers each document, bool, shape (n,).
+    """
     import numpy as np
 
     if pipe.seen is None:

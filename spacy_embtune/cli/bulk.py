@@ -1,4 +1,4 @@
-"""`embtune bulk`: a table to label in bulk with."""
+"""`embtune bulk`: write a table for bulk labelling."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from ..reports import Documents
 
 SOURCES = {
-    "probe": "Its losses look at pairs only. Predicted labels come from a classifier that learned "
+    "probe": "It was trained on pairs only. Predicted labels come from a classifier that learned "
     "from the tuned vectors of the labelled documents of DATA.",
-    "nobody": "Its losses look at pairs only, and too few documents of DATA are labelled to learn "
-    "from: there are no predicted labels.",
+    "nobody": "It was trained on pairs only, and too few documents of DATA are labelled for a "
+    "classifier: there are no predicted labels.",
 }
 
 
 class Color(StrEnum):
-    """What points are coloured by."""
+    """What the colours of points show."""
 
     label = "label"
     predicted = "predicted"
 
 
 class Space(StrEnum):
-    """Which vectors suspects are found by."""
+    """The vectors that wrong labels are found with."""
 
     base = "base"
     tuned = "tuned"
@@ -51,19 +51,19 @@ def bulk(
     out: Annotated[Path, typer.Argument(metavar="OUT", help=".csv or .jsonl")],
     fit: _options.Fit = None,
     method: Annotated[
-        Method, typer.Option(help="How to bring vectors onto a plane; UMAP needs umap-learn")
+        Method, typer.Option(help="How to project vectors to two dimensions; UMAP needs umap-learn")
     ] = Method.pca,
     color: Annotated[
         Color | None,
-        typer.Option(help="What to colour by", show_default="label, if any is known"),
+        typer.Option(help="What colours show", show_default="label, if any is known"),
     ] = None,
     neighbors: Annotated[
-        int, typer.Option(min=0, help="List the ids of so many nearest documents (tuned)")
+        int, typer.Option(min=0, help="List the ids of this many nearest documents (tuned)")
     ] = 0,
     suspects_from: Annotated[
         Space | None,
         typer.Option(
-            help="Vectors to find wrong labels by",
+            help="Vectors to find wrong labels with",
             show_default="tuned if the labelled texts of DATA were not trained on, else base",
         ),
     ] = None,
@@ -77,14 +77,14 @@ def bulk(
     code: _options.Code = None,
     gpu_id: _options.GpuId = -1,
 ) -> None:
-    """Write a table to label in bulk with.
+    """Write a table for bulk labelling.
 
-    koaning/bulk opens it (python -m bulk text OUT). Beside text, x, y and color it has the label as
-    given, the predicted one with its probability and its margin to the second, and whether the
-    given label is suspect, as a classifier that never saw the document contradicts it. Sort by
-    margin to find what to label next.
+    koaning/bulk opens it (python -m bulk text OUT). Its columns are text, x, y, color, the given
+    label, the predicted label with its probability and its margin to the second, and whether the
+    given label is suspect: a classifier that did not see the document contradicts it. Sort by
+    margin to find the documents to label next.
 
-    CSV holds texts as they are. A spreadsheet takes those that begin with = + - or @ for formulas:
+    CSV contains texts unchanged. A spreadsheet reads texts that begin with = + - or @ as formulas:
     import all columns as text.
     """
     from ..labelling import SUFFIXES, bulk_table, write_bulk
@@ -129,7 +129,7 @@ def bulk(
     if table.n_suspects is not None:
         suspects = f", {table.n_suspects:,} of them with a suspect label"
     elif any(row["cats"] for row in table.rows):
-        suspects = "; too few are labelled to check the labels"
+        suspects = "; too few are labelled to check their labels"
     good(f"Wrote {n:,} documents{suspects}: {out}")
 
 

@@ -1,10 +1,11 @@
-"""`embtune embed`: the vectors of a corpus of any size."""
+"""`embtune embed`: write the vectors of a corpus of any size."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from . import _options
 from ._common import (
     OnError,
     SkippedRecords,
@@ -17,55 +18,35 @@ from ._common import (
 
 
 def embed(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="Directory or name of the trained pipeline"),
-    ],
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA",
-            help=".jsonl, .csv, .tsv, .txt (also .gz), .spacy, .parquet, or - for stdin",
-        ),
-    ],
+    model: _options.Model,
+    data: _options.Data,
     out: Annotated[Path, typer.Argument(metavar="OUT", help=".parquet, .npz, .spacy or .jsonl")],
     what: Annotated[
         str, typer.Option(help="base, tuned (vectors), scores (of labels), with commas")
     ] = "tuned",
-    name: Annotated[
-        str | None, typer.Option(help="The component, if the pipeline has several")
-    ] = None,
-    text_field: Annotated[str, typer.Option(help="Field or column of the text")] = "text",
-    id_field: Annotated[
-        str, typer.Option(help="Field or column of the id, if there is one")
-    ] = "id",
+    name: _options.Name = None,
+    text_field: _options.TextField = "text",
+    id_field: _options.IdField = "id",
     label_field: Annotated[
         str | None, typer.Option(help="Field of the labels, kept by .spacy and .jsonl")
     ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option("--format", help="What DATA is: jsonl, csv, tsv, text, spacy, parquet"),
-    ] = None,
-    on_error: Annotated[
-        OnError, typer.Option(help="What to do at an invalid record")
-    ] = OnError.fail,
+    kind: _options.Kind = None,
+    on_error: _options.OnErrorOption = OnError.fail,
     chunk_size: Annotated[int, typer.Option(min=1, help="Records in memory at a time")] = 4096,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Texts per pass of the encoder", show_default=False)
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", "-F", help="Replace OUT; redo chunks of other data or settings"),
+        typer.Option("--force", "-F", help="Replace OUT, and chunks of other data or settings"),
     ] = False,
-    code: Annotated[
-        Path | None, typer.Option("--code", "-c", help="Python file with functions of the config")
-    ] = None,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")] = -1,
+    code: _options.Code = None,
+    gpu_id: _options.GpuId = -1,
 ) -> None:
     """Write the vectors of all texts of DATA to OUT, in constant memory.
 
-    Finished chunks are kept in the directory OUT.parts until OUT is whole: after Ctrl-C, a kill or
-    a full disk the same command goes on where it was, and OUT is the same byte for byte.
+    Finished chunks are kept in the directory OUT.parts until OUT is complete. After Ctrl-C, a kill
+    or a full disk the same command resumes where it stopped, and OUT is the same byte for byte.
     """
     from ..data import Position, read_records
     from ..embed import SUFFIXES, embed_corpus
@@ -73,7 +54,7 @@ def embed(
     check_output(out, force=force, inputs=[data], suffixes=SUFFIXES)
     skipped, position = SkippedRecords(), Position()
     with reporting_errors(f"{out} was not written"):
-        # .npz and .parquet do not keep labels, which then may be anything.
+        # .npz and .parquet contain no labels, so invalid labels are no error.
         keeps_labels = out.suffix.lower() in (".spacy", ".jsonl")
         records = read_records(
             data,

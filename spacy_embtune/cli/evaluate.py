@@ -1,4 +1,4 @@
-"""`embtune evaluate`: base against tuned vectors on held-out documents."""
+"""`embtune evaluate`: compare tuned with base vectors on held-out documents."""
 
 import json
 from functools import partial
@@ -39,11 +39,11 @@ def evaluate(
     code: _options.Code = None,
     gpu_id: _options.GpuId = -1,
 ) -> None:
-    """Compare the tuned vectors of DATA with the encoder's, by what is known of its labels.
+    """Compare the tuned vectors of DATA with the base vectors of the encoder by the labels of DATA.
 
-    p@1 and MAP@R say how often the nearest neighbours within DATA share labels. With --train, a
-    nearest neighbour and a linear probe learn from TRAIN and are scored on DATA. Differences come
-    with 95 % intervals over the documents of DATA, and all of it with a verdict.
+    p@1 and MAP@R measure how often the nearest neighbours within DATA share labels. With --train, a
+    nearest neighbour and a linear probe learn from TRAIN and are scored on DATA. The table shows
+    differences with 95 % intervals over the documents of DATA, and ends with a verdict.
     """
     from wasabi.util import supports_ansi
 

@@ -1,4 +1,4 @@
-"""`embtune export-encoder`: the encoder of a pipeline as a sentence-transformers model."""
+"""`embtune export-encoder`: write the encoder of a pipeline as a sentence-transformers model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,8 +19,8 @@ def export_encoder(
 ) -> None:
     """Write the encoder of a pipeline, finetuned or not, as a sentence-transformers directory.
 
-    SentenceTransformer("OUT") opens it, and so does the encoder setting `name`. A head on top of
-    it is not part of it.
+    SentenceTransformer("OUT") opens it, and so does the encoder setting `name`. The head of the
+    component is not included.
     """
     _check(out, model, force=force)
     with reporting_errors(f"{out} was not written"):
@@ -28,8 +28,8 @@ def export_encoder(
         if pipe.encoder is None:
             fail(
                 f"{out} was not written",
-                f"[{pipe.name}] its encoder is no sentence-transformers model: it pools vectors "
-                "of the pipeline.",
+                f"[{pipe.name}] has no sentence-transformers model: its encoder pools vectors of "
+                "the pipeline.",
             )
         with atomic_directory(out) as unfinished:
             pipe.encoder.to_directory(unfinished)
@@ -37,7 +37,7 @@ def export_encoder(
 
 
 def _check(out: Path, model: str, *, force: bool) -> None:
-    """End the command if OUT is nothing to be replaced by an encoder."""
+    """End the command if OUT must not be replaced by an encoder."""
     if out.exists() and not force:
         fail(f"{out} exists already", "Give another name, or replace it: --force.")
     if out.is_file():
@@ -48,7 +48,7 @@ def _check(out: Path, model: str, *, force: bool) -> None:
     if place.is_dir() and any(place.iterdir()) and not (place / "modules.json").is_file():
         fail(
             f"{out} cannot be written",
-            "It holds something else than an encoder, which is not replaced. Give another name.",
+            "It holds something else than an encoder and is not replaced. Give another name.",
         )
     source = Path(model).resolve()
     if place == source or place in source.parents:

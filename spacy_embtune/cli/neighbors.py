@@ -1,4 +1,4 @@
-"""`embtune neighbors`: the documents nearest to a text, before and after."""
+"""`embtune neighbors`: show the documents nearest to a text by base and by tuned vectors."""
 
 from typing import Annotated
 
@@ -30,10 +30,10 @@ def neighbors(
     code: _options.Code = None,
     gpu_id: _options.GpuId = -1,
 ) -> None:
-    """Show the documents nearest to a text.
+    """Show the documents nearest to a text, by base and by tuned vectors.
 
-    By base and by tuned vectors, with their cosine and the labels that they carry: "?" if none is
-    known, "-" if they carry none of those known.
+    Each document is shown with its cosine and its labels: "?" if no label is known, "-" if all
+    known labels are absent.
     """
     import srsly
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""`embtune plot`: documents before and after, as a picture or a page."""
+"""`embtune plot`: draw base and tuned vectors as a picture or as an interactive page."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Method(StrEnum):
-    """How many dimensions become two."""
+    """How vectors are projected to two dimensions."""
 
     pca = "pca"
     umap = "umap"
@@ -37,7 +37,7 @@ def plot(
     out: Annotated[Path, typer.Argument(metavar="OUT", help=".png, .svg, .pdf or .html")],
     fit: _options.Fit = None,
     method: Annotated[
-        Method, typer.Option(help="How to bring vectors onto a plane; UMAP needs umap-learn")
+        Method, typer.Option(help="How to project vectors to two dimensions; UMAP needs umap-learn")
     ] = Method.pca,
     parts: Annotated[
         str, typer.Option(help="projection, similarity, neighbors, with commas; not of .html")
@@ -57,11 +57,11 @@ def plot(
 ) -> None:
     """Draw documents before and after tuning.
 
-    A picture has three parts: the documents of DATA in two dimensions, how similar pairs are that
-    share a label and pairs that do not, and the labels of nearest neighbours.
+    A picture has three parts: the documents of DATA in two dimensions, the similarities of pairs
+    with and without a common label, and the labels of nearest neighbours.
 
-    OUT.html is a page to look at in a browser, without a connection: hover, search, select with a
-    lasso, and download what you selected, ready to be labelled.
+    OUT.html is an interactive page that needs no connection: hover, search, select with a lasso,
+    and download the selected documents for labelling.
     """
     from ..plots import (
         PARTS,
@@ -124,7 +124,7 @@ def _write_page(
         base.xy,
         tuned.xy,
         title=title,
-        # What they were fitted on has to stand somewhere on the page.
+        # The page has no other place that shows what the axes were fitted on.
         base_axes=(f"{base.axes[0]} · {places.note}", base.axes[1]),
         tuned_axes=(f"{tuned.axes[0]} · {places.note}", tuned.axes[1]),
         n_seen=n_seen,

@@ -1,4 +1,4 @@
-"""`embtune sweep`: hyperparameters of a head by cross-validation."""
+"""`embtune sweep`: search hyperparameters of a head by cross-validation."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 
 def sweep(
     config_path: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="A config for spacy train, to begin with")
+        Path,
+        typer.Argument(metavar="CONFIG", help="Config for spacy train, tried first"),
     ],
     train: Annotated[
         str, typer.Argument(metavar="TRAIN", help="Labelled documents: .spacy, .jsonl, .csv ...")
     ],
     out: Annotated[
-        Path | None, typer.Argument(metavar="OUT", help="Where to write the best, as a config")
+        Path | None, typer.Argument(metavar="OUT", help="Config to write, with the best settings")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="When to stop")] = 60.0,
-    folds: Annotated[int, typer.Option(min=2, help="Parts that the documents are split in")] = 4,
-    seed: Annotated[int, typer.Option(help="For parts, order and weights")] = 0,
+    seconds: Annotated[float, typer.Option(min=1, help="Time limit of the search")] = 60.0,
+    folds: Annotated[int, typer.Option(min=2, help="Number of parts of the cross-validation")] = 4,
+    seed: Annotated[int, typer.Option(help="Random seed of parts, order and weights")] = 0,
     name: Annotated[str | None, typer.Option(help="The component, if there are several")] = None,
     text_field: _options.TextField = "text",
     label_field: _options.LabelField = None,
@@ -43,9 +44,9 @@ def sweep(
 ) -> None:
     """Search for the head, loss and optimizer settings that suit the labels of TRAIN.
 
-    Texts are encoded once. Each setting learns from all parts of TRAIN but one, and is scored by
-    the mean of p@1 and MAP@R on that one. What CONFIG says is tried first and marked "*". The best
-    is written to OUT as a complete config.
+    Texts are encoded once. Each setting learns from all parts of TRAIN but one, and is scored on
+    that part by the mean of p@1 and MAP@R. The settings of CONFIG are tried first and marked "*".
+    The best settings are written to OUT as a complete config.
     """
     from spacy.cli._util import import_code
     from spacy.util import load_config
@@ -59,7 +60,7 @@ def sweep(
         if not config_path.is_file():
             fail("Nothing was found", f"There is no config {config_path}.")
         import_code(code)
-        # Variables stay, so that the config that is written has them too.
+        # Variables are kept for the config that is written.
         config = load_config(config_path, interpolate=False)
         records = _reading.read_all(
             train,
@@ -91,7 +92,7 @@ def _with_progress(function: Any, *args: Any, **settings: Any) -> Any:
     bars: list[Any] = []
 
     def progress(done: int, total: int) -> None:
-        # Texts are encoded before, with a bar of its own.
+        # Encoding the texts has its own progress bar, which is closed by now.
         if not bars:
             title, interval = "Trying settings", progress_interval()
             bars.append(tqdm(desc=title, total=total, leave=False, mininterval=interval))
@@ -125,16 +126,16 @@ def _show(found: "Sweep") -> None:
     gain, error = found.gain()
     n_tried = len({id(trial.candidate) for trial in found.trials})
     sentence = (
-        f"{n_tried} settings tried; base vectors {base:.3f}; * is what CONFIG says; ± is the "
+        f"{n_tried} settings tried; base vectors {base:.3f}; * marks those of CONFIG; ± is the "
     )
     sentence += "standard error over parts. "
     if found.best.is_own:
         sentence += "Nothing was better."
     else:
         sentence += f"The best is better by {gain:.3f} ± {error:.3f}"
-        sentence += ", " if found.is_evident() else ": no evidence that it really is, "
-        sentence += f"and the best of {n_tried} looks better than it is."
+        sentence += ", " if found.is_evident() else ", which is no evidence of a gain, "
+        sentence += f"and the best of {n_tried} scores higher here than on new data."
     if found.n_left:
         left = "1 more setting" if found.n_left == 1 else f"{found.n_left} more settings"
-        sentence += f" {left} would take more --seconds."
+        sentence += f" {left} need more --seconds."
     console.print(f"\n{sentence}")

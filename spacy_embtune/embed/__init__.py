@@ -1,4 +1,4 @@
-"""The vectors of a corpus of any size, in constant memory, in chunks that outlive a kill."""
+"""Embed a corpus of any size in constant memory, and resume after an interruption."""
 
 from .run import SUFFIXES, Summary, embed_corpus
 

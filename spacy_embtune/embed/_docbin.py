@@ -1,9 +1,9 @@
-"""A .spacy file put together of pieces: what `DocBin` writes, without all of it in memory.
+"""Write a .spacy file from chunks, as `DocBin` writes it, without having all of it in memory.
 
-A .spacy file is one message of msgpack, compressed as a whole: a map of which some values are bytes
-(an array with a row a token) and others lists (with an item a document). Those of a chunk are made
-by spaCy itself. Put behind each other, under a header that counts them all, those of several chunks
-are what spaCy would make of all their documents.
+A .spacy file is one compressed message of msgpack. The message is a map: some of its values are
+bytes (an array with a row for each token), others are lists (with an item for each document). spaCy
+makes the values of each chunk. The values of all chunks are then concatenated behind a header with
+their total size. The result is the same as spaCy's for all documents at once.
 """
 
 import struct
@@ -22,16 +22,16 @@ from ..pipeline import EmbTune
 from ._formats import Chunk, Format
 from ._parts import Part
 
-# A field of bytes is counted by 32 bits.
+# The size of a bytes field has 32 bits.
 MOST_BYTES = 2**32 - 1
 
-# The texts of tokens: the same in many chunks, and looked up by all documents.
+# The texts of tokens. Chunks share many of them, so they are merged.
 STRINGS = "strings"
 
 
 class SpacyDocs(Format):
-    """Docs, tokenized, with the vectors under the component's `doc._` attributes, the id under
-    `doc.user_data["id"]`, and in `doc.cats` the scores, if asked for, or else what was known."""
+    """Tokenized Docs with vectors in the component's `doc._` attributes, the id in
+    `doc.user_data["id"]`, and in `doc.cats` the scores, or the known cats if there are none."""
 
     suffix = ".zip"
 
@@ -42,10 +42,10 @@ class SpacyDocs(Format):
         self._n_bytes: dict[str, int] = {}
 
     def write_part(self, chunk: Chunk, path: Path) -> dict[str, Any]:
-        # Of its annotations a tokenized text has none but its tokens.
+        # A tokenized text has no annotations, so ORTH is enough.
         docs = DocBin(attrs=["ORTH"], store_user_data=True)
         for i, record in enumerate(chunk.records):
-            # Not nlp.make_doc, which limits texts to what a parser can take.
+            # nlp.make_doc would limit the length of texts.
             doc = self.nlp.tokenizer(record.text)
             doc.cats = dict(record.cats)
             doc.user_data["id"] = record.id
@@ -56,7 +56,7 @@ class SpacyDocs(Format):
                     doc._.set(self.names[key], rows[i])
             docs.add(doc)
         fields = srsly.msgpack_loads(zlib.decompress(docs.to_bytes()))
-        # One for all items: each would look up its extensions again, which takes a millisecond.
+        # One Packer for all items, because creating one takes a millisecond.
         pack = Packer(use_bin_type=True).pack
         info = {}
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
@@ -78,8 +78,8 @@ class SpacyDocs(Format):
             self._n_bytes[name] = total
             if kind == "bytes" and total > MOST_BYTES:
                 raise ValueError(
-                    "The corpus has too many tokens for one .spacy file, which takes 4 GiB of "
-                    f"them: {MOST_BYTES // 8:,}. Write .parquet, .npz or .jsonl, or divide it."
+                    "The corpus has too many tokens for one .spacy file, which holds at most 4 GiB "
+                    f"or {MOST_BYTES // 8:,} tokens. Write .parquet, .npz or .jsonl, or split it."
                 )
 
     def join(self, parts: Sequence[Part], path: Path) -> None:
@@ -90,7 +90,7 @@ class SpacyDocs(Format):
             out.write(compressor.flush())
 
     def _pieces(self, parts: Sequence[Part]) -> Iterator[bytes]:
-        """YIELDS (bytes): The message, piece by piece."""
+        """YIELDS (bytes): The message in pieces."""
         fields = parts[0].info
         yield Packer().pack_map_header(len(fields))
         for name, (kind, _) in fields.items():
@@ -107,7 +107,7 @@ class SpacyDocs(Format):
 def _header(kind: str, size: int) -> bytes:
     if kind == "items":
         return bytes(Packer().pack_array_header(size))
-    # Packer has none for bytes: "bin 8", "bin 16" and "bin 32" of the specification of msgpack.
+    # Packer has no headers for bytes. These are "bin 8", "bin 16" and "bin 32" of msgpack.
     if size < 2**8:
         return struct.pack(">BB", 0xC4, size)
     return struct.pack(">BH", 0xC5, size) if size < 2**16 else struct.pack(">BI", 0xC6, size)
@@ -120,7 +120,7 @@ def _read(parts: Sequence[Part], name: str) -> Iterator[bytes]:
 
 
 def _merge_strings(parts: Sequence[Part]) -> bytes:
-    """RETURNS (bytes): The strings of all chunks, each once, packed."""
+    """RETURNS (bytes): The distinct strings of all chunks as msgpack."""
     strings: set[str] = set()
     for data in _read(parts, STRINGS):
         strings.update(srsly.msgpack_loads(data))

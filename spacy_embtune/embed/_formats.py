@@ -1,7 +1,7 @@
-"""What a result is written as: a chunk at a time, and then all chunks as one file, as a stream.
+"""The file formats of results. A format writes one chunk at a time, then joins all chunks.
 
-Each format writes the same bytes of the same chunks: no dates, and nothing that depends on which of
-them were finished earlier.
+A format gives the same bytes for the same chunks: it writes no dates, and nothing that depends on
+which chunks an earlier run finished.
 """
 
 import json
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from ..data import Record, import_pyarrow
 from ._parts import Part
 
-# Names longer than that would make each row of an array of names as long.
+# A numpy array of strings uses the length of the longest string for each row.
 MOST_ID_CHARACTERS = 256
 
-# Smaller groups make a Parquet file slow to read; larger ones are in memory at a time.
+# Parquet files with smaller row groups are slow to read. A row group is in memory as a whole.
 ROWS_PER_GROUP = 16_384
 BYTES_PER_GROUP = 2**26
 
@@ -31,7 +31,7 @@ class Chunk(NamedTuple):
     """Records with their vectors.
 
     records (list[Record]): The n records.
-    vectors (dict[str, ndarray]): What was asked for, float32, each of n rows.
+    vectors (dict[str, ndarray]): Vectors and scores by kind, float32, n rows each.
     """
 
     records: list[Record]
@@ -39,10 +39,10 @@ class Chunk(NamedTuple):
 
 
 class Format(ABC):
-    """One kind of result.
+    """The base class of file formats.
 
-    suffix (str): What the contents of a chunk are.
-    labels (tuple[str, ...]): The columns of the scores.
+    suffix (str): The suffix of the file of a chunk.
+    labels (tuple[str, ...]): The labels, the columns of the scores.
     """
 
     suffix: str
@@ -54,24 +54,30 @@ class Format(ABC):
     def write_part(self, chunk: Chunk, path: Path) -> dict[str, Any]:
         """Write a chunk.
 
-        RETURNS (dict[str, Any]): What to know of it when the result is put together, JSON.
-        RAISES (ValueError): If the format cannot hold it.
+        chunk (Chunk): The chunk.
+        path (Path): The file.
+        RETURNS (dict[str, Any]): What `join` needs to know of the chunk, JSON.
+        RAISES (ValueError): When the format cannot hold the chunk.
         """
 
     def admit(self, part: Part) -> None:  # noqa: B027
-        """Take note of a chunk, whether it was made now or earlier.
+        """Count a chunk, made by this run or an earlier one, towards the limits of the format.
 
-        RAISES (ValueError): If the format cannot hold so much.
+        part (Part): The chunk.
+        RAISES (ValueError): When the result would be too large for the format.
         """
 
     @abstractmethod
     def join(self, parts: Sequence[Part], path: Path) -> None:
-        """Write the result of all chunks, at least one."""
+        """Write the result.
+
+        parts (Sequence[Part]): All chunks, at least one.
+        path (Path): The file.
+        """
 
 
 class JsonLines(Format):
-    """An object a line: id, text, cats if something is known of them, and the vectors as lists; the
-    scores by label."""
+    """JSON Lines: id, text, cats if any are known, vectors as lists, scores by label."""
 
     suffix = ".jsonl"
 
@@ -87,7 +93,7 @@ class JsonLines(Format):
         return {}
 
     def _dump(self, key: str, row: NDArray[Any]) -> str:
-        # Nine digits tell any two float32 apart; as doubles they would have seventeen.
+        # Nine digits are enough for float32. As doubles they would be written with seventeen.
         numbers = [f"{number:.9g}" for number in row.tolist()]
         if key != "scores":
             return f"[{', '.join(numbers)}]"
@@ -102,8 +108,8 @@ class JsonLines(Format):
 
 
 class Npz(Format):
-    """numpy's arrays: `ids`, those asked for, each of n rows, and the `labels` of the scores. Its
-    texts are found by their ids, or rows."""
+    """Arrays of numpy: `ids`, vectors and scores of n rows each, and the `labels` of the scores.
+    Texts are not written."""
 
     suffix = ".npz"
 
@@ -112,9 +118,9 @@ class Npz(Format):
         longest = max(ids, key=len)
         if len(longest) > MOST_ID_CHARACTERS:
             raise ValueError(
-                f"The id {longest[:40]}... has {len(longest)} characters, and .npz takes "
-                f"{MOST_ID_CHARACTERS}, as all names in an array are of one length. Give shorter "
-                "ids, or another field for them, or write .parquet."
+                f"The id {longest[:40]}... has {len(longest)} characters, but .npz takes at most "
+                f"{MOST_ID_CHARACTERS}, because all strings of an array have the same length. Give "
+                "shorter ids, read them from another field, or write .parquet."
             )
         arrays: dict[str, Any] = {"ids": np.asarray(ids), **chunk.vectors}
         with path.open("wb") as file:
@@ -126,7 +132,7 @@ class Npz(Format):
         with zipfile.ZipFile(path, "w") as out:
             for key in parts[0].info:
                 descriptions = [part.info[key] for part in parts]
-                # Of ids, the longest: the others are filled up.
+                # The type of ids differs between chunks: the longest string decides.
                 dtype = np.result_type(*{description[0] for description in descriptions})
                 shape = (n, *descriptions[0][1:])
                 with _member(out, key, dtype, shape) as file:
@@ -142,8 +148,8 @@ class Npz(Format):
 def _member(
     archive: zipfile.ZipFile, name: str, dtype: "np.dtype[Any]", shape: tuple[int, ...]
 ) -> Any:
-    """RETURNS (IO[bytes]): Where to write the contents of an array, in the order of C."""
-    # With the date that ZipInfo starts from: always the same.
+    """RETURNS (IO[bytes]): A file for the contents of an array in C order."""
+    # ZipInfo uses a fixed date.
     file = archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
     description = np.lib.format.dtype_to_descr(dtype)
     header = {"descr": description, "fortran_order": False, "shape": shape}
@@ -152,8 +158,8 @@ def _member(
 
 
 class Parquet(Format):
-    """Columns `id` and `text`, the vectors as lists of a fixed length, the scores as a struct of
-    the labels."""
+    """Parquet: columns `id` and `text`, vectors as lists of a fixed length, scores as a struct with
+    a field for each label."""
 
     suffix = ".parquet"
 
@@ -196,7 +202,7 @@ class Parquet(Format):
 
     @contextmanager
     def _open(self, path: Path, schema: Any) -> Iterator[Any]:
-        # A file of Python's, for its errors. Vectors hold no repetitions for a dictionary to save.
+        # Python's file gives better errors. A dictionary would not make vectors smaller.
         with (
             path.open("wb") as file,
             self.pyarrow.parquet.ParquetWriter(

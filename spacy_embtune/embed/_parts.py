@@ -1,12 +1,11 @@
-"""The directory of finished chunks beside a result that is not finished: OUT.parts.
+"""Keep finished chunks in the directory OUT.parts until the result OUT is complete.
 
-    settings.json   what the chunks are made with, which is the same for all
-    000000.json     what chunk 0 is: of which records, of which size, SHA-256; written after
-    000000.npz      its contents, in whatever format the result wants them
+    settings.json   the settings that all chunks were made with
+    000000.json     the manifest of chunk 0: a digest of its records, its size and SHA-256
+    000000.npz      the contents of chunk 0, in a format that suits the result
     lock            held by the process that writes
 
-A chunk counts if its .json is there and its contents are what that says: what was interrupted, or
-damaged since, is made again.
+A chunk is used if its manifest exists and its contents are intact. Otherwise it is made again.
 """
 
 import json
@@ -39,9 +38,9 @@ OURS = re.compile(rf"{re.escape(SETTINGS)}|{LOCK}|{CHUNK.pattern}|.*unfinished.*
 class Part(NamedTuple):
     """A finished chunk.
 
-    path (Path): Its contents.
-    n (int): How many records it holds.
-    info (dict[str, Any]): What its format wants to know again when the result is put together.
+    path (Path): The file of its contents.
+    n (int): The number of records.
+    info (dict[str, Any]): What `Format.write_part` gave, for `Format.join`.
     """
 
     path: Path
@@ -53,16 +52,17 @@ class Parts:
     """The finished chunks of one result.
 
     folder (Path): The directory.
-    n_done, n_kept (int): How many records are finished, and how many of them were already.
+    n_done (int): The number of finished records.
+    n_kept (int): The number of records that an earlier run finished.
     """
 
     def __init__(self, out: Path, suffix: str, settings: Mapping[str, Any], *, force: bool) -> None:
         """Initialize the parts.
 
-        out (Path): The result.
-        suffix (str): What the contents of a chunk are.
-        settings (Mapping[str, Any]): What the chunks are made with, JSON.
-        force (bool): Whether chunks that were made of something else may be made again.
+        out (Path): The file of the result.
+        suffix (str): The suffix of the files of chunks.
+        settings (Mapping[str, Any]): The settings that the chunks are made with, JSON.
+        force (bool): Whether to replace chunks that were made from other records or settings.
         """
         self.folder = out.with_name(f"{out.name}.parts")
         self.suffix = suffix
@@ -74,10 +74,11 @@ class Parts:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Hold the directory, and make it if need be.
+        """Lock the directory, and create it when it does not exist. It is removed at the end if it
+        holds no chunks, or `remove` was called.
 
-        RAISES (ValueError): If somebody else holds it, it is not ours, or its chunks were made with
-            other settings and `force` is not set.
+        RAISES (ValueError): When another process has the lock, the directory holds other files, or
+            its chunks were made with other settings and `force` is not set.
         """
         from filelock import FileLock, Timeout
 
@@ -104,7 +105,7 @@ class Parts:
                     self.folder.rmdir()
 
     def _check_folder(self) -> None:
-        """RAISES (ValueError): If the directory holds what is not ours: it will be removed."""
+        """RAISES (ValueError): When the directory holds other files, because it will be removed."""
         if not self.folder.exists():
             return
         if not self.folder.is_dir():
@@ -112,7 +113,7 @@ class Parts:
         has_settings = (self.folder / SETTINGS).is_file()
         for path in sorted(self.folder.iterdir()):
             is_ours = OURS.fullmatch(path.name) and path.is_file()
-            # Chunks never lie there without their settings.
+            # Chunks are never without settings.
             if not is_ours or (CHUNK.fullmatch(path.name) and not has_settings):
                 raise ValueError(
                     f"{self.folder} is needed for finished chunks, but holds something else: "
@@ -126,8 +127,8 @@ class Parts:
             if not self.force:
                 raise ValueError(
                     f"{self.folder} holds chunks that were made with other settings: "
-                    f"{_describe_change(then, self.settings)}. Give the same as then to go on, or "
-                    "--force to start afresh."
+                    f"{_describe_change(then, self.settings)}. Use the earlier settings to resume, "
+                    "or --force to start again."
                 )
             then = None
         if then is None:
@@ -137,10 +138,10 @@ class Parts:
     def find(self, number: int, digest: str) -> Part | None:
         """Look for a finished chunk.
 
-        number (int): How manieth it is.
-        digest (str): What it is made of.
-        RETURNS (Part | None): The chunk, if it is there and whole.
-        RAISES (ValueError): If it was made of something else and `force` is not set.
+        number (int): Zero-based position of the chunk.
+        digest (str): Digest of its records.
+        RETURNS (Part | None): The chunk. None if it is missing or damaged.
+        RAISES (ValueError): When it was made from other records and `force` is not set.
         """
         path = self._path(number)
         entry = read_json(path.with_suffix(".json"))
@@ -150,7 +151,7 @@ class Parts:
             self._refuse(f"record {self.n_done + 1} to {self.n_done + entry['n']}")
             return None
         if not is_intact(path, entry):
-            logger.warning("%s is damaged, and is made again.", path)
+            logger.warning("%s is damaged and is made again.", path)
             return None
         self.n_kept += entry["n"]
         self.n_done += entry["n"]
@@ -161,10 +162,10 @@ class Parts:
     ) -> Part:
         """Keep a chunk.
 
-        number (int): How manieth it is.
-        digest (str): What it is made of.
-        n (int): How many records it holds.
-        write (Callable): Writes its contents to a path, and returns what to know of them, JSON.
+        number (int): Zero-based position of the chunk.
+        digest (str): Digest of its records.
+        n (int): The number of records.
+        write (Callable): Writes the contents to a path, and returns the `info` of the chunk, JSON.
         RETURNS (Part): The chunk.
         """
         path = self._path(number)
@@ -176,10 +177,10 @@ class Parts:
         return Part(path, n, info)
 
     def end(self, number: int) -> None:
-        """Say that there are no more chunks.
+        """Check that an earlier run made no more chunks than this one.
 
-        number (int): How many there were.
-        RAISES (ValueError): If more were made than that, and `force` is not set.
+        number (int): The number of chunks.
+        RAISES (ValueError): When it made more, and `force` is not set.
         """
         if read_json(self._path(number).with_suffix(".json")) is not None:
             self._refuse(f"what comes after record {self.n_done}")
@@ -187,19 +188,19 @@ class Parts:
     def _refuse(self, where: str) -> None:
         if not self.force:
             raise ValueError(
-                f"{self.folder} holds chunks of another input: {where} is not what it was then. "
-                "Give the same input to go on, or --force to make again what differs."
+                f"{self.folder} holds chunks of another input: {where} is not what it was before. "
+                "Use the earlier input to resume, or --force to replace the chunks that differ."
             )
 
     def remove(self) -> None:
-        """Remove the directory when it is let go: the result is whole."""
+        """Remove the directory when it is unlocked, because the result is complete."""
         self._is_finished = True
 
     def _has_chunks(self) -> bool:
         return any(CHUNK.fullmatch(path.name) for path in self.folder.iterdir())
 
     def _clear(self) -> None:
-        """Remove all but the lock; the settings last, as long as there are chunks."""
+        """Remove all files but the lock. The settings are last, because chunks need them."""
         for path in sorted(self.folder.iterdir(), key=lambda path: path.name == SETTINGS):
             if path.name != LOCK:
                 path.unlink()

@@ -1,4 +1,4 @@
-"""Texts in, vectors out: the same bits for the same texts in the same order."""
+"""Embed texts with one component. The same texts in the same order give the same bits."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,15 +17,15 @@ from ..pipeline import EmbTune
 
 WHAT = ("base", "tuned", "scores")
 
-# How many batches are encoded between two updates of a progress bar.
+# The number of batches between two updates of a progress bar.
 BATCHES_AT_ONCE = 8
 
 
 class Embedder:
     """Applies one component of a pipeline to texts.
 
-    what (tuple[str, ...]): What is asked for, in the order of `WHAT`: "base" and "tuned" vectors;
-        "scores", the probabilities of the labels.
+    what (tuple[str, ...]): The kinds of arrays to compute, in the order of `WHAT`: "base" and
+        "tuned" vectors, and "scores", the probabilities of the labels.
     labels (tuple[str, ...]): The labels of the component, the columns of the scores.
     """
 
@@ -36,10 +36,10 @@ class Embedder:
 
         nlp (Language): The pipeline.
         component (EmbTune): Its component.
-        what (Iterable[str]): What is asked for.
-        batch_size (int | None): Texts per forward pass of the encoder; None: what the pipeline
-            says.
-        RAISES (ValueError): If the component cannot give what is asked for.
+        what (Iterable[str]): The kinds of arrays to compute.
+        batch_size (int | None): Texts per forward pass of the encoder. None: the pipeline's
+            setting.
+        RAISES (ValueError): When the component cannot compute them.
         """
         self.nlp = nlp
         self.component = component
@@ -56,13 +56,13 @@ class Embedder:
     def embed(
         self, texts: Sequence[str], advance: Callable[[int], None]
     ) -> dict[str, NDArray[Any]]:
-        """Embed texts; equal ones are embedded once.
+        """Embed texts. Each distinct text is embedded once.
 
-        texts (Sequence[str]): The texts, at least one.
-        advance (Callable): Takes how many more of them are done.
-        RETURNS (dict[str, ndarray]): What was asked for, float32, with a row a text. One that has
-            no vector, as an empty one, has zeros, and scores that say nothing.
-        RAISES (ValueError): If a vector is not finite.
+        texts (Sequence[str]): The n texts, at least one.
+        advance (Callable): Called with the number of texts that were embedded since the last call.
+        RETURNS (dict[str, ndarray]): An array of n rows for each kind, float32. A text without a
+            vector, such as an empty text, has zeros, and scores that favour no label.
+        RAISES (ValueError): When a vector is not finite.
         """
         n_equal: dict[str, int] = {}
         for text in texts:
@@ -83,31 +83,31 @@ class Embedder:
         with self._settings():
             prediction = self.component.predict(inputs)
         found = {"base": prediction.base, "tuned": prediction.tuned, "scores": prediction.cats}
-        # Plus zero: the zeros of a text without a vector may be negative ones.
+        # Adding zero turns the negative zeros of texts without a vector into zeros.
         vectors = {key: cast("NDArray[Any]", found[key]) + np.float32(0) for key in self.what}
         for key, rows in vectors.items():
             finite = np.isfinite(rows).all(axis=1)
             if not finite.all():
                 text = texts[int(np.flatnonzero(~finite)[0])]
                 raise ValueError(
-                    f"[{self.component.name}] the {key} of {text[:60]!r} are not finite numbers: "
-                    f"the weights of the pipeline, or its encoder, are damaged. Train it again."
+                    f"[{self.component.name}] the {key} of {text[:60]!r} are not finite numbers. "
+                    f"The weights of the pipeline or of its encoder are damaged. Train it again."
                 )
         return vectors
 
     def _make_docs(self, texts: list[str]) -> Iterator[Any]:
-        """Docs for an encoder that pools what earlier components made; later ones do not run."""
+        """YIELDS (Doc): Docs that the components before this one annotated."""
         later = self.nlp.pipe_names[self._place() :]
         return self.nlp.pipe(texts, batch_size=self.batch_size, disable=later)
 
     def _place(self) -> int:
-        # Not by its name, which the pipeline may know better.
+        # The name of the component may differ from its name in the pipeline.
         return [pipe is self.component for _, pipe in self.nlp.pipeline].index(True)
 
     @contextmanager
     def _settings(self) -> Iterator[None]:
-        """Let the encoder take batches of the size asked for, and no vectors from its cache: they
-        would come from other batches, and differ in the last bits."""
+        """Use the batch size of this run, and not the encoder's cache: its vectors would come from
+        other batches and differ in the last bits."""
         shim = self.component.encoder
         if shim is None:
             yield
@@ -121,7 +121,7 @@ class Embedder:
             encoder.settings, shim.caching = settings, caching
 
     def identify(self) -> str:
-        """RETURNS (str): SHA-256 over what in the pipeline makes the vectors and the tokens."""
+        """RETURNS (str): SHA-256 of all parts of the pipeline that affect vectors and tokens."""
         component, layer = self.component, self.component.model.get_ref("encoder")
         parts: list[Any] = [
             layer.to_bytes() if component.encoder is None else component.encoder.identify(),
@@ -141,7 +141,8 @@ class Embedder:
         return digest.hexdigest()
 
     def environment(self) -> dict[str, str]:
-        """RETURNS (dict[str, str]): What decides on the last bits of the vectors besides that."""
+        """RETURNS (dict[str, str]): The versions, device and precision that affect the last bits of
+        vectors."""
         found = {"spacy-embtune": __version__, "spacy": version("spacy")}
         if self.component.encoder is not None:
             encoder = self.component.encoder.encoder
@@ -161,12 +162,12 @@ def _check_what(component: EmbTune, what: Iterable[str]) -> tuple[str, ...]:
         raise ValueError(f"{given} is asked for: give one or more of {', '.join(WHAT)}.")
     if wanted & {"tuned", "scores"} and not component.is_trained:
         raise ValueError(
-            f"[{component.name}] is not trained, and has no tuned vectors or scores to give. Train "
-            "it, or ask for base vectors only."
+            f"[{component.name}] is not trained, so it has no tuned vectors or scores. Train it, "
+            "or ask for base vectors only."
         )
     if "scores" in wanted and not component.labels:
         raise ValueError(
-            f"[{component.name}] has no scores to give: it was trained on pairs alone, and has no "
-            "labels. Leave them out."
+            f"[{component.name}] has no scores to give: it was trained on pairs only and has no "
+            "labels. Leave out the scores."
         )
     return tuple(key for key in WHAT if key in wanted)

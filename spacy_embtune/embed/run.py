@@ -1,4 +1,4 @@
-"""The run over a corpus: chunk after chunk, each kept as soon as it is finished."""
+"""Embed a corpus chunk by chunk. A finished chunk is saved at once."""
 
 import hashlib
 import json
@@ -21,20 +21,21 @@ from ._vectors import Embedder
 
 SUFFIXES = (".parquet", ".npz", ".spacy", ".jsonl")
 
-# A chunk of long texts ends here, so that a chunk is never more than some dozens of megabytes.
+# A chunk ends after this many characters, so that it never takes more than some dozens of
+# megabytes.
 MOST_CHARACTERS = 2**24
 
-# Seconds before which a progress bar would only flicker.
+# A progress bar appears after this many seconds.
 DELAY = 1.0
 
 
 class Summary(NamedTuple):
-    """What a run did.
+    """The counts of a run.
 
-    n (int): How many records the result holds.
-    n_kept (int): How many of them were finished by an earlier run.
-    n_empty (int): How many have no text, and vectors of zeros.
-    seconds (float): How long it took.
+    n (int): The number of records in the result.
+    n_kept (int): The number of records that an earlier run finished.
+    n_empty (int): The number of records without text, which get vectors of zeros.
+    seconds (float): The duration of this run.
     """
 
     n: int
@@ -57,42 +58,45 @@ def embed_corpus(
 ) -> Summary:
     """Write the vectors of a corpus to a file, in constant memory.
 
-    The records are embedded in chunks. Finished chunks lie in the directory OUT.parts until the
-    result is whole: after an interruption, even by a kill, the same call goes on from there, with
-    the result, byte for byte, that it would have had. Meanwhile both take space on the disk.
+    The records are embedded in chunks. Finished chunks are kept in the directory OUT.parts until
+    the result is complete. After an interruption, even a kill, the same call resumes from there and
+    gives the same result, byte for byte. While the result is written, the disk needs space for
+    both.
 
         records = read_records("corpus.jsonl.gz")
         embed_corpus(nlp, records, "corpus.parquet", what=["base", "tuned"], progress=True)
 
     nlp (Language): The pipeline.
-    records (Iterable[Record]): The records, read once.
-    out (str | Path): The result; its suffix says what it is:
-        .parquet: columns id, text, and the vectors as lists; the scores as a struct.
-        .npz: arrays `ids`, and the vectors, a row a record; the `labels` of the scores.
-        .jsonl: objects of id, text, cats and the vectors as lists; the scores by label.
-        .spacy: Docs with the vectors in doc._, their ids in doc.user_data["id"], and in doc.cats
-            the scores, if asked for, or else what was known. The distinct tokens are in memory when
-            it is put together; who reads it has all of it in memory.
-    name (str | None): The name of the component; None: the only one there is.
-    what (Iterable[str]): One or more of "base" and "tuned", the vectors, and "scores", the
-        probabilities of the labels.
-    chunk_size (int): How many records are in memory, and made again after an interruption.
-    batch_size (int | None): Texts per forward pass of the encoder; None: what the pipeline says.
-    force (bool): Whether to replace a result that exists, and to make again chunks that were made
-        of something else.
-    progress (Callable | bool): Whether to show a progress bar; a function that returns which share
-        of the records has been read, 0..1, shows the time left as well.
-    RETURNS (Summary): What was done.
-    RAISES (ValueError): If the settings make no sense, the result exists, there are no records, or
-        chunks were made of something else. OSError: if something cannot be written, as on a full
-        disk. KeyboardInterrupt: with a message of how to go on.
+    records (Iterable[Record]): The records. They are read once.
+    out (str | Path): The file of the result. Its suffix chooses the format:
+        .parquet: columns id and text, vectors as lists, scores as a struct.
+        .npz: arrays `ids`, vectors and scores with a row for each record, and the `labels` of the
+            scores.
+        .jsonl: objects with id, text, cats, vectors as lists, and scores by label.
+        .spacy: Docs with vectors in doc._, the id in doc.user_data["id"], and in doc.cats the
+            scores, or the known cats if no scores are asked for. All distinct tokens are in memory
+            while the file is written, and the whole file is in memory when it is read.
+    name (str | None): The name of the component. None: there must be exactly one.
+    what (Iterable[str]): One or more of "base" and "tuned" (vectors) and "scores" (probabilities of
+        the labels).
+    chunk_size (int): Records in memory at a time. An interruption loses at most one chunk.
+    batch_size (int | None): Texts per forward pass of the encoder. None: the pipeline's setting.
+    force (bool): Whether to replace an existing result, and chunks that were made from other
+        records or settings.
+    progress (Callable | bool): Whether to show a progress bar. A function that returns the share of
+        the records that has been read, 0..1, shows the remaining time as well.
+    RETURNS (Summary): The counts of this run.
+    RAISES (ValueError): When a setting is invalid, the result exists, there are no records, or
+        chunks were made from other records or settings.
+    RAISES (OSError): When a file cannot be written, as on a full disk.
+    RAISES (KeyboardInterrupt): After Ctrl-C, with a note that tells how to resume.
     """
     started = time.monotonic()
     out = Path(out)
     if chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}: give a number of at least 1.")
     if out.exists() and not force:
-        raise ValueError(f"{out} exists already: give another name, or replace it (--force).")
+        raise ValueError(f"{out} exists already. Give another name, or replace it (--force).")
     component = find_component(nlp, name)
     embedder = Embedder(nlp, component, what, batch_size)
     form = _make_format(out, nlp, component)
@@ -105,7 +109,7 @@ def embed_corpus(
     }
     parts = Parts(out, form.suffix, settings, force=force)
     n_empty = 0
-    with parts.open(), _saying_how_to_go_on(parts), explain_full_disk(out):
+    with parts.open(), _explain_how_to_resume(parts), explain_full_disk(out):
         finished: list[Part] = []
         with _Bar(progress) as bar:
             for chunk in _chunks(records, chunk_size):
@@ -113,7 +117,7 @@ def embed_corpus(
                 finished.append(_finish(chunk, len(finished), parts, form, embedder, bar))
                 form.admit(finished[-1])
         if not finished:
-            raise ValueError(f"There are no records, and {out} is not written. Give at least one.")
+            raise ValueError(f"There are no records, so {out} is not written. Give at least one.")
         parts.end(len(finished))
         with atomic_path(out, within=parts.folder) as unfinished:
             form.join(finished, unfinished)
@@ -132,12 +136,12 @@ def _make_format(out: Path, nlp: Language, component: EmbTune) -> Format:
         case ".parquet":
             return Parquet(component.labels)
     raise ValueError(
-        f"{out}: the name does not say what to write. Give one that ends in {', '.join(SUFFIXES)}."
+        f"{out}: the format is not known. Give a name that ends in {', '.join(SUFFIXES)}."
     )
 
 
 def _chunks(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
-    """Divide records, always in the same places."""
+    """YIELDS (list[Record]): Chunks of records. The same records give the same chunks."""
     chunk: list[Record] = []
     n_characters = 0
     for record in records:
@@ -153,7 +157,7 @@ def _chunks(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
 def _finish(
     records: list[Record], number: int, parts: Parts, form: Format, embedder: Embedder, bar: "_Bar"
 ) -> Part:
-    """RETURNS (Part): The chunk, as an earlier run left it, or made now."""
+    """RETURNS (Part): The chunk, from an earlier run or made now."""
     digest = _digest(records)
     bar.read(len(records))
     part = parts.find(number, digest)
@@ -167,7 +171,7 @@ def _finish(
 
 
 def _digest(records: list[Record]) -> str:
-    """RETURNS (str): What tells a chunk from chunks of any other records."""
+    """RETURNS (str): SHA-256 of the ids, texts and cats of records."""
     digest = hashlib.sha256()
     for record in records:
         line = json.dumps([record.id, record.text, sorted(record.cats.items())])
@@ -176,13 +180,13 @@ def _digest(records: list[Record]) -> str:
 
 
 def _memory_zone(nlp: Language) -> AbstractContextManager[Any]:
-    """Let the vocabulary forget the words of a chunk: otherwise it grows with the corpus."""
+    """Make the vocabulary forget the words of a chunk afterwards, so that memory does not grow."""
     vocab: Any = nlp.vocab
     return nullcontext() if vocab.in_memory_zone else nlp.memory_zone()
 
 
 @contextmanager
-def _saying_how_to_go_on(parts: Parts) -> Iterator[None]:
+def _explain_how_to_resume(parts: Parts) -> Iterator[None]:
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
@@ -195,8 +199,8 @@ def _saying_how_to_go_on(parts: Parts) -> Iterator[None]:
 
 
 class _Bar:
-    """A progress bar of records. Where their number is not known, it is estimated by how far the
-    input has been read."""
+    """A progress bar of records. Their number is estimated from the share of the input that was
+    read."""
 
     def __init__(self, progress: Callable[[], float | None] | bool) -> None:
         from tqdm.auto import tqdm
@@ -219,18 +223,18 @@ class _Bar:
         self.bar.close()
 
     def read(self, n: int) -> None:
-        """Say that n more records were read."""
+        """Count n records that were read."""
         self._n_read += n
         fraction = self._fraction() if self._fraction else None
         if fraction:
             self.bar.total = max(self._n_read, round(self._n_read / fraction))
 
     def advance(self, n: int) -> None:
-        """Say that n more records were embedded."""
+        """Count n records that were embedded."""
         self.bar.update(n)
 
     def skip(self, n: int) -> None:
-        """Say that n more records were finished earlier: they say nothing of the speed."""
+        """Count n records of an earlier run. They do not count towards the speed."""
         if self.bar.disable:
             return
         self.bar.initial += n

@@ -83,10 +83,10 @@ def load(path: str | Path, *, kind: str) -> tuple[dict[str, Any], dict[str, NDAr
 
 @contextlib.contextmanager
 def reading(path: str | Path) -> Iterator[None]:
-    """Say of a description that does not fit what is the matter with it.
+    """Turn errors about missing or wrong entries of a description into a StorageError.
 
-    path (str | Path): The directory it was read from.
-    RAISES (StorageError): If it has not what an estimator needs.
+    path (str | Path): The directory that the description was read from.
+    RAISES (StorageError): When an entry is missing or has a wrong type.
     """
     try:
         yield
@@ -98,8 +98,15 @@ def reading(path: str | Path) -> Iterator[None]:
 
 
 def to_json(value: Any) -> Any:
-    """RETURNS (Any): A parameter as JSON. A number of numpy becomes one of Python; a dict becomes a
-    list of its items, as JSON knows no other keys than strings."""
+    """Turn a parameter into a value for JSON. Numbers of numpy become numbers of Python. A dict
+    becomes a list of its items, because keys in JSON are strings.
+
+    >>> to_json({1: np.float64(0.5)})
+    {'items': [[1, 0.5]]}
+
+    value (Any): The parameter.
+    RETURNS (Any): The value.
+    """
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
@@ -108,15 +115,26 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """RETURNS (Any): The parameter that `to_json` wrote."""
+    """Read a parameter that `to_json` wrote.
+
+    >>> from_json({"items": [[1, 0.5]]})
+    {1: 0.5}
+
+    value (Any): The value.
+    RETURNS (Any): The parameter.
+    """
     if isinstance(value, dict):
         return {k: from_json(v) for k, v in value["items"]}
     return value
 
 
 def head_to_arrays(head: Model[Any, Any], optimizer: Optimizer | None) -> dict[str, NDArray[Any]]:
-    """RETURNS (dict[str, ndarray]): Copies of the parameters of a head and of the moments of its
-    optimizer, by the position of their layer and their name."""
+    """Copy the parameters of a head, and the moments of its optimizer, into arrays.
+
+    head (Model): An initialized head.
+    optimizer (Optimizer | None): Its optimizer. None: only the parameters are copied.
+    RETURNS (dict[str, ndarray]): The arrays by the position of their layer and their name.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     ops: Any = head.ops
     for i, node in enumerate(head.walk()):
@@ -135,11 +153,12 @@ def head_to_arrays(head: Model[Any, Any], optimizer: Optimizer | None) -> dict[s
 def arrays_to_head(
     arrays: dict[str, NDArray[Any]], head: Model[Any, Any], optimizer: Optimizer | None = None
 ) -> None:
-    """Put parameters, and moments, where `head_to_arrays` took them from.
+    """Set the parameters of a head, and the moments of its optimizer.
 
-    head (Model): An initialized head of the same settings.
+    arrays (dict[str, ndarray]): What `head_to_arrays` gave.
+    head (Model): An initialized head with the same settings.
     optimizer (Optimizer | None): Its optimizer.
-    RAISES (StorageError): If they do not fit.
+    RAISES (StorageError): When an array is missing or has another shape.
     """
     ops: Any = head.ops
     for i, node in enumerate(head.walk()):
@@ -162,8 +181,8 @@ def arrays_to_head(
 def keep_moments(
     arrays: dict[str, NDArray[Any]], head: Model[Any, Any], optimizer: Optimizer
 ) -> None:
-    """After the output layer was replaced by a larger one: give it the moments of the old one, and
-    none for what is new.
+    """Give a new, larger output layer the moments of the old one. The moments of new weights are
+    zero.
 
     arrays (dict[str, ndarray]): What `head_to_arrays` gave before.
     head (Model): The head, whose last layer is the new one.
@@ -189,7 +208,11 @@ def keep_moments(
 
 
 def random_to_arrays(rng: Any) -> dict[str, NDArray[Any]]:
-    """RETURNS (dict[str, ndarray]): The state of a generator of random numbers."""
+    """Write the state of a random number generator to arrays.
+
+    rng (RandomState): The generator.
+    RETURNS (dict[str, ndarray]): Its state.
+    """
     state = rng.get_state(legacy=False)
     numbers = [state["state"]["pos"], state["has_gauss"]]
     return {
@@ -200,7 +223,16 @@ def random_to_arrays(rng: Any) -> dict[str, NDArray[Any]]:
 
 
 def arrays_to_random(arrays: dict[str, NDArray[Any]]) -> Any:
-    """RETURNS (RandomState): The generator that `random_to_arrays` describes."""
+    """Create a random number generator from its state.
+
+    >>> rng = np.random.RandomState(0)
+    >>> copy = arrays_to_random(random_to_arrays(rng))
+    >>> bool(copy.uniform() == rng.uniform())
+    True
+
+    arrays (dict[str, ndarray]): What `random_to_arrays` gave.
+    RETURNS (RandomState): The generator.
+    """
     position, has_gauss = arrays["random.position"].tolist()
     rng = np.random.RandomState()
     key, gauss = arrays["random.key"], arrays["random.gauss"].item()
@@ -209,11 +241,22 @@ def arrays_to_random(arrays: dict[str, NDArray[Any]]) -> Any:
 
 
 def classes_to_json(classes: NDArray[Any]) -> dict[str, Any]:
-    """RETURNS (dict): An array of classes as JSON, with the type that it has."""
+    """Turn an array of classes into values for JSON.
+
+    classes (ndarray): The classes, shape (L,).
+    RETURNS (dict[str, Any]): The classes with their dtype.
+    """
     kind = "str" if classes.dtype.kind in "USO" else classes.dtype.name
     return {"dtype": kind, "values": classes.tolist()}
 
 
 def classes_from_json(data: dict[str, Any]) -> NDArray[Any]:
-    """RETURNS (ndarray): The classes that `classes_to_json` wrote."""
+    """Read an array of classes that `classes_to_json` wrote.
+
+    >>> classes_from_json(classes_to_json(np.asarray(["a", "b"]))).tolist()
+    ['a', 'b']
+
+    data (dict[str, Any]): What `classes_to_json` gave.
+    RETURNS (ndarray): The classes, shape (L,).
+    """
     return np.asarray(data["values"], dtype=data["dtype"])

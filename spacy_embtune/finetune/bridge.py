@@ -1,4 +1,4 @@
-"""Between the worlds: a fitted tuner as a component of a pipeline, and back."""
+"""Convert a fitted tuner into a component of a pipeline, and back."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,22 +32,25 @@ def to_component(
     labels: Sequence[str] | None = None,
     config: dict[str, Any] | None = None,
 ) -> EmbTune:
-    """Add a component to a pipeline whose head is that of a fitted tuner.
+    """Add a component to a pipeline that has the head of a fitted tuner.
+
+        tuner = FeedForwardTuner().fit(SentenceEncoder().transform(texts), labels)
+        to_component(tuner, spacy.blank("en"))
 
     tuner (HeadTuner | Pipeline): A fitted FeedForwardTuner or ContrastiveTuner, or a scikit-learn
         pipeline that ends in one, behind a `SentenceEncoder` or nothing.
     nlp (Language): The pipeline.
-    name (str): The component's name in it.
-    encoder (SentenceEncoder | str | None): What made the vectors that the tuner was fitted on: the
-        estimator, or a model's name or directory. None: that of the scikit-learn pipeline, else
-        all-MiniLM-L6-v2.
+    name (str): The component's name in the pipeline.
+    encoder (SentenceEncoder | str | None): The encoder of the vectors that the tuner was fitted on:
+        the estimator, or the name or directory of a model. None: the encoder of the scikit-learn
+        pipeline, else all-MiniLM-L6-v2.
     labels (Sequence[str] | None): Names of the labels. None: the tuner's classes, as strings.
-    config (dict | None): More settings of the component, such as {"set_cats": True}, and of its
-        encoder, such as {"model": {"encoder": {"save_weights": False}}}.
+    config (dict[str, Any] | None): More settings of the component, such as {"set_cats": True}, and
+        of its encoder, such as {"model": {"encoder": {"save_weights": False}}}.
     RETURNS (EmbTune): The component, trained.
-    RAISES (NotFittedError): If the tuner is not fitted.
-    RAISES (ValueError): If there is no tuner, the encoder makes vectors of another width than it
-        was fitted on, or config says what the tuner says.
+    RAISES (NotFittedError): When the tuner is not fitted.
+    RAISES (ValueError): When there is no tuner, the width of the encoder's vectors is not the one
+        that the tuner was fitted on, or config contains a setting of the tuner.
     """
     encoder, tuner = _split(tuner, encoder)
     check_is_fitted(tuner, "head_")
@@ -63,8 +66,8 @@ def to_component(
         for key in ("loss", "exclusive_classes", "head"):
             if key in part:
                 raise ValueError(
-                    f"config sets {name_of}{key}, which the tuner has settled. Set it on the tuner "
-                    "before it is fitted."
+                    f"config sets {name_of}{key}, which the tuner defines. Set it on the tuner "
+                    "before fit."
                 )
     settings = {
         **given,
@@ -93,12 +96,12 @@ def _fill(pipe: EmbTune, tuner: HeadTuner, labels: list[str]) -> None:
     width = encoder.get_dim("nO")
     if width != tuner.n_features_in_:
         raise ValueError(
-            f"The tuner was fitted on vectors of width {tuner.n_features_in_}, the encoder makes "
-            f"some of width {width}. Give the encoder that made them: encoder=..."
+            f"The tuner was fitted on vectors of width {tuner.n_features_in_}, but the encoder "
+            f"gives vectors of width {width}. Pass the encoder of the fit: encoder=..."
         )
     for label in labels:
         pipe.add_label(label)
-    # Initialized for its shapes only.
+    # This sets the shapes of the parameters. Their values are replaced in the next line.
     head.initialize(X=ops.alloc2f(1, width), Y=cast(Any, ops.alloc2f(1, len(labels))))
     storage.arrays_to_head(storage.head_to_arrays(tuner.head_, None), head)
     pipe.model.set_dim("nO", len(labels), force=True)
@@ -111,16 +114,17 @@ def _fill(pipe: EmbTune, tuner: HeadTuner, labels: list[str]) -> None:
 
 
 def to_estimator(pipe: EmbTune) -> HeadTuner:
-    """Make a fitted tuner of a trained component. Its encoder stays behind: see
-    `SentenceEncoder(name)`, or `nlp.pipe` and `doc._.embedding`. So do the optimizer and its
-    settings, and a `class_weight` of a dict; classes that were numbers are strings, as labels are.
+    """Create a fitted tuner that has the head of a trained component. The tuner has no encoder: use
+    `SentenceEncoder(name)`, or `nlp.pipe` and `doc._.embedding`. It does not get the settings of
+    the optimizer, or a `class_weight` that is a dict. Its classes are strings, even if a tuner with
+    numbers as classes was converted before.
 
-    pipe (EmbTune): The component; its head is FeedForward or Contrastive.
-    RETURNS (FeedForwardTuner | ContrastiveTuner): The tuner; `classes_` are the labels.
-    RAISES (ValueError): If it is not trained, or its head or loss is of another kind.
+    pipe (EmbTune): The component. Its head is FeedForward or Contrastive.
+    RETURNS (FeedForwardTuner | ContrastiveTuner): The tuner. `classes_` are the labels.
+    RAISES (ValueError): When the component is not trained, or there is no estimator for its head.
     """
     if not pipe.is_trained:
-        raise ValueError(f"[{pipe.name}] is not trained yet: there is nothing to make a tuner of.")
+        raise ValueError(f"[{pipe.name}] is not trained yet. Train it before to_estimator.")
     head = pipe.model.get_ref("head")
     arguments = _loss_arguments(pipe.loss, head.name)
     tuner: HeadTuner
@@ -145,8 +149,8 @@ def to_estimator(pipe: EmbTune) -> HeadTuner:
         )
     else:
         raise ValueError(
-            f"[{pipe.name}] its head is {head.name!r}: only FeedForward and (residual) Contrastive "
-            "heads have an estimator."
+            f"[{pipe.name}] has the head {head.name!r}, but only FeedForward and (residual) "
+            "Contrastive heads have an estimator."
         )
     tuner._random = check_random_state(None)
     tuner._set_labels(
@@ -156,7 +160,8 @@ def to_estimator(pipe: EmbTune) -> HeadTuner:
         counts=np.asarray(pipe.cfg["label_counts"], dtype="float32"),
     )
     tuner._make_head(head.get_dim("nI"), tuner.head_config())
-    # What the mean was made of, for a partial_fit to go on from: at least so many documents.
+    # partial_fit updates the mean of the base vectors. It was computed from at least this many
+    # documents.
     tuner._n_seen = float(tuner.label_counts_.sum(axis=0).max(initial=0.0))
     tuner.n_steps_ = 0
     storage.arrays_to_head(storage.head_to_arrays(head, None), tuner.head_)
@@ -164,21 +169,21 @@ def to_estimator(pipe: EmbTune) -> HeadTuner:
 
 
 def _split(tuner: Any, encoder: Any) -> tuple[Any, Any]:
-    """RETURNS (tuple): Encoder and tuner of a scikit-learn pipeline, or what was given."""
+    """RETURNS (tuple[Any, Any]): Encoder and tuner of a scikit-learn pipeline, or the arguments."""
     steps = [step for _, step in getattr(tuner, "steps", [])]
     if steps:
         between = [type(step).__name__ for step in steps[1:-1]]
         if between:
             raise ValueError(
-                f"Between the encoder and the tuner stand {', '.join(between)}, which a component "
-                "has no place for. Fit the tuner on the encoder's vectors themselves."
+                f"The scikit-learn pipeline has {', '.join(between)} between the encoder and the "
+                "tuner, which a component cannot have. Fit the tuner on the encoder's vectors."
             )
         tuner = steps[-1]
         if encoder is None and len(steps) > 1:
             encoder = steps[0]
     if not isinstance(tuner, HeadTuner):
         raise ValueError(
-            f"{type(tuner).__name__} is no tuner with a head for a component. Give a fitted "
+            f"{type(tuner).__name__} is no tuner. Give a fitted "
             "FeedForwardTuner or ContrastiveTuner, or a pipeline that ends in one."
         )
     return encoder, tuner
@@ -187,7 +192,7 @@ def _split(tuner: Any, encoder: Any) -> tuple[Any, Any]:
 def _encoder_config(encoder: Any) -> dict[str, Any]:
     section: dict[str, Any] = {"@architectures": "spacy-embtune.SentenceTransformer.v1"}
     if isinstance(encoder, CachedEncoder):
-        # The same vectors, from the same directory.
+        # The component reads the same vectors from the same directory.
         if encoder.name is None:
             section["cache_dir"] = str(Path(encoder.path).absolute())
             section["cache_dir_bytes"] = encoder.max_bytes
@@ -198,7 +203,7 @@ def _encoder_config(encoder: Any) -> dict[str, Any]:
         return {**section, "name": encoder}
     if not isinstance(encoder, SentenceEncoder):
         raise ValueError(
-            f"{type(encoder).__name__} is no encoder that a component has. Give a SentenceEncoder, "
+            f"{type(encoder).__name__} is no encoder for a component. Give a SentenceEncoder, "
             "or the name or directory of a sentence-transformers model."
         )
     if encoder.quantize:
@@ -212,8 +217,8 @@ def _dropout_rate(drop: Any) -> float:
 
 
 def _loss_arguments(loss: Any, head: str) -> dict[str, Any]:
-    """RETURNS (dict): The parameters of a tuner with this loss, as far as it has such. Without any
-    the tuner goes on learning with its default."""
+    """RETURNS (dict[str, Any]): The parameters of a tuner that describe this loss. Empty if there
+    are none: the tuner then learns on with its default loss."""
     if head == "feed_forward":
         if not isinstance(loss, CrossEntropy):
             return {}
@@ -230,7 +235,7 @@ def _loss_arguments(loss: Any, head: str) -> dict[str, Any]:
     is_mixed = labels.keys() >= {"supervised_contrastive", "cosine_pairs"}
     first = "supervised_contrastive" if is_mixed else next(iter(labels))
     weight, term = labels[first]
-    # A tuner has the (first) loss on labels with a weight of 1.
+    # In a tuner the (first) loss on labels has the weight 1.
     arguments = {
         "loss": "mixed" if is_mixed else first,
         "negatives": term.negatives,

@@ -1,4 +1,4 @@
-"""What the vectors of a pipeline are worth: a table with intervals, and a verdict in words."""
+"""Compare tuned with base vectors: a table of metrics with intervals, and a verdict in words."""
 
 from .comparison import Report, compare, report
 from .documents import LabelSpace, choose_labels, documents

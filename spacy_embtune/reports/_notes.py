@@ -1,4 +1,4 @@
-"""The sentences of a report: what makes its numbers doubtful, and what is left out and why."""
+"""Write the warnings and notes of a report."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,18 @@ from .types import N_NEIGHBOURS, Documents, Row, Seen
 
 
 def warn_of_seen(seen: Seen, n: int, is_trained_on: bool) -> list[str]:
+    """Warn of documents that are not held out.
+
+    seen (Seen): How many documents the model was trained on.
+    n (int): The number of documents.
+    is_trained_on (bool): Whether the model was trained on TRAIN.
+    RETURNS (list[str]): The warnings.
+    """
     warnings = []
     if seen.n_in_train and not is_trained_on:
         warnings.append(
-            f"{seen.n_in_train} of {n} documents are in TRAIN as well: what learns from TRAIN "
-            "would not do as well on new ones."
+            f"{seen.n_in_train} of {n} documents are in TRAIN as well: on new documents the "
+            "classifiers that learn from TRAIN would score lower."
         )
     if not seen.n:
         return warnings
@@ -27,7 +34,7 @@ def warn_of_seen(seen: Seen, n: int, is_trained_on: bool) -> list[str]:
     return [
         *warnings,
         f"{seen.n} of {n} documents are texts that the model was trained on "
-        f"({', '.join(parts)}): new texts would not do as well as these numbers say.",
+        f"({', '.join(parts)}): new texts would score lower.",
     ]
 
 
@@ -38,50 +45,67 @@ def describe(
     seen: Seen,
     is_trained_on: bool,
 ) -> list[str]:
-    """RETURNS (list[str]): What is left out, and why."""
+    """Describe what a report leaves out, and why.
+
+    data (Documents): The documents.
+    train (Documents | None): The documents that the model was trained on.
+    unknown_labels (Sequence[str]): Labels that the component does not know.
+    seen (Seen): How many documents the model was trained on.
+    is_trained_on (bool): Whether the model was trained on TRAIN.
+    RETURNS (list[str]): The notes.
+    """
     notes = []
     n_empty = int((~data.base.any(axis=1)).sum())
     if n_empty:
-        notes.append(f"{n_empty} of {len(data.ids)} documents have no text: they take no part.")
+        notes.append(f"{n_empty} of {len(data.ids)} documents have no text and are left out.")
     if unknown_labels:
         notes.append(
-            f"The model does not know {_name_some(unknown_labels)}: measured all the same, as "
-            "vectors have neighbours whatever the label."
+            f"The model does not know {_name_some(unknown_labels)}. The metrics include such "
+            "labels, because vectors have neighbours whatever the label."
         )
     notes += _describe_labels(data)
     if train is None:
-        notes.append("Without TRAIN nothing is said of classifiers, nor of overfitting.")
+        notes.append("Without TRAIN, classifiers and overfitting are not measured.")
     elif not can_teach(train):
-        notes.append("TRAIN has no two classes to tell apart: no classifier can learn from it.")
+        notes.append("Classifiers are not measured: TRAIN has no two classes to tell apart.")
     elif not shares_labels(data, train):
-        notes.append("TRAIN teaches none of the labels of DATA: nothing is said of classifiers.")
+        notes.append("Classifiers are not measured: TRAIN teaches none of the labels of DATA.")
     elif not is_trained_on:
-        notes.append("TRAIN is not what the model was trained on: nothing is said of overfitting.")
+        notes.append("TRAIN is not what the model was trained on: overfitting is not measured.")
     if len(data.ids) - n_empty <= N_NEIGHBOURS + 1:
         notes.append(
-            f"There are too few documents to say how many of {N_NEIGHBOURS} neighbours were kept."
+            f"Kept neighbours are not measured: there are too few documents for {N_NEIGHBOURS}."
         )
     if seen.n_remembered is None and train is None:
         notes.append(
-            "The pipeline does not say which texts it was trained on: give TRAIN to find out "
-            "whether any of them are among these."
+            "The pipeline does not remember which texts it was trained on. Give TRAIN to find out "
+            "whether these documents are among them."
         )
     return notes
 
 
 def explain_chance(primary: Sequence[Row]) -> list[str]:
+    """Explain why an interval may leave out zero although the difference is not beyond chance.
+
+    primary (Sequence[Row]): The primary metrics.
+    RETURNS (list[str]): One note, or none if there is no such interval.
+    """
     unsure = [row.interval for row in primary if row.interval and not row.beyond_chance]
     if all(interval.low <= 0 <= interval.high for interval in unsure):
         return []
     return [
-        "Each interval is of its metric alone, and one of several easily misses zero by chance: "
-        "better or worse is what is so with all of them looked at together."
+        "Each interval is for one metric alone, and one of several easily misses zero by chance. "
+        "The column 'beyond chance' takes all primary metrics into account together."
     ]
 
 
 def find_occurring(data: Documents) -> NDArray[np.bool_]:
-    """RETURNS (ndarray): Of which labels something is known, shape (L,). Exclusive labels are known
-    to be absent wherever another is present, which says nothing."""
+    """Find the labels of which something is known among documents. For exclusive labels only
+    presence counts, because each is absent wherever another one is present.
+
+    data (Documents): The documents.
+    RETURNS (ndarray): Whether something is known of each label, bool, shape (L,).
+    """
     counts = count_labels(data)
     carried = counts.carry > 0
     return carried if data.targets.exclusive else carried | (counts.lack > 0)
@@ -91,7 +115,7 @@ def _describe_labels(data: Documents) -> list[str]:
     counts = count_labels(data)
     names = np.asarray(data.labels, dtype=object)
     if not counts.carry.any():
-        return ["No document carries a label: only the shape of the space can be measured."]
+        return ["No document carries a label, so only the shape of the space is measured."]
     occurring = find_occurring(data)
     if (
         not counts.can_be_retrieved.any()
@@ -99,7 +123,7 @@ def _describe_labels(data: Documents) -> list[str]:
         and not (counts.lack[counts.carry > 0].any())
     ):
         only = str(names[counts.carry > 0][0])
-        return [f"All labelled documents carry {only!r}, and nothing else: nothing to tell apart."]
+        return [f"All labelled documents carry {only!r} only, so there is nothing to tell apart."]
     notes = []
     left_out = "left out of p@1 and MAP@R" if data.targets.exclusive else "left out"
     rare = occurring & (counts.carry < 2)
@@ -110,13 +134,13 @@ def _describe_labels(data: Documents) -> list[str]:
     always = (counts.carry >= 2) & (counts.lack < 1)
     if always.any():
         notes.append(
-            f"No document is known to lack {_name_some(names[always].tolist())}, so that nothing "
-            f"can be confused with it: {left_out}. Write 0.0 where it is absent."
+            f"No document is known to lack {_name_some(names[always].tolist())}: {left_out}. Write "
+            "0.0 where the label is absent."
         )
     return notes
 
 
 def _name_some(labels: Sequence[str], most: int = 5) -> str:
-    """RETURNS (str): Labels in quotes, the first few of many."""
+    """RETURNS (str): The first labels in quotes, and the number of others."""
     names = ", ".join(map(repr, labels[:most]))
     return names if len(labels) <= most else f"{names} and {len(labels) - most} more"

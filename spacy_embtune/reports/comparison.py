@@ -1,5 +1,4 @@
-"""Base against tuned vectors on documents that were held out: numbers, how sure they are, and what
-they amount to."""
+"""Compare tuned with base vectors on documents that were held out."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -21,15 +20,15 @@ from .render import to_markdown, to_text
 from .types import Comparison, Documents, Row, Seen
 from .verdict import RULE, Finding, judge
 
-# With less of TRAIN remembered from training, it is not what the model was trained on.
+# If the component remembers a smaller share of TRAIN, it was not trained on TRAIN.
 _TRAINED_ON = 0.5
 
 
 class Report(Comparison):
-    """A comparison of base and tuned vectors. `print` shows it as a table, and so do notebooks."""
+    """A comparison of base and tuned vectors. `print` and notebooks show it as a table."""
 
     def to_dict(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): All of it, as JSON takes it; None for what is not defined."""
+        """RETURNS (dict[str, Any]): All fields in a form for JSON. Undefined metrics are None."""
         return {
             "component": self.component,
             "verdict": {**self.verdict._asdict(), "rule": RULE},
@@ -55,9 +54,9 @@ class Report(Comparison):
         return to_markdown(self)
 
     def to_text(self, *, colors: bool = False) -> str:
-        """The report for a terminal of 80 columns.
+        """Write the report for a terminal of 80 columns.
 
-        colors (bool): Whether to colour it.
+        colors (bool): Whether to use colours.
         RETURNS (str): The lines.
         """
         return to_text(self, colors=colors)
@@ -79,21 +78,24 @@ def report(
 ) -> Report:
     """Compare the tuned with the base vectors of documents that were held out.
 
+        nlp = spacy.load("training/model-best")
+        print(report(nlp, dev_examples, train=train_examples))
+
     nlp (Language): The pipeline.
-    examples (Iterable[Record | Example | Doc]): The documents, with what is known of their labels.
-    train (Iterable[Record | Example | Doc] | None): The documents that the model was trained on:
-        a nearest neighbour and a linear probe learn from them, and they tell overfitting.
-    name (str | None): The name of the component; None: the only one there is.
+    examples (Iterable[Record | Example | Doc]): The documents with their labels.
+    train (Iterable[Record | Example | Doc] | None): The documents that the model was trained on.
+        A nearest neighbour and a linear probe learn from them, and they show overfitting.
+    name (str | None): The name of the component. None: there must be exactly one.
     progress (bool): Whether to show progress bars.
     RETURNS (Report): The comparison.
-    RAISES (ValueError): If there are no documents, no such component, it is not trained, or cats
-        are invalid.
+    RAISES (ValueError): When there are no documents, there is no such component, it is not trained,
+        or cats are invalid.
     """
     pipe = find_component(nlp, name)
     rows = to_records(examples)
     train_rows = None if train is None else to_records(train)
     if not rows:
-        raise ValueError("There are no documents to report on. Give some that were held out.")
+        raise ValueError("There are no documents to report on. Give documents that were held out.")
     labels = choose_labels(pipe, [row.cats for row in (*rows, *(train_rows or ()))])
     title = "Encoding texts" if progress else None
     data = documents(nlp, pipe.name, rows, labels=labels, progress=title)
@@ -119,14 +121,28 @@ def compare(
     unknown_labels: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Report:
-    """Do what `report` does, for documents whose vectors are there already.
+    """Compare tuned with base vectors that are computed already; `report` computes them first.
+
+    >>> from spacy_embtune.labels import make_targets
+    >>> labels = ["A", "B"] * 30
+    >>> targets = make_targets([{label: 1.0} for label in labels], ["A", "B"], exclusive=True)
+    >>> base = np.random.default_rng(0).normal(size=(60, 8)).astype("float32")
+    >>> tuned = base.copy()
+    >>> tuned[::2, 0] += 9.0
+    >>> names = [f"document {i}" for i in range(60)]
+    >>> none = np.zeros((60, 0), dtype="float32")
+    >>> found = compare(Documents(names, names, ["A", "B"], targets, base, tuned, none, []))
+    >>> found.verdict.kind
+    'helps'
+    >>> [row.title for row in found.primary]
+    ['p@1', 'MAP@R']
 
     data (Documents): The documents.
-    train (Documents | None): The documents that the model was trained on, of the same labels.
+    train (Documents | None): The documents that the model was trained on, with the same labels.
     component (str): The name of the component.
     remembered (SeenTexts | None): The texts that the component remembers from its training.
     unknown_labels (Sequence[str]): Labels that the component does not know.
-    notes (Sequence[str]): What else there is to know.
+    notes (Sequence[str]): Notes to begin with.
     RETURNS (Report): The comparison.
     """
     measures = measure(data, train)
@@ -204,7 +220,7 @@ def _find_seen(
 
 
 def _is_trained_on(train: Documents, remembered: SeenTexts | None) -> bool:
-    """RETURNS (bool): Whether TRAIN is what the model was trained on, as far as is known."""
+    """RETURNS (bool): Whether the model was trained on TRAIN. True if that is not known."""
     if remembered is None or remembered.is_full:
         return True
     return bool(remembered.recognize(train.texts).mean() >= _TRAINED_ON)

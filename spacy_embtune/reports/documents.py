@@ -1,4 +1,4 @@
-"""What a pipeline makes of documents, in arrays: what every report starts from."""
+"""Turn documents into arrays: their vectors and what is known of their labels."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,12 +27,12 @@ _BATCH_SIZE = 512
 
 
 class LabelSpace(NamedTuple):
-    """Which labels documents are measured by.
+    """The labels that documents are measured by.
 
-    labels (list[str]): Those of the component, then those that only the documents have.
+    labels (list[str]): The labels of the component, then labels that only the documents have.
     exclusive (bool): Whether a document carries exactly one of them.
-    unknown (list[str]): Those that the component does not know.
-    note (str | None): What was found out about them, if that is not what the component says.
+    unknown (list[str]): The labels that the component does not know.
+    note (str | None): Why `exclusive` differs from the setting of the component, if it does.
     """
 
     labels: list[str]
@@ -42,24 +42,25 @@ class LabelSpace(NamedTuple):
 
 
 def choose_labels(pipe: EmbTune, cats: Sequence[Mapping[str, float]]) -> LabelSpace:
-    """Decide which labels documents are measured by, and whether these exclude each other.
+    """Choose the labels that documents are measured by, and decide whether they are exclusive.
 
-    Labels that the component does not know are measured all the same: vectors have neighbours,
-    whatever the labels. They exclude each other if the component says so, unless a document carries
-    several, or is only said to lack one that the component does not know; if the component knows
-    none of the labels, what the documents say counts. Where each document
-    names one label and says nothing of others, as files with a column of labels do, labels exclude
-    each other as well: there would be nothing to tell apart otherwise.
+    Labels that the component does not know are included, because vectors have neighbours whatever
+    the labels. The labels are exclusive if the component was trained so, with these exceptions:
+    - A document carries several labels: they are not exclusive.
+    - Documents with unknown labels only say that such a label is absent: they are not exclusive.
+    - The component knows none of the labels: the cats of the documents decide.
+    - Each document names one label and says nothing of others, as in a file with one column of
+      labels: they are exclusive, because otherwise no document would be known to lack a label.
 
     pipe (EmbTune): The component.
-    cats (Sequence[Mapping[str, float]]): What is known of each document's labels.
+    cats (Sequence[Mapping[str, float]]): The cats of each document.
     RETURNS (LabelSpace): The labels.
     """
     found = labels_in(cats)
     own = list(pipe.labels)
     unknown = [label for label in found if label not in set(own)]
     labels = [*own, *unknown]
-    # That its own labels exclude each other says nothing of others.
+    # That the component's labels are exclusive does not tell whether others are.
     is_about_own = not found or any(label in set(own) for label in found)
     exclusive = bool(pipe.cfg["exclusive_classes"]) if own and is_about_own else is_exclusive(cats)
     if exclusive and unknown:
@@ -69,14 +70,14 @@ def choose_labels(pipe: EmbTune, cats: Sequence[Mapping[str, float]]) -> LabelSp
     if exclusive and any(math.fsum(known.values()) > 1.0 + TOLERANCE for known in cats):
         exclusive = False
         note = (
-            "Some documents carry several labels, though the component was trained on labels that "
-            "exclude each other: each label is measured on its own."
+            "Some documents carry several labels, although the component was trained on exclusive "
+            "labels. Each label is measured separately."
         )
     elif not exclusive and len(found) > 1 and _names_one_label(cats):
         exclusive = True
         note = (
-            "Each document names one label and says nothing of the others: they count as absent. "
-            'If several can apply, say which do not: {"cats": {"A": 1.0, "B": 0.0}}.'
+            "Each document names one label and says nothing of others, so they count as absent. "
+            'If several labels can apply, write which do not: {"cats": {"A": 1.0, "B": 0.0}}.'
         )
     return LabelSpace(labels, exclusive, unknown, note)
 
@@ -89,17 +90,20 @@ def documents(
     labels: LabelSpace | None = None,
     progress: str | None = "Encoding texts",
 ) -> Documents:
-    """Put documents through a pipeline, from their texts, and arrange what is known of them.
+    """Compute the vectors of documents with a trained pipeline, and collect their labels.
+
+        found = documents(nlp, None, read_records("dev.jsonl"))
+        found.base.shape, found.tuned.shape
 
     nlp (Language): The pipeline. It is not changed.
-    name (str | None): The name of its component; None: the only one there is.
-    records (Iterable[Record | Example | Doc]): The documents. Of Examples, the reference counts.
-        Docs have their place in the row as id.
-    labels (LabelSpace | None): The labels, so that several corpora can share theirs; None: as
-        `choose_labels` decides.
-    progress (str | None): Title of a progress bar on standard error; None: no bar.
+    name (str | None): The name of its component. None: there must be exactly one.
+    records (Iterable[Record | Example | Doc]): The documents. Of Examples, the reference is used.
+        The id of a Doc or Example is its zero-based position.
+    labels (LabelSpace | None): The labels, so that several corpora can share them. None: the result
+        of `choose_labels`.
+    progress (str | None): Title of a progress bar on standard error. None: no bar.
     RETURNS (Documents): The documents with their vectors.
-    RAISES (ValueError): If there is no such component, it is not trained yet, or cats are invalid.
+    RAISES (ValueError): When there is no such component, it is not trained, or cats are invalid.
     """
     pipe = find_component(nlp, name)
     rows = to_records(records)
@@ -126,8 +130,19 @@ def documents(
 
 
 def to_records(records: Iterable[Record | Example | Doc]) -> list[Record]:
-    """RETURNS (list[Record]): Documents of any kind as records, their cats checked.
-    RAISES (ValueError): If cats are invalid, or a document is of no kind that is known."""
+    """Turn documents into records, and check their cats.
+
+    >>> import spacy
+    >>> doc = spacy.blank("en")("bread")
+    >>> doc.cats = {"FOOD": 1.0}
+    >>> record = to_records([doc])[0]
+    >>> record.id, record.text, record.cats
+    ('0', 'bread', {'FOOD': 1.0})
+
+    records (Iterable[Record | Example | Doc]): The documents.
+    RETURNS (list[Record]): The records.
+    RAISES (ValueError): When cats are invalid, or a document is of another type.
+    """
     rows = []
     for i, record in enumerate(records):
         doc = record.reference if isinstance(record, Example) else record
@@ -159,8 +174,8 @@ def _predict(
 
     if not pipe.is_trained:
         raise ValueError(
-            f"The component {pipe.name!r} is not trained yet: there are no tuned vectors to report "
-            "on. Train it first (`spacy train`, or nlp.initialize and nlp.update)."
+            f"The component {pipe.name!r} is not trained yet, so there are no tuned vectors to "
+            "report on. Train it first (`spacy train`, or nlp.initialize and nlp.update)."
         )
     batches = []
     hidden = progress is None or len(texts) < PROGRESS_FROM
@@ -176,7 +191,7 @@ def _predict(
             batch = texts[start : start + _BATCH_SIZE]
             inputs = _prepare(nlp, pipe, batch)
             prediction = pipe.predict(inputs)
-            # Of an encoder that was finetuned: what it was before, or there was nothing to compare.
+            # If the encoder learned, compare with the vectors of the encoder before training.
             untuned = pipe.encode_untuned(inputs)
             batches.append(prediction if untuned is None else prediction._replace(base=untuned))
             bar.update(len(batch))
@@ -188,8 +203,8 @@ def _predict(
 
 
 def _prepare(nlp: Language, pipe: EmbTune, texts: Sequence[str]) -> Any:
-    """RETURNS (list[Doc | str]): What the encoder reads of texts: the texts themselves, or what the
-    components before it make of them."""
+    """RETURNS (list[Doc | str]): The input of the encoder: the texts, or the Docs that earlier
+    components annotate."""
     if pipe.model.get_ref("encoder").attrs.get("reads_texts", False):
         return list(texts)
     names = nlp.pipe_names

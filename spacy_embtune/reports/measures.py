@@ -1,4 +1,4 @@
-"""The metrics of a report: base and tuned vectors of the same documents, row by row."""
+"""Compute the metrics of a report for the base and the tuned vectors of documents."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, cast
@@ -29,17 +29,18 @@ from .verdict import warn_of_collapse
 
 
 class Measures(NamedTuple):
-    """The rows of a report.
+    """The metrics of a report.
 
-    primary (list[Row]): Retrieval within the documents; with TRAIN also what a nearest neighbour
-        and a linear probe learn there. With intervals. Accuracy is among them only if labels
-        exclude each other: otherwise it is best for whoever never predicts a rare label.
-    secondary (list[Row]): Accuracy if it is not primary, clusters, and with TRAIN, for labels that
-        are yes or no, the AUC of the probe.
+    primary (list[Row]): Retrieval within the documents, with intervals. With TRAIN also the scores
+        of a nearest neighbour and of a linear probe that learn from TRAIN. Accuracy is primary only
+        if labels exclude each other, because for other labels never predicting a rare label gives
+        the best accuracy.
+    secondary (list[Row]): Accuracy if it is not primary, clusters, and, with TRAIN, the AUC of the
+        probe for labels that are not exclusive.
     on_train (list[Row]): Retrieval within TRAIN, with intervals.
-    space (list[Row]): The shape of the space. Of the neighbours kept, only the tuned value.
-    warnings (list[str]): What looks like a collapse.
-    n_scored (int): The documents that the primary metrics rest on.
+    space (list[Row]): The shape of the space. Kept neighbours have a tuned value only.
+    warnings (list[str]): Signs of a collapsed space.
+    n_scored (int): The number of documents that the primary metrics are computed from.
     """
 
     primary: list[Row]
@@ -53,13 +54,14 @@ class Measures(NamedTuple):
 def measure(data: Documents, train: Documents | None) -> Measures:
     """Measure base and tuned vectors of documents.
 
-    Labels that fewer than two of the documents carry, or none is known to lack, are left out, for
-    they say nothing; if labels exclude each other, of retrieval only.
+    A label is left out if fewer than two documents carry it, or no document is known to lack it.
+    Exclusive labels are left out of retrieval only.
 
     data (Documents): The documents that are scored.
-    train (Documents | None): Those to learn from, of the same labels; None: there are none.
-    RETURNS (Measures): The rows.
-    RAISES (ValueError): If a vector is not finite.
+    train (Documents | None): The documents that classifiers learn from, with the same labels. None:
+        no classifiers are measured.
+    RETURNS (Measures): The metrics.
+    RAISES (ValueError): When a vector is not finite.
     """
     columns = count_labels(data).can_be_retrieved
     primary, secondary = _retrieval(data, columns), []
@@ -90,20 +92,24 @@ def measure(data: Documents, train: Documents | None) -> Measures:
 
 
 class Occurrence(NamedTuple):
-    """How many documents with a vector are known to carry, and to lack, each label, shape (L,)."""
+    """How many documents with a vector carry each label, and are known to lack it; shape (L,)."""
 
     carry: NDArray[np.intp]
     lack: NDArray[np.intp]
 
     @property
     def can_be_retrieved(self) -> NDArray[np.bool_]:
-        """RETURNS (ndarray): Whether a label has two documents to find each other, and another one
-        that could be found instead, shape (L,)."""
+        """RETURNS (ndarray): Whether two documents carry a label and one is known to lack it, bool,
+        shape (L,)."""
         return (self.carry >= 2) & (self.lack >= 1)
 
 
 def count_labels(docs: Documents) -> Occurrence:
-    """RETURNS (Occurrence): How often labels occur in documents that have a vector."""
+    """Count how often labels occur in documents that have a vector.
+
+    docs (Documents): The documents.
+    RETURNS (Occurrence): The counts.
+    """
     has_vector = docs.base.any(axis=1)
     values, known = np.asarray(docs.targets.values), np.asarray(docs.targets.known) > 0
     carries = known & (values >= CARRIES)
@@ -111,8 +117,12 @@ def count_labels(docs: Documents) -> Occurrence:
 
 
 def can_teach(train: Documents) -> bool:
-    """RETURNS (bool): Whether there are two classes to learn: two labels that exclude each other,
-    or a label that some documents carry and others lack."""
+    """Find out whether a classifier can learn from documents.
+
+    train (Documents): The documents.
+    RETURNS (bool): Whether they have two classes: two exclusive labels, or a label that some
+        documents carry and others lack.
+    """
     counts = count_labels(train)
     if train.targets.exclusive:
         return int((counts.carry > 0).sum()) > 1
@@ -120,7 +130,12 @@ def can_teach(train: Documents) -> bool:
 
 
 def shares_labels(data: Documents, train: Documents) -> bool:
-    """RETURNS (bool): Whether documents say anything of what others, of the same labels, teach."""
+    """Find out whether a classifier can be scored.
+
+    data (Documents): The documents that are scored.
+    train (Documents): The documents that the classifier learns from, with the same labels.
+    RETURNS (bool): Whether both have a label in common that can be learned and scored.
+    """
     taught, asked = count_labels(train), count_labels(data)
     if data.targets.exclusive:
         return bool(((taught.carry > 0) & (asked.carry > 0)).any())
@@ -128,7 +143,7 @@ def shares_labels(data: Documents, train: Documents) -> bool:
 
 
 class _Pair(NamedTuple):
-    """One metric of both kinds of vectors, ready to be compared."""
+    """The ratios of one metric for both kinds of vectors."""
 
     key: str
     base: Ratios
@@ -207,7 +222,7 @@ def _space(docs: Documents) -> tuple[list[Row], list[str]]:
     if n_lost:
         warnings.insert(
             0,
-            f"The tuned vectors of {n_lost} documents are all zeros, though their base vectors are "
-            "not: they take no part in the tuned numbers.",
+            f"The tuned vectors of {n_lost} documents are all zeros, although their base vectors "
+            "are not. These documents are left out of the tuned scores.",
         )
     return rows, warnings

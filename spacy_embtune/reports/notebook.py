@@ -1,5 +1,5 @@
-"""A report as HTML for notebooks: one table that needs nothing from elsewhere and is legible on
-light and on dark ground. Nothing in it can run: texts of others are escaped."""
+"""Write a report as HTML for notebooks: a table without external files, for light and dark
+backgrounds. All texts are escaped, so that labels cannot run code."""
 
 from html import escape
 
@@ -7,7 +7,7 @@ from ..metrics import Difference
 from .render import cells, sections, summarize
 from .types import Comparison, Row
 
-# Of a lightness between: legible on white and on black.
+# Colours of medium lightness are readable on white and on black.
 _BETTER, _WORSE, _DOUBTFUL = "#1a9850", "#e0533d", "#c98a00"
 _KINDS = {
     "helps": _BETTER,
@@ -17,7 +17,7 @@ _KINDS = {
     "not held out": _DOUBTFUL,
 }
 _FAINT = "rgba(128,128,128,.35)"
-# Notebooks style tables themselves, by rules that only inline styles overrule.
+# Only inline styles override the table styles of notebooks.
 _TABLE = (
     "border-collapse:collapse;border:none;margin:.6em 0;color:inherit;background:none;"
     "font-size:13px;font-variant-numeric:tabular-nums"
@@ -51,7 +51,7 @@ def to_html(report: Comparison) -> str:
             f'<th scope="col" colspan="{span}" style="{style};font-weight:600">{title}</th>'
         )
     parts.append("</tr></thead>")
-    # Within TRAIN differences are so large that nothing would be seen of the others.
+    # Differences within TRAIN are not drawn: beside them, the others would look like zero.
     drawn = [*report.primary, *report.secondary]
     scale = _find_scale(drawn)
     for title, rows in sections(report):
@@ -87,7 +87,7 @@ def _write_row(row: Row, scale: tuple[float, float] | None) -> str:
 
 
 def _find_scale(rows: list[Row]) -> tuple[float, float]:
-    """RETURNS (tuple[float, float]): The ends of the axis of all intervals, with zero on it."""
+    """RETURNS (tuple[float, float]): The ends of an axis that holds zero and all intervals."""
     intervals = [row.interval for row in rows if row.interval is not None]
     low = min([0.0, *(min(i.low, i.value) for i in intervals)])
     high = max([0.0, *(max(i.high, i.value) for i in intervals)])

@@ -1,4 +1,4 @@
-"""A report as text for terminals, and as Markdown."""
+"""Write a report as text for terminals or as Markdown."""
 
 import re
 import textwrap
@@ -7,7 +7,7 @@ from .types import Comparison, Row
 
 WIDTH = 80
 HEADER = ("metric", "base", "tuned", "difference", "95 % interval", "beyond chance")
-# Titles, numbers, and what the last column says, in the 80 columns of a terminal.
+# A row of the table in the 80 columns of a terminal.
 _LINE = "{:<27} {:>6} {:>6} {:>10}  {:<16}  {}"
 _COLORS = {
     "better": "green",
@@ -21,7 +21,11 @@ _COLORS = {
 
 
 def sections(report: Comparison) -> list[tuple[str, list[Row]]]:
-    """RETURNS (list[tuple[str, list[Row]]]): The rows of a report under their titles."""
+    """Group the rows of a report.
+
+    report (Comparison): The report.
+    RETURNS (list[tuple[str, list[Row]]]): Titles with their rows, without empty groups.
+    """
     retrieval = [row for row in report.primary if row.key in ("p_at_1", "map_at_r")]
     learned = [row for row in report.primary if row not in retrieval]
     parts = [
@@ -35,7 +39,11 @@ def sections(report: Comparison) -> list[tuple[str, list[Row]]]:
 
 
 def summarize(report: Comparison) -> str:
-    """RETURNS (str): What the numbers rest on, in one line."""
+    """Describe the documents of a report in one line.
+
+    report (Comparison): The report.
+    RETURNS (str): The numbers of documents and labels.
+    """
     n_labels = report.n_occurring
     parts = [f"{report.n_documents} document{_s(report.n_documents)}"]
     if report.n_labelled < report.n_documents:
@@ -48,8 +56,12 @@ def summarize(report: Comparison) -> str:
 
 
 def cells(row: Row) -> tuple[str, str, str, str, str]:
-    """RETURNS (tuple): Base, tuned, difference, interval and what is beyond chance, as text; empty
-    where there is nothing to say."""
+    """Write the cells of a row.
+
+    row (Row): The row.
+    RETURNS (tuple[str, ...]): Base, tuned, difference, interval and beyond chance. A cell without a
+        value is empty.
+    """
     if row.key == "effective_rank":
         form, signed = ".1f", "+.1f"
     elif row.key == "neighbour_overlap":
@@ -71,7 +83,7 @@ def to_text(report: Comparison, *, colors: bool = False) -> str:
     """Write a report for a terminal of 80 columns.
 
     report (Comparison): The report.
-    colors (bool): Whether to colour it.
+    colors (bool): Whether to use colours.
     RETURNS (str): The lines.
     """
     lines = [summarize(report), ""]
@@ -122,8 +134,8 @@ def to_markdown(report: Comparison) -> str:
 
 
 def _escape(text: str) -> str:
-    """RETURNS (str): The text with nothing in it that Markdown, or HTML within it, would read:
-    names of labels are anybody's."""
+    """RETURNS (str): The text with all special characters of Markdown and HTML escaped, because
+    labels can contain anything."""
     return re.sub(r"([\\`*_{}\[\]<>|#~&$])", r"\\\1", " ".join(text.split()))
 
 
@@ -138,7 +150,7 @@ def _paint(text: str, color: str | None = None, *, bold: bool = False) -> str:
 
 
 def _zero(value: float, digits: int) -> float:
-    """RETURNS (float): The value, but no minus zero once it is rounded."""
+    """RETURNS (float): The value, or 0.0 if it would be rounded to minus zero."""
     return 0.0 if round(value, digits) == 0 else value
 
 

@@ -27,17 +27,16 @@ TITLES = {
 
 
 class Documents(NamedTuple):
-    """n documents as a pipeline sees them. A document without text has vectors of zeros.
+    """n documents with their vectors and labels. A document without text has vectors of zeros.
 
     ids (list[str]): Names that tell the documents apart.
     texts (list[str]): Their texts.
-    labels (list[str]): The L labels that `targets` has columns for.
-    targets (Targets): What is known of their labels, as numpy arrays of shape (n, L).
-    base (ndarray): The encoder's vectors, float32, shape (n, d); as it was before it was finetuned,
-        if it was.
-    tuned (ndarray): The tuned vectors, float32, shape (n, k).
-    probabilities (ndarray): What the component's output layer makes of its own labels, float32,
-        shape (n, M).
+    labels (list[str]): The L labels, the columns of `targets`.
+    targets (Targets): What is known of their labels, as numpy arrays, shape (n, L).
+    base (ndarray): Base vectors, float32, shape (n, d). If the encoder learned, these are the
+        vectors of the encoder before training.
+    tuned (ndarray): Tuned vectors, float32, shape (n, k).
+    probabilities (ndarray): Probabilities of the component's own labels, float32, shape (n, M).
     predicted_labels (list[str]): The M labels of the component, the columns of `probabilities`.
     """
 
@@ -55,9 +54,9 @@ class Row(NamedTuple):
     """One metric of both kinds of vectors.
 
     key (str): Its name in JSON.
-    base, tuned (float | None): The values; None where it is not defined.
-    interval (Difference | None): The difference with its 95 % interval, of primary metrics.
-    beyond_chance (str | None): "better" or "worse", if it is that beyond chance.
+    base, tuned (float | None): Its values. None where it is not defined.
+    interval (Difference | None): The difference with its 95 % interval, for primary metrics.
+    beyond_chance (str | None): "better" or "worse" if the difference is beyond chance, else None.
     """
 
     key: str
@@ -68,7 +67,7 @@ class Row(NamedTuple):
 
     @property
     def title(self) -> str:
-        """RETURNS (str): What to call it."""
+        """RETURNS (str): The name of the metric in tables."""
         return TITLES[self.key]
 
     @property
@@ -78,11 +77,12 @@ class Row(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """How many of the documents the model was trained on, by their texts up to case and whitespace.
+    """How many documents of a report the model was trained on. Texts are compared without case and
+    white space.
 
-    n (int): Those that the component remembers, or that are in TRAIN, if it was trained on that.
-    n_in_train (int | None): Those in TRAIN; None without TRAIN.
-    n_remembered (int | None): Those that the component remembers; None if it remembers nothing.
+    n (int): Documents that the component remembers, or that are in a TRAIN that it was trained on.
+    n_in_train (int | None): Documents that are in TRAIN. None without TRAIN.
+    n_remembered (int | None): Documents that the component remembers. None if it remembers nothing.
     is_complete (bool): Whether the component remembers all of its training texts.
     """
 
@@ -93,11 +93,11 @@ class Seen(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a comparison amounts to.
+    """The result of a comparison in words.
 
     kind (str): "helps", "harms", "mixed", "overfitted", "no evidence of a gain", "not held out" or
-        "nothing to compare"; `RULE` says when.
-    text (str): A sentence or two that give the reason.
+        "nothing to compare". `verdict.RULE` defines them.
+    text (str): The reason, in one or two sentences.
     """
 
     kind: str
@@ -112,16 +112,16 @@ class Comparison:
     """The numbers and sentences of a report, without their rendering.
 
     component (str): The name of the component.
-    verdict (Verdict): What it amounts to.
+    verdict (Verdict): The result in words.
     primary, secondary, on_train, space (list[Row]): The metrics, see `Measures`.
-    warnings (list[str]): What makes the numbers, or the space, doubtful.
-    notes (list[str]): What else there is to know: labels left out, and the like.
+    warnings (list[str]): Reasons to doubt the numbers, or the vectors.
+    notes (list[str]): Other remarks, such as labels that are left out.
     seen (Seen): How many documents are not held out.
-    n_documents, n_labelled, n_train (int): How many there are, of how many a label is known, and
-        how many are in TRAIN.
-    labels (list[str]): The labels, those of the component and others.
-    n_occurring (int): Of how many labels something is known among the documents; of exclusive ones,
-        how many they carry.
+    n_documents, n_labelled, n_train (int): The number of documents, of documents with a known
+        label, and of documents in TRAIN.
+    labels (list[str]): The labels of the component, then other labels of the documents.
+    n_occurring (int): The number of labels of which something is known among the documents. Of
+        exclusive labels, the number that documents carry.
     exclusive (bool): Whether a document carries exactly one.
     unknown_labels (list[str]): Labels that the component does not know.
     """

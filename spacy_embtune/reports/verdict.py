@@ -1,4 +1,4 @@
-"""What the numbers of a comparison amount to, in words; and what looks like a collapsed space."""
+"""Give the verdict on a comparison in words, and warn of a collapsed space."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,15 +6,17 @@ from typing import NamedTuple
 from ..metrics import SpaceScores
 from .types import Verdict
 
-# With fewer documents to score, intervals are too narrow to go by.
+# With fewer scored documents the intervals are too narrow.
 FEWEST_DOCUMENTS = 20
-# How much more MAP@R on the training documents counts as much better there.
+# From this gain of MAP@R on, training documents count as much better.
 MUCH_BETTER = 0.10
-# With at least this share of the documents seen in training, nothing is held out.
+# If training saw at least this share of the documents, they are not held out.
 MOSTLY_SEEN = 0.5
-# What is left of the base space where it counts as collapsed.
+# A space counts as collapsed below this share of the base spread or effective rank,
 _LEFT_OVER = 0.1
+# below this ratio of distances within labels to distances between labels,
 _NARROW = 0.1
+# or below this share of kept neighbours, corrected for chance.
 _UNRELATED = 0.05
 
 RULE = (
@@ -29,11 +31,11 @@ RULE = (
 
 
 class Finding(NamedTuple):
-    """A primary metric, as far as the verdict is concerned.
+    """The difference of one primary metric, as the verdict needs it.
 
-    key, title (str): Its name, and what to call it.
+    key, title (str): The names of the metric in JSON and in tables.
     difference (float): Tuned minus base.
-    better, worse (bool): Whether it is that beyond chance.
+    better, worse (bool): Whether it is better, or worse, beyond chance.
     """
 
     key: str
@@ -51,12 +53,16 @@ def judge(
     n_documents: int = 0,
     n_seen: int = 0,
 ) -> Verdict:
-    """Give the verdict, by `RULE`.
+    """Give the verdict that `RULE` defines.
+
+    >>> gain = Finding("p_at_1", "p@1", 0.25, better=True, worse=False)
+    >>> print(judge([gain], n_scored=100))
+    Helps: better at p@1 (+0.250), and worse at none of the primary metrics.
 
     findings (Sequence[Finding]): The primary metrics that are defined.
-    n_scored (int): How many documents they rest on.
+    n_scored (int): The number of documents that they are computed from.
     on_train (Finding | None): MAP@R within the documents that the model was trained on.
-    n_documents, n_seen (int): How many documents there are, and how many were trained on.
+    n_documents, n_seen (int): The number of documents, and of those that training saw.
     RETURNS (Verdict): The verdict.
     """
     if not findings:
@@ -65,13 +71,13 @@ def judge(
     worse = [f for f in findings if f.worse]
     if n_seen and n_seen >= MOSTLY_SEEN * n_documents:
         text = (
-            f"{n_seen} of {n_documents} documents were trained on, so the numbers do not say what "
-            "new texts will give. Take documents that training never saw."
+            f"the model was trained on {n_seen} of {n_documents} documents, so new texts may score "
+            "lower. Take documents that training did not see."
         )
         return Verdict("not held out", text)
     if n_scored < FEWEST_DOCUMENTS:
         text = (
-            f"only {n_scored} document{_s(n_scored)} can be scored, which is too few to tell. "
+            f"only {n_scored} document{_s(n_scored)} can be scored, too few to tell. "
             f"Take at least {FEWEST_DOCUMENTS}, better hundreds."
         )
         return Verdict("no evidence of a gain", text)
@@ -103,13 +109,13 @@ def warn_of_collapse(
     n_documents: int,
     n_neighbours: int,
 ) -> list[str]:
-    """Say what looks like a space that has collapsed. The bounds are far from what training gives
-    on any of the sets in benchmarks/, also when it goes on for too long.
+    """Warn of signs that the tuned vectors have collapsed. Training on the sets in benchmarks/
+    stays far from these bounds, even when it goes on for too long.
 
     base, tuned (SpaceScores): The measures of both spaces.
-    overlap (float | None): The share of the nearest neighbours that both have in common.
-    n_documents (int): The documents that have a vector.
-    n_neighbours (int): How many neighbours were looked at.
+    overlap (float | None): The share of nearest neighbours that both spaces have in common.
+    n_documents (int): The number of documents that have a vector.
+    n_neighbours (int): The number of neighbours of each document that were compared.
     RETURNS (list[str]): The warnings.
     """
     warnings = []
@@ -126,7 +132,7 @@ def warn_of_collapse(
     if _is_left_over(base.effective_rank, tuned.effective_rank):
         warnings.append(
             f"The tuned vectors use only {tuned.effective_rank:.1f} directions (effective rank; "
-            f"base vectors {base.effective_rank:.1f}): most of what the encoder knew is gone."
+            f"base vectors {base.effective_rank:.1f}): most of what the encoder knew is lost."
         )
     if overlap is not None and n_documents > 1:
         chance = n_neighbours / (n_documents - 1)

@@ -150,5 +150,5 @@ def test_what_is_read_is_not_replaced(trained, embtune, tmp_path):
     for command in ("bulk", "embed"):
         code, _, error = embtune(command, trained.model, data, data, "--force")
         assert code == 1
-        assert "It is what is read" in error
+        assert "It is an input file" in error
     assert data.read_bytes() == trained.data.read_bytes()

@@ -180,7 +180,7 @@ def test_a_killed_run_is_taken_up_and_gives_the_same_bytes(pipeline, data, tmp_p
     code, stdout, stderr = embed(pipeline, data, out, *SETTINGS)
     assert code == 0, stderr
     assert "s, 32 of them finished earlier" in words(stdout)
-    assert words(f"{damaged} is damaged, and is made again.") in words(stderr)
+    assert words(f"{damaged} is damaged and is made again.") in words(stderr)
     assert out.read_bytes() == whole.read_bytes()
     assert not folder.exists()
 

@@ -104,7 +104,7 @@ def test_damage_is_logged(tmp_path, folder, caplog):
         with caplog.at_level(logging.WARNING, "spacy_embtune"):
             parts.find(0, "digest 0")
     assert [r.getMessage() for r in caplog.records] == [
-        f"{folder / '000000.npz'} is damaged, and is made again."
+        f"{folder / '000000.npz'} is damaged and is made again."
     ]
 
 

@@ -274,7 +274,7 @@ def test_a_tuner_that_is_not_fitted_is_an_error(encoder, nlp):
         (
             lambda tuner: make_pipeline(SentenceEncoder("x"), StandardScaler(), tuner),
             {},
-            "Between the encoder and the tuner stand StandardScaler",
+            "has StandardScaler between the encoder and the tuner",
         ),
         (
             lambda tuner: make_pipeline(SentenceEncoder("x", quantize=True), tuner),
@@ -300,7 +300,9 @@ def test_what_cannot_be_a_component_leaves_the_pipeline_as_it_was(
 def test_an_encoder_of_another_width_leaves_the_pipeline_as_it_was(encoder, nlp):
     tuner = FeedForwardTuner(random_state=0).fit(encoder.transform(TEXTS)[:, :10], LABELS)
     config = nlp.config.copy()
-    with pytest.raises(ValueError, match=r"width 10, the encoder makes some of width 64.*encoder="):
+    with pytest.raises(
+        ValueError, match=r"width 10, but the encoder gives vectors of width 64.*encoder="
+    ):
         EmbTune.from_estimator(tuner, nlp, encoder=encoder)
     assert nlp.pipe_names == []
     assert nlp.config == config
@@ -321,7 +323,7 @@ def test_a_component_that_cannot_be_an_estimator_says_why(make_nlp, tiny_encoder
     )
     examples = make_examples(nlp)
     nlp.update(examples, sgd=nlp.initialize(lambda: examples))
-    with pytest.raises(ValueError, match=r"its head is 'contrastive'.*\(residual\)"):
+    with pytest.raises(ValueError, match=r"has the head 'contrastive'.*\(residual\)"):
         nlp.get_pipe("embtune").to_estimator()
 
 
@@ -339,7 +341,7 @@ def test_config_sets_what_the_tuner_does_not(encoder, nlp, tmp_path):
         {"exclusive_classes": False},
         {"model": {"head": {"@architectures": "spacy-embtune.Linear.v1"}}},
     ):
-        with pytest.raises(ValueError, match="which the tuner has settled"):
+        with pytest.raises(ValueError, match="which the tuner defines"):
             EmbTune.from_estimator(tuner, spacy.blank("en"), encoder=encoder, config=config)
 
 

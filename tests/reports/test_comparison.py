@@ -234,7 +234,7 @@ def test_fewer_documents_than_neighbours_are_said_and_the_rest_is_measured():
     space = {row.key: row.tuned for row in found.space}
     assert space["neighbour_overlap"] is None
     assert space["spread"] is not None
-    assert "how many of 10 neighbours were kept" in " ".join(found.notes)
+    assert "Kept neighbours are not measured" in " ".join(found.notes)
     assert found.verdict.kind == "no evidence of a gain"
     assert "too few to tell" in found.verdict.text
 
@@ -289,7 +289,7 @@ def test_texts_of_train_are_found_up_to_case_and_whitespace():
     assert neither.warnings == []
     unknown = compare(data)
     assert unknown.seen == (0, None, None, False)
-    assert "does not say which texts it was trained on" in " ".join(unknown.notes)
+    assert "does not remember which texts it was trained on" in " ".join(unknown.notes)
     for found in (both, neither, unknown):
         assert found.to_dict()["seen"] == found.seen._asdict()
 
@@ -303,7 +303,7 @@ def test_documents_of_a_train_that_was_not_trained_on_may_be_held_out():
     assert found.seen == (0, 60, 0, True)
     assert found.verdict.kind != "not held out"
     warnings = " ".join(found.warnings)
-    assert "60 of 60 documents are in TRAIN as well: what learns from TRAIN" in warnings
+    assert "60 of 60 documents are in TRAIN as well: on new documents the classifiers" in warnings
     assert "that the model was trained on" not in warnings
     assert "TRAIN is not what the model was trained on" in " ".join(found.notes)
 
