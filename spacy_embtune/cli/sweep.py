@@ -17,7 +17,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..tune.sweep import Sweep
+    from ..tune import Sweep
 
 
 def sweep(
@@ -50,7 +50,7 @@ def sweep(
     from spacy.cli._util import import_code
     from spacy.util import load_config
 
-    from ..tune.sweep import sweep_config, write_candidate
+    from ..tune import sweep_config, write_candidate
 
     if out is not None:
         check_output(out, force=force, suffixes=[".cfg"])
@@ -108,7 +108,7 @@ def _show(found: "Sweep") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..tune.sweep import rows
+    from ..tune import summarize
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for title in ("", "head", "loss", "width", "drop", "rate", "steps", "score"):
@@ -117,7 +117,7 @@ def _show(found: "Sweep") -> None:
         table.add_column(
             title, justify="right" if numeric else "left", no_wrap=not fold, overflow="fold"
         )
-    for row in rows(found):
+    for row in summarize(found):
         table.add_row(*row)
     console = Console(highlight=False)
     console.print(table)
