@@ -20,7 +20,9 @@ from heads import show
 def main(
     data: Annotated[Path, typer.Argument(help="Directory of the labelled sets")],
     sets: Annotated[str, typer.Option(help="Separated by commas")] = "trec,goemotions",
-    banks: Annotated[str, typer.Option(help="Sizes of the memory bank, separated by commas")] = "0,64,256,1024",
+    banks: Annotated[
+        str, typer.Option(help="Sizes of the memory bank, separated by commas")
+    ] = "0,64,256,1024",
     batch: Annotated[int, typer.Option(help="Batch size")] = 16,
     steps: Annotated[int, typer.Option(help="Training steps at most")] = 600,
     n_train: Annotated[int, typer.Option("--texts", help="Training texts")] = 1000,

@@ -12,7 +12,6 @@ from sentence_transformers import SentenceTransformer
 from sklearn.exceptions import NotFittedError
 
 from spacy_embtune.encoder.trainer import EncoderTrainer
-from spacy_embtune.encoder.trainer import EncoderTrainer
 from spacy_embtune.finetune import SbertLearner
 from spacy_embtune.finetune.pair_estimators import paired_cosines
 
