@@ -1,9 +1,10 @@
-"""Does a bank of earlier documents help small batches? The contrastive head at batch size 16.
+"""Compare sizes of the memory bank (bank_size), for the contrastive head with batches of 16.
 
 python benchmarks/bank.py DATA_DIR --sets trec,goemotions --texts 1000
 python scripts/make_docstring_corpus.py corpus && python benchmarks/bank.py . --sets corpus
 
-As benchmarks/heads.py; all bank sizes of a draw see the same texts in the same order.
+Sets and draws are those of benchmarks/heads.py. In a draw, all bank sizes are trained on the same
+texts in the same order.
 """
 
 import random
@@ -19,7 +20,9 @@ from heads import show
 def main(
     data: Annotated[Path, typer.Argument(help="Directory of the labelled sets")],
     sets: Annotated[str, typer.Option(help="Separated by commas")] = "trec,goemotions",
-    banks: Annotated[str, typer.Option(help="Bank sizes, separated by commas")] = "0,64,256,1024",
+    banks: Annotated[
+        str, typer.Option(help="Sizes of the memory bank, separated by commas")
+    ] = "0,64,256,1024",
     batch: Annotated[int, typer.Option(help="Batch size")] = 16,
     steps: Annotated[int, typer.Option(help="Training steps at most")] = 600,
     n_train: Annotated[int, typer.Option("--texts", help="Training texts")] = 1000,

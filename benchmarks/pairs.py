@@ -1,10 +1,10 @@
-"""Scored pairs: correlation of cosines with the scores people gave, base against tuned.
+"""Scored pairs: correlation of the cosines with scores that people gave, base against tuned.
 
 python benchmarks/pairs.py DATA_DIR/stsb --score-range 0,5
 
-DATA_DIR/stsb holds train.jsonl and test.jsonl, {"text1", "text2", "score"} a line. A tenth of the
-training pairs chooses the best model; test pairs are only scored. Pairs of a text with itself,
-which teach and tell nothing, are left out.
+DATA_DIR/stsb has train.jsonl and test.jsonl, with {"text1", "text2", "score"} on each line. A tenth
+of the training pairs is the dev set that chooses the best model. The figures are of the test pairs.
+Pairs of two equal texts are left out: nothing can be learned or measured with them.
 """
 
 import random
@@ -28,9 +28,10 @@ PAIRS = {
 def main(
     data: Annotated[Path, typer.Argument(help="Directory of train.jsonl and test.jsonl")],
     score_range: Annotated[str, typer.Option(help="Lowest and highest score")] = "0,5",
-    losses: Annotated[str, typer.Option(help="Separated by commas")] = "cosent,cosine_pairs",
+    losses: Annotated[str, typer.Option(help="Separated by commas")] = "cosine_pairs",
     draws: Annotated[int, typer.Option(help="How many draws")] = 5,
     decay: Annotated[float, typer.Option(help="Weight decay (L2)")] = 2.0,
+    rate: Annotated[float, typer.Option(help="Learning rate")] = 0.001,
     steps: Annotated[int, typer.Option(help="Training steps at most")] = 2000,
 ) -> None:
     """Print Spearman and Pearson of the test pairs: mean±sd over draws of dev pairs and seed."""
@@ -51,6 +52,7 @@ def main(
                 **PAIRS,
                 "components.embtune.loss": {"@losses": f"spacy-embtune.{loss}.v1"},
                 "training.optimizer.L2": decay,
+                "training.optimizer.learn_rate": rate,
                 "training.max_steps": steps,
                 "system.seed": draw,
             }

@@ -17,7 +17,7 @@ from ._common import (
 )
 
 if TYPE_CHECKING:
-    from ..tuning.sweep import Sweep
+    from ..tuning import Sweep
 
 
 def sweep(
@@ -51,7 +51,7 @@ def sweep(
     from spacy.cli._util import import_code
     from spacy.util import load_config
 
-    from ..tuning.sweep import sweep_config, write_candidate
+    from ..tuning import sweep_config, write_candidate
 
     if out is not None:
         check_output(out, force=force, suffixes=[".cfg"])
@@ -109,7 +109,7 @@ def _show(found: "Sweep") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..tuning.sweep import rows
+    from ..tuning import summarize
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for title in ("", "head", "loss", "width", "drop", "rate", "steps", "score"):
@@ -118,7 +118,7 @@ def _show(found: "Sweep") -> None:
         table.add_column(
             title, justify="right" if numeric else "left", no_wrap=not fold, overflow="fold"
         )
-    for row in rows(found):
+    for row in summarize(found):
         table.add_row(*row)
     console = Console(highlight=False)
     console.print(table)

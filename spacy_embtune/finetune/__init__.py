@@ -1,15 +1,15 @@
-"""The heads, losses and encoders of the component as scikit-learn estimators, under the names and
-parameters of embetter's finetuners.
+"""scikit-learn estimators with the heads, losses and encoders of the component. They have the names
+and parameters of embetter's finetuners.
 
-    SentenceEncoder        texts -> vectors
-    FeedForwardTuner       vectors and labels: a hidden layer becomes the new vector; classifies
-    ContrastiveTuner       vectors and labels: all documents of a batch are compared
-    ContrastiveLearner     pairs of vectors and their scores
-    SbertLearner           pairs of texts and their scores: the encoder itself is finetuned
+    SentenceEncoder        encodes texts as vectors
+    FeedForwardTuner       tunes vectors to labels with a hidden layer; also a classifier
+    ContrastiveTuner       tunes vectors to labels by comparing the documents of a batch
+    ContrastiveLearner     tunes vectors to scores of pairs
+    SbertLearner           finetunes an encoder on scored pairs of texts
     DifferenceClassifier   classifies pairs by the difference of their vectors
-    cached                 keeps an encoder's vectors on disk
-    calc_distances         how far texts are from a few anchors
-    batched                a stream in batches, for partial_fit
+    cached                 keeps the vectors of an encoder on disk
+    calc_distances         computes the distances of inputs to a few anchors
+    batched                splits a stream into batches, for partial_fit
 """
 
 from .cached import CachedEncoder, cached

@@ -1,4 +1,4 @@
-"""What the tuners share: scikit-learn's rules on the outside, a head of ours on the inside."""
+"""The base class of the tuners: a scikit-learn estimator around a head."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -25,15 +25,16 @@ from .labels import Kind, Labels, add_classes, read_labels, require_contrast
 
 
 class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Tunes vectors to labels with a head: subclasses say which head, and which loss.
+    """Tunes vectors to labels with a head. A subclass defines the head and the loss.
 
     Attributes of a fitted tuner:
-        head_ (Model): The head, as in the component: `spacy_embtune.heads`.
+        head_ (Model): The head, one of `spacy_embtune.heads`.
         classes_ (ndarray): The L classes or labels.
-        exclusive_classes_ (bool): Whether a document carries exactly one of them.
-        label_counts_ (ndarray): How often each label was known to be present and absent, (2, L).
+        exclusive_classes_ (bool): Whether a document has exactly one of them.
+        label_counts_ (ndarray): How often each label is known to be present (first row) and absent
+            (second row), shape (2, L).
         n_features_in_ (int): The width d of the vectors.
-        n_steps_ (int): How many steps the optimizer has taken.
+        n_steps_ (int): The number of steps of the optimizer.
     """
 
     n_epochs: int | None
@@ -45,28 +46,34 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     @abstractmethod
     def head_config(self) -> dict[str, Any]:
-        """RETURNS (dict): The head as a section of a spaCy config, with @architectures."""
+        """Describe the head as a section of a spaCy config.
+
+        RETURNS (dict): The section, with @architectures.
+        """
 
     @abstractmethod
     def loss_config(self) -> dict[str, Any]:
-        """RETURNS (dict): The loss as a section of a spaCy config, with @losses."""
+        """Describe the loss as a section of a spaCy config.
+
+        RETURNS (dict): The section, with @losses.
+        """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn from the beginning, whatever was learned before.
+        """Train a new head. What an earlier fit learned is lost.
 
-        X (Any): Vectors, shape (n, d): array, list of rows, DataFrame.
-        y (Any): What is known of their labels: one class each (None or NaN: not known), a matrix of
-            one column a label (NaN: not known), or a list of cats as in `doc.cats`.
-        sample_weight (Any): How much each row counts, shape (n,). A weight of 2 is the same as two
-            equal rows, one of 0 the same as none.
+        X (Any): Vectors, shape (n, d): an array, a list of rows or a DataFrame.
+        y (Any): The labels of the rows: one class for each row (None or NaN: not known), a matrix
+            with one column for each label (NaN: not known), or a list of cats as in `doc.cats`.
+        sample_weight (Any): The weight of each row, shape (n,). A row with weight 2 counts like two
+            copies of it, and a row with weight 0 like none.
         RETURNS (Self): The tuner.
-        RAISES (ValueError): If X or y is invalid, or there is nothing to tell apart.
+        RAISES (ValueError): If X or y is invalid, or if all rows have the same labels.
         """
         check_parameters(self)
         X, labels = self._read(X, y, sample_weight, reset=True, whole=True)
         base, targets = merge_equal_rows(X, labels.targets)
         if len(base) == 0:
-            raise ValueError("All sample weights are 0: there is nothing to learn from.")
+            raise ValueError("All sample weights are 0, so there is nothing to learn from.")
         require_contrast(targets, labels.classes)
         rng = check_random_state(self.random_state)
         self._begin(base, labels, targets, rng)
@@ -83,17 +90,17 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Go on learning, with one pass over these rows: same weights, same state of the optimizer,
-        a constant learning rate. Call it for each batch of a stream, several times over if there
-        are few. The mean of the vectors is learned along the way. Ctrl-C leaves a tuner that can
-        be used, and ends the caller's loop as well.
+        """Continue the training with one pass over these rows, with a constant learning rate and
+        the state of the optimizer from before. Call it for each batch of a stream, and repeat the
+        stream if it is short. The mean of the vectors, which the head subtracts, is updated as
+        well. After Ctrl-C the tuner can still be used, and KeyboardInterrupt is raised.
 
-        X, y, sample_weight (Any): As for `fit`; rows of one class, or of none, are fine. In what a
-            batch teaches, weights count relative to each other; in the mean, as they are.
-        classes (Any): Names of classes. The first call learns them from y if they are not given;
-            a later call adds those that are new, whatever their order.
+        X, y, sample_weight (Any): As for `fit`. All rows may be of one class, or without a known
+            class. Weights are relative to each other in the loss, and absolute in the mean.
+        classes (Any): The names of the classes. None in the first call: those of y. A later call
+            adds classes that are new, in any order.
         RETURNS (Self): The tuner.
-        RAISES (ValueError): If X or y is invalid, or has classes that nobody named.
+        RAISES (ValueError): If X or y is invalid, or y has a class that is not known.
         """
         check_parameters(self)
         is_first = not hasattr(self, "head_")
@@ -105,7 +112,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             self._begin(base, labels, targets, check_random_state(self.random_state))
         else:
             self._extend(labels, base, targets)
-            # What the parameters say now: a tuner that is loaded knows nothing else.
+            # Parameters may have changed since, and a loaded tuner has only its parameters.
             self._loss = build_section(self.loss_config())
             self._optimizer.L2 = float(self.weight_decay)
         if len(base) == 0:
@@ -125,17 +132,17 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
         X (Any): Vectors, shape (n, d).
         y (Any): Not used.
-        RETURNS (ndarray): The tuned vectors, float32, shape (n, k). A row of zeros stays one.
+        RETURNS (ndarray): The tuned vectors, float32, shape (n, k); zeros for a row of zeros.
         RAISES (NotFittedError): Before `fit`.
         """
         return self._predict(X)[0]
 
     def to_disk(self, path: str | Path) -> None:
-        """Save the tuner, and all that `partial_fit` needs to go on, without pickle.
+        """Save the tuner, with the state that `partial_fit` needs, without pickle.
 
-        path (str | Path): A directory; created if need be.
+        path (str | Path): The directory. It is created if it does not exist.
         RAISES (NotFittedError): Before `fit`.
-        RAISES (ValueError): If there is a file in its place, or a parameter is no JSON.
+        RAISES (ValueError): If the path is a file, or a parameter cannot be written as JSON.
         """
         check_is_fitted(self, "head_")
         description = {
@@ -162,7 +169,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
         path (str | Path): The directory.
         RETURNS (Self): The tuner.
-        RAISES (ValueError): If it is not there, damaged, or of another class.
+        RAISES (ValueError): If the directory is missing or damaged, or holds another class.
         """
         saved, arrays = storage.load(path, kind=cls.__name__)
         with storage.reading(path):
@@ -186,8 +193,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return tuner
 
     def __getstate__(self) -> dict[str, Any]:
-        # Not thinc's objects: the optimizer knows parameters by numbers that are unique within
-        # one process only.
+        # Arrays instead of thinc's objects: the optimizer identifies parameters by numbers that are
+        # unique only within one process.
         state: dict[str, Any] = dict(super().__getstate__())
         if "head_" in state:
             del state["head_"], state["_loss"], state["_optimizer"]
@@ -215,8 +222,13 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         whole: bool = False,
         classes: Any = None,
     ) -> tuple[NDArray[Any], Labels]:
-        """RETURNS (tuple): X and y, checked. reset: nothing was learned before; whole: nothing else
-        will be learned."""
+        """Check X and y.
+
+        reset (bool): Whether this is the first training of the tuner.
+        whole (bool): Whether these rows are all training data, and no stream.
+        classes (Any): The names of the classes; None: those of y.
+        RETURNS (tuple[ndarray, Labels]): The vectors, float32, shape (n, d), and the labels.
+        """
         require_vectors(X)
         X = validate_data(self, X, dtype="float32", reset=reset, order="C")
         weights = None
@@ -234,7 +246,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return X, self._weigh(labels, whole=whole)
 
     def _weigh(self, labels: Labels, *, whole: bool) -> Labels:
-        """RETURNS (Labels): The same, with what the parameters say of their weights."""
+        """RETURNS (Labels): The labels, with weights that parameters of the tuner ask for."""
         return labels
 
     def _begin(self, base: NDArray[Any], labels: Labels, targets: Targets, rng: Any) -> None:
@@ -259,11 +271,12 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.label_counts_ = counts
 
     def _make_head(self, width: int, config: dict[str, Any], rng: Any = None) -> None:
-        """Make a head with new weights, its loss and its optimizer.
+        """Make a new head, its loss and its optimizer.
 
-        width (int): That of the vectors, d.
+        width (int): The width d of the vectors.
         config (dict): The head as a section of a config.
-        rng (RandomState | None): For the weights; None if they are to be replaced anyway.
+        rng (RandomState | None): The generator for the initial weights; None if the caller replaces
+            the weights.
         """
         loss: Loss = build_section(self.loss_config())
         head: Head = build_section(config)
@@ -280,7 +293,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.head_ = head
 
     def _learn_mean(self, base: NDArray[Any], targets: Targets) -> None:
-        """Bring the mean that the head centres on up to date, as if all rows had come at once."""
+        """Update the mean that the head subtracts: the mean of all rows so far, by their
+        weights."""
         weights = targets.weights
         share = np.ones(len(base)) if weights is None else np.asarray(weights)
         share = share * has_vector(cast(Any, base))[:, 0]
@@ -319,8 +333,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             )
 
     def _predict(self, X: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """RETURNS (tuple): Tuned vectors (n, k), raw scores (n, L), and which rows hold a vector,
-        shape (n, 1)."""
+        """RETURNS (tuple): Tuned vectors, shape (n, k), raw scores, shape (n, L), and whether each
+        row is other than zeros, shape (n, 1)."""
         check_is_fitted(self, "head_")
         require_vectors(X)
         X = validate_data(self, X, dtype="float32", reset=False, order="C")
@@ -337,7 +351,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
 
 def _without_even_weights(targets: Targets, counts: NDArray[Any]) -> Targets:
-    """RETURNS (Targets): What a loss is to know: weights that are all the same teach as none."""
+    """RETURNS (Targets): The targets for a loss: with label counts, and without equal weights."""
     weights = None if targets.weights is None else np.asarray(targets.weights)
     if weights is not None and len(weights) and (weights == weights[0]).all():
         weights = None

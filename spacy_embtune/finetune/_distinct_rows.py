@@ -1,4 +1,4 @@
-"""Rows that are equal: what several of them say is learned at once."""
+"""Merging of equal rows, so that a fit does not depend on the order or number of copies."""
 
 from typing import Any, cast
 
@@ -10,11 +10,12 @@ from ..types import Targets
 
 
 def distinct_rows(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Find rows that are equal, bit for bit.
+    """Find the distinct rows of an array. Rows are equal if all their bytes are equal.
 
-    rows (ndarray): An array of shape (n, k).
-    RETURNS (tuple[ndarray, ndarray]): The numbers of the m distinct ones, in an order that does not
-        depend on the one they came in, and to which of these each row is equal, shape (n,).
+    rows (ndarray): The rows, shape (n, k).
+    RETURNS (tuple[ndarray, ndarray]): The index of the first copy of each of the m distinct rows,
+        shape (m,), in an order that does not depend on the order of the rows; and for each row the
+        index of its distinct row, shape (n,).
     """
     rows = np.ascontiguousarray(rows)
     as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
@@ -23,13 +24,13 @@ def distinct_rows(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def merge_equal_rows(X: NDArray[Any], targets: Targets) -> tuple[NDArray[Any], Targets]:
-    """Bring documents in an order that does not depend on the one that they came in, and equal ones
-    together: several equal rows of which the same is known are one that counts as much.
+    """Merge documents with equal vectors and equal targets into one document, with the sum of their
+    weights, and sort the documents into an order that does not depend on the order of the rows.
 
     X (ndarray): Vectors, float32, shape (n, d).
-    targets (Targets): What is known of them.
-    RETURNS (tuple[ndarray, Targets]): The m distinct ones, whose weights are how often they were
-        there, None if all were once; those of weight 0 are left out.
+    targets (Targets): The targets of the n documents.
+    RETURNS (tuple[ndarray, Targets]): The vectors and targets of the m distinct documents. The
+        weights are None if all are 1. Documents with weight 0 are left out.
     """
     values, known = np.asarray(targets.values), np.asarray(targets.known)
     weights = targets.weights
@@ -50,13 +51,14 @@ def merge_equal_rows(X: NDArray[Any], targets: Targets) -> tuple[NDArray[Any], T
 
 
 def distinct_pairs(X1: NDArray[Any], X2: NDArray[Any], scores: NDArray[Any]) -> ScoredPairs:
-    """Bring pairs in an order that does not depend on the one that they came in, each distinct row
-    once. Pairs of a row with itself are left out: there is nothing to be learned from them.
+    """Sort pairs into an order that does not depend on the order of the rows, and keep each
+    distinct row once. Pairs of two equal rows are left out, because nothing can be learned from
+    them.
 
     X1, X2 (ndarray): The rows of each pair, float32, both of shape (n, d).
-    scores (ndarray): Their scores, shape (n,).
+    scores (ndarray): The scores of the pairs, shape (n,).
     RETURNS (ScoredPairs): The pairs.
-    RAISES (ValueError): If there are none left.
+    RAISES (ValueError): If no pair is left.
     """
     rows = np.concatenate([X1, X2])
     kept, place = distinct_rows(rows)

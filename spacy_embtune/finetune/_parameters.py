@@ -1,4 +1,4 @@
-"""Checks of parameters, made when an estimator is fitted, as scikit-learn wants it."""
+"""Checks of parameters and inputs in `fit`, where scikit-learn expects them."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..training import count_batches
 
-# Names of parameters that have to be whole numbers above 0, and that may be None.
+# Parameters that have to be integers above 0; some of them may be None.
 _COUNTS = ("hidden_dim", "hidden_width", "shape_out", "n_epochs", "epochs", "batch_size")
 _MAY_BE_NONE = ("n_epochs", "epochs", "hidden_dim", "shape_out")
 _NUMBERS = (
@@ -62,11 +62,11 @@ def check_parameters(estimator: Any) -> None:
 
 
 def require_vectors(X: Any, *, name: str = "X") -> None:
-    """Say it where texts are given in place of vectors, which is easily done.
+    """Check that X does not contain texts, because users may forget the encoder.
 
-    X (Any): What was given.
-    name (str): What to call it.
-    RAISES (ValueError): If it is a text, or begins with one.
+    X (Any): The input of an estimator.
+    name (str): The name of the input in the error message.
+    RAISES (ValueError): If X is a text, or its first element is a text.
     """
     if isinstance(X, str):
         first: Any = X
@@ -78,7 +78,7 @@ def require_vectors(X: Any, *, name: str = "X") -> None:
         first = next(iter(X), None) if is_row else None
     if isinstance(first, str):
         raise ValueError(
-            f"{name} holds texts: {str(first)!r:.40}. Give their vectors, such as "
+            f"{name} contains texts: {str(first)!r:.40}. Give their vectors, such as "
             "SentenceEncoder().transform(texts), or put an encoder before the tuner: "
             "make_pipeline(SentenceEncoder(), tuner)."
         )

@@ -1,4 +1,4 @@
-"""How far texts are from a few anchors, and streams in batches: helpers of embetter's guide."""
+"""Functions of embetter's user guide: distances to anchors, and batches of a stream."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -19,17 +19,23 @@ def calc_distances(
     aggregate: Callable[..., Any] = np.max,
     n_jobs: int | None = None,
 ) -> NDArray[Any]:
-    """Compare inputs with a few anchors: sort by it to find what is like all of them,
-    or, with numpy.min, like any of them.
+    """Compute the distance of each input to a few anchors. With numpy.max, inputs with a small
+    distance are close to all anchors; with numpy.min, they are close to at least one.
 
-    inputs (Any): n inputs, as the pipeline takes them: texts, for instance.
-    anchors (Any): The anchors.
-    pipeline (Any): What makes vectors of inputs, fitted: an encoder, or one with a tuner behind it.
-    anchor_pipeline (Any): What makes vectors of anchors. None: the same.
-    metric (str): "cosine", "euclidean", or another of `sklearn.metrics.pairwise_distances`.
-    aggregate (Callable): What to make of the distances to the anchors, called with axis=1:
-        numpy.max is the distance to the farthest, numpy.min to the nearest.
-    n_jobs (int | None): How many processes; -1: one a core.
+        >>> import numpy as np
+        >>> from sklearn.preprocessing import FunctionTransformer
+        >>> inputs, anchors = [[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.0]]
+        >>> calc_distances(inputs, anchors, FunctionTransformer(np.asarray)).tolist()
+        [0.0, 1.0]
+
+    inputs (Any): The n inputs for the pipeline, for example texts.
+    anchors (Any): The anchors, for the pipeline or the anchor pipeline.
+    pipeline (Any): A fitted transformer that makes vectors of inputs: an encoder, or a pipeline of
+        an encoder and a tuner.
+    anchor_pipeline (Any): A fitted transformer that makes vectors of anchors. None: `pipeline`.
+    metric (str): "cosine", "euclidean", or another metric of `sklearn.metrics.pairwise_distances`.
+    aggregate (Callable): Reduces the distances to all anchors to one number; called with axis=1.
+    n_jobs (int | None): The number of processes; -1: one for each core.
     RETURNS (ndarray): The distances, shape (n,).
     """
     from sklearn.metrics import pairwise_distances
@@ -41,10 +47,13 @@ def calc_distances(
 
 
 def batched(iterable: Iterable[Item], n: int = 64) -> Iterator[tuple[Item, ...]]:
-    """Cut a stream into batches, for `partial_fit`.
+    """Split a stream into batches, for `partial_fit`.
+
+        >>> list(batched("abcde", 2))
+        [('a', 'b'), ('c', 'd'), ('e',)]
 
     iterable (Iterable): The stream.
-    n (int): How many items a batch holds; the last one may hold fewer.
+    n (int): The number of items in a batch. The last batch may have fewer.
     YIELDS (tuple): The batches.
     RAISES (ValueError): If n is below 1.
     """

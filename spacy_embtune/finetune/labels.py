@@ -1,4 +1,4 @@
-"""The y of scikit-learn, in all the forms that people have it in, as Targets."""
+"""Reading of labels: from the y of scikit-learn, in all its forms, to `Targets`."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,12 +22,12 @@ Kind: TypeAlias = Literal["classes", "matrix", "cats"]
 
 
 class Labels(NamedTuple):
-    """What y says of n documents.
+    """The labels of n documents.
 
-    kind (str): How it says it. "classes": one class a document. "matrix": one column a label.
-        "cats": a mapping from label to value a document, as in `doc.cats`.
+    kind (str): The form of y. "classes": one class for each document. "matrix": one column for each
+        label. "cats": one mapping from label to value for each document, as in `doc.cats`.
     classes (ndarray): The L classes or labels, in the order of the columns of `targets`.
-    targets (Targets): What is known, numpy arrays of shape (n, L).
+    targets (Targets): The targets, as numpy arrays of shape (n, L).
     """
 
     kind: Kind
@@ -43,19 +43,26 @@ def read_labels(
     exclusive: bool | None = None,
     weights: NDArray[Any] | None = None,
 ) -> Labels:
-    """Read what is known of the labels of n documents. What is missing is unknown, not absent.
+    """Read the labels of n documents. A missing label is not known; it is not absent.
 
-    y (Any): One class for each document (a list, an array, a Series; None, NaN and pandas' NA are
-        missing), a matrix of one column a label (an array or DataFrame, of 0 and 1, graded values
-        between, or NaN), or a list of mappings from label to value, as in `doc.cats`.
+        >>> labels = read_labels(["B", None, "A"])
+        >>> labels.kind, labels.classes.tolist()
+        ('classes', ['A', 'B'])
+        >>> labels.targets.values.tolist(), labels.targets.known.any(axis=1).tolist()
+        ([[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]], [True, False, True])
+
+    y (Any): One class for each document (a list, an array or a Series; None, NaN and pandas' NA
+        mean that it is not known); or a matrix with one column for each label (an array or a
+        DataFrame, with values from 0 to 1, or NaN); or a list of mappings from label to value, as
+        in `doc.cats`.
     classes (Any): The classes, in the order of the columns. None: those of y, sorted. The columns
-        of a DataFrame are found by their names, those of an array by their places.
-    allow_new (bool): Whether y may name other classes as well, which come behind these.
-    exclusive (bool | None): Whether a document carries exactly one label. None: yes for classes,
-        otherwise if the values of every labelled document sum to 1.
-    weights (ndarray | None): How much each document counts, shape (n,).
+        of a DataFrame are matched by name, those of an array by position.
+    allow_new (bool): Whether y may have other classes as well. They are appended to `classes`.
+    exclusive (bool | None): Whether a document has exactly one label. None: yes if y has classes,
+        or if the values of each labelled document sum to 1.
+    weights (ndarray | None): The weight of each document, shape (n,).
     RETURNS (Labels): The labels.
-    RAISES (ValueError): If y is none of these, or has values that are none, or unknown classes.
+    RAISES (ValueError): If y has another form, an invalid value, or a class that is not known.
     """
     if y is None:
         raise ValueError(
@@ -65,7 +72,7 @@ def read_labels(
     if exclusive not in (None, True, False):
         raise ValueError(f"exclusive_classes is {exclusive!r}: give True, False or None.")
     names = None if classes is None else as_classes(classes)
-    kind, rows, columns = recognise(y, names, exclusive)
+    kind, rows, columns = _recognise(y, names, exclusive)
     if kind == "cats":
         names, targets = _read_cats(rows, names, allow_new, exclusive)
     elif kind == "matrix":
@@ -75,12 +82,14 @@ def read_labels(
     return Labels(kind, names, targets._replace(weights=cast(Any, weights)))
 
 
-def recognise(
+def _recognise(
     y: Any, classes: NDArray[Any] | None = None, exclusive: bool | None = None
 ) -> tuple[Kind, Any, NDArray[Any] | None]:
-    """RETURNS (tuple): The kind of y, its rows, and the names of its columns, if it has them. A
-    table of one column holds classes, unless labels are known to be columns: they do not exclude
-    each other, or the column has the name of one of the classes."""
+    """Recognise the form of y. A table with one column has classes, unless the column is a label:
+    labels are not exclusive, or the column has the name of a class.
+
+    RETURNS (tuple): The form, the rows, and the names of the columns, None if they have no names.
+    """
     columns = getattr(y, "columns", None)
     is_label = exclusive is False or (
         classes is not None and columns is not None and set(columns) <= set(classes.tolist())
@@ -109,15 +118,15 @@ def recognise(
         return "classes", array, None
     if array.ndim != 2:
         raise ValueError(
-            f"y has the shape {array.shape}. Give one class for each row of X, or a matrix of one "
-            "column a label."
+            f"y has the shape {array.shape}. Give one class for each row of X, or a matrix with "
+            "one column for each label."
         )
     return "matrix", array, None if columns is None else as_classes(columns, name="y.columns")
 
 
 def _as_cats(y: Any) -> list[Mapping[str, float]] | None:
-    """RETURNS (list | None): The cats of each document, if y is of that kind; a missing one is a
-    document of which nothing is known."""
+    """RETURNS (list | None): The cats of each document, empty where they are missing; None if y has
+    another form."""
     if isinstance(y, str | Mapping) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) != 1:
         return None
     rows = y.tolist() if isinstance(y, np.ndarray) else list(y)
@@ -134,8 +143,8 @@ def _as_array(y: Any) -> NDArray[Any]:
     ):
         raise ValueError(
             f"y has several names of labels for each row, such as {rows[0]!r:.60}. Give a matrix "
-            "of one column a label (sklearn.preprocessing.MultiLabelBinarizer makes one), or cats, "
-            "{'label': 1.0}."
+            "with one column for each label (see sklearn.preprocessing.MultiLabelBinarizer), or "
+            "cats, {'label': 1.0}."
         )
     try:
         array = np.asarray(y)
@@ -144,18 +153,21 @@ def _as_array(y: Any) -> NDArray[Any]:
             error
         )
     if array.dtype.kind in "US" and not isinstance(y, np.ndarray):
-        # A list of strings in which something is missing: numpy writes "nan" or "None" then.
+        # numpy has turned missing values in a list of strings into "nan" or "None".
         array = np.asarray(y, dtype=object)
     return array
 
 
 def as_classes(classes: Any, *, name: str = "classes") -> NDArray[Any]:
-    """Check names of classes.
+    """Check the names of classes.
 
-    classes (Any): The names, all of them strings, or all numbers.
-    name (str): What to call them in an error.
-    RETURNS (ndarray): The same, shape (L,), in this order.
-    RAISES (ValueError): If there are none, or one is there twice, or missing.
+        >>> as_classes(["B", "A"]).tolist()
+        ['B', 'A']
+
+    classes (Any): The names, either all strings or all numbers.
+    name (str): The name of the argument in error messages.
+    RETURNS (ndarray): The names in the same order, shape (L,).
+    RAISES (ValueError): If there is no name, a missing name, or a name that occurs twice.
     """
     is_list = isinstance(classes, Iterable) and not isinstance(classes, str | Mapping | set)
     values = list(classes) if is_list else []
@@ -172,7 +184,16 @@ def as_classes(classes: Any, *, name: str = "classes") -> NDArray[Any]:
 
 
 def add_classes(known: NDArray[Any], classes: Any) -> NDArray[Any]:
-    """RETURNS (ndarray): The classes known, and behind them those that are new."""
+    """Append new classes to known ones.
+
+        >>> add_classes(np.array(["A", "B"]), ["C", "A"]).tolist()
+        ['A', 'B', 'C']
+
+    known (ndarray): The known classes, shape (L,).
+    classes (Any): Names of classes, known or new; None: no classes.
+    RETURNS (ndarray): The known classes, and then the new ones.
+    RAISES (ValueError): If the names are invalid.
+    """
     if classes is None:
         return known
     old = known.tolist()
@@ -188,8 +209,8 @@ def _read_classes(
 
     if exclusive is False:
         raise ValueError(
-            "exclusive_classes = False, but y has one class a document. Give a matrix of one "
-            "column a label, or a list of cats."
+            "exclusive_classes = False, but y has one class for each document. Give a matrix with "
+            "one column for each label, or a list of cats."
         )
     if values.dtype.kind == "f":
         assert_all_finite(values, input_name="y", allow_nan=True)
@@ -225,14 +246,15 @@ def _read_matrix(
         values = np.where(find_missing(array), np.nan, array).astype("float32")
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"y is a matrix of values that are no numbers ({error}). Give 1 where a document "
-            "carries the label of the column, 0 where it does not, NaN where that is not known."
+            f"y is a matrix with values that are not numbers ({error}). Give 1 where a document "
+            "has the label of the column, 0 where it does not, and NaN where that is not known."
         ) from error
     if columns is None:
         columns = np.arange(values.shape[1]) if classes is None else classes
     if len(columns) != values.shape[1]:
         raise ValueError(
-            f"y has {values.shape[1]} columns for {len(columns)} labels. Give one a label."
+            f"y has {values.shape[1]} columns for {len(columns)} labels. Give one column for each "
+            "label."
         )
     known = ~np.isnan(values)
     outside = known & ~((values >= 0) & (values <= 1))
@@ -240,9 +262,9 @@ def _read_matrix(
         row, j = np.argwhere(outside)[0].tolist()
         raise ValueError(
             f"Row {row} of y has the value {values[row, j]:g} for the label {columns[j]!s}. Give "
-            "numbers from 0 (absent) to 1 (present), and NaN where it is not known. (For one "
-            "class a document, give y as one column of classes. multi-output targets are labels "
-            "here.)"
+            "numbers from 0 (absent) to 1 (present), and NaN where it is not known. (If each "
+            "document has one class, give y as one column of classes. The columns of multi-output "
+            "targets are read as labels.)"
         )
     values = np.where(known, values, 0.0).astype("float32")
     sums = values.sum(axis=1)
@@ -254,9 +276,9 @@ def _read_matrix(
         for row in np.flatnonzero(sums > 1.0 + TOLERANCE).tolist():
             raise ValueError(
                 f"Row {row} of y: the classes are exclusive, but the values sum to {sums[row]:g}. "
-                "Set exclusive_classes = False if a document may carry several labels at once."
+                "Set exclusive_classes = False if a document may have several labels."
             )
-        # What sums to 1 leaves nothing to the other labels.
+        # Where the known values sum to 1, the other labels are absent.
         known[sums >= 1.0 - TOLERANCE] = True
     made = Targets(cast(Any, values), cast(Any, known.astype("float32")), exclusive)
     classes = _settle(columns, classes, allow_new)
@@ -264,8 +286,8 @@ def _read_matrix(
 
 
 def _arrange(targets: Targets, columns: NDArray[Any], classes: NDArray[Any]) -> Targets:
-    """RETURNS (Targets): The same with one column a class. A class without a column is absent where
-    the others leave nothing to it, and unknown elsewhere."""
+    """RETURNS (Targets): The targets with one column for each class. A class without a column is
+    absent where classes are exclusive and the values sum to 1, and not known elsewhere."""
     place = {label: j for j, label in enumerate(classes.tolist())}
     values = np.zeros((len(targets.values), len(classes)), dtype="float32")
     known = np.zeros_like(values)
@@ -294,16 +316,18 @@ def _read_cats(
 
 
 def require_contrast(targets: Targets, classes: NDArray[Any]) -> None:
-    """Make sure that there is something to tell apart.
+    """Check that the documents differ in their labels, so that there is something to learn.
 
-    targets (Targets): What is known of n documents.
+        >>> require_contrast(read_labels(["A", "B"]).targets, np.array(["A", "B"]))
+
+    targets (Targets): The targets of n documents.
     classes (ndarray): The L classes or labels.
-    RAISES (ValueError): If there is one class only, or no label that is known to be present in one
-        document and absent in another.
+    RAISES (ValueError): If all documents are of one class, or if no label is known to be present in
+        one document and absent in another.
     """
     values, known = np.asarray(targets.values), np.asarray(targets.known)
     if not known.any():
-        raise ValueError("y is missing everywhere: give the labels that are known.")
+        raise ValueError("y has no known label: give the labels that are known.")
     if targets.exclusive:
         taught = known.any(axis=1)
         rows = np.concatenate([values[taught], known[taught]], axis=1)
@@ -311,26 +335,40 @@ def require_contrast(targets: Targets, classes: NDArray[Any]) -> None:
             return
         names = ", ".join(map(repr, classes[values.any(axis=0)].tolist()))
         raise ValueError(
-            f"y has one class only, {names}: there is nothing to tell apart. Give rows of two "
-            "classes or more."
+            f"y has one class only, {names}, so there is nothing to learn. Give rows of two or "
+            "more classes."
         )
     present, absent = np.asarray(count_labels(targets))
     if not ((present > 0) & (absent > 0)).any():
         raise ValueError(
-            "y has one class only: each label is present wherever it is known, or absent wherever "
-            "it is known, so that there is nothing to tell apart. Give rows of both."
+            "y has one class only: each label is either present in all rows where it is known, or "
+            "absent in all of them, so there is nothing to learn. Give rows of both."
         )
 
 
 def is_missing(value: Any) -> bool:
-    """RETURNS (bool): Whether a value is None, NaN, or pandas' NA or NaT."""
+    """Check whether a value is None, NaN, or pandas' NA or NaT.
+
+        >>> is_missing(None), is_missing(float("nan")), is_missing("A")
+        (True, True, False)
+
+    value (Any): The value.
+    RETURNS (bool): Whether it is missing.
+    """
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float | np.floating) and bool(value != value)
 
 
 def find_missing(values: NDArray[Any]) -> NDArray[Any]:
-    """RETURNS (ndarray of bool): Where nothing is known, in the shape of the values."""
+    """Find the missing values of an array.
+
+        >>> find_missing(np.array([1.0, np.nan])).tolist()
+        [False, True]
+
+    values (ndarray): The values.
+    RETURNS (ndarray of bool): Whether each value is missing, in the shape of the values.
+    """
     if values.dtype.kind == "f":
         return np.isnan(values)
     if values.dtype.kind != "O":
@@ -340,11 +378,11 @@ def find_missing(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _settle(found: NDArray[Any], classes: NDArray[Any] | None, allow_new: bool) -> NDArray[Any]:
-    """RETURNS (ndarray): The classes: those given, else those found."""
+    """RETURNS (ndarray): The given classes, or else the classes found in y."""
     if classes is None:
         if len(found) == 0:
             raise ValueError(
-                "y names no class: it is missing everywhere. Give the labels that are known."
+                "y has no class: all values are missing. Give the labels that are known."
             )
         return found
     unknown = set(found.tolist()) - set(classes.tolist())
@@ -354,6 +392,6 @@ def _settle(found: NDArray[Any], classes: NDArray[Any] | None, allow_new: bool) 
         return add_classes(classes, sorted(unknown))
     raise ValueError(
         f"y has classes that are not known: {', '.join(sorted(map(repr, unknown))[:10])}. Known "
-        f"are {', '.join(map(repr, classes.tolist()[:10]))}. Name new ones to partial_fit with "
-        "classes=[...], together with the old ones or alone."
+        f"are {', '.join(map(repr, classes.tolist()[:10]))}. Give new classes to partial_fit with "
+        "classes=[...]; the old ones may be left out."
     )

@@ -1,4 +1,4 @@
-"""Learning from pairs: which two rows, or texts, are alike."""
+"""Estimators for pairs of vectors: `ContrastiveLearner` and `DifferenceClassifier`."""
 
 from pathlib import Path
 from typing import Any, Self, cast
@@ -20,19 +20,26 @@ from ._parameters import check_parameters, count_epochs, require_vectors
 
 
 class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Tunes vectors to scores of pairs: the cosine of two tuned vectors approaches the score of
-    their pair. The network is the component's `spacy-embtune.Contrastive.v1`.
+    """Tunes vectors to scores of pairs, so that the cosine of two tuned vectors approaches the
+    score of their pair. The network is the component's `spacy-embtune.Contrastive.v1`.
 
-    shape_out (int | None): The width k of the tuned vectors. None: that of the vectors.
+        >>> import numpy as np
+        >>> X1, X2 = np.random.RandomState(0).normal(size=(2, 20, 8))
+        >>> learner = ContrastiveLearner(epochs=5, random_state=0).fit(X1, X2, np.arange(20) / 19)
+        >>> learner.transform(X1).shape, learner.predict(X1, X2).shape
+        ((20, 8), (20,))
+
+    shape_out (int | None): The width k of the tuned vectors. None: the width of the vectors.
         (embetter: 300.)
-    batch_size (int): Pairs a step. (embetter: 16.)
-    epochs (int | None): Passes over the pairs. None: as many as make about 250 steps, and 10 at
-        least. (embetter: 1.)
-    learning_rate (float): Of Adam, falls linearly to 0. (embetter: 2e-05, which learns nothing.)
+    batch_size (int): The number of pairs in a step. (embetter: 16.)
+    epochs (int | None): The number of passes over the pairs. None: about 250 steps, and at least 10
+        passes. (embetter: 1.)
+    learning_rate (float): The learning rate of Adam, which falls linearly to 0. (embetter: 2e-05,
+        which learns nothing.)
     hidden_width (int): The width of the hidden layer.
-    dropout (float): The share of the hidden layer dropped in a step.
-    weight_decay (float): Decoupled, as in AdamW.
-    random_state (int | RandomState | None): For the same result each time.
+    dropout (float): The dropout rate of the hidden layer, 0..1.
+    weight_decay (float): The decoupled weight decay, as in AdamW.
+    random_state (int | RandomState | None): The seed for reproducible results.
     """
 
     def __init__(
@@ -57,12 +64,12 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.random_state = random_state
 
     def fit(self, X1: Any, X2: Any, y: Any) -> Self:
-        """Learn from pairs, from the beginning.
+        """Train a new head on pairs. What an earlier fit learned is lost.
 
         X1, X2 (Any): The vectors of each pair, both of shape (n, d).
-        y (Any): How alike they are to become, 0..1, shape (n,).
+        y (Any): The wanted similarity of each pair, 0..1, shape (n,).
         RETURNS (Self): The learner.
-        RAISES (ValueError): If shapes do not fit, or a score is outside 0..1.
+        RAISES (ValueError): If the shapes differ, or a score is outside 0..1.
         """
         check_parameters(self)
         require_vectors(X1, name="X1")
@@ -89,7 +96,10 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return self
 
     def head_config(self) -> dict[str, Any]:
-        """RETURNS (dict): The head as a section of a spaCy config, with @architectures."""
+        """Describe the head as a section of a spaCy config.
+
+        RETURNS (dict): The section, with @architectures.
+        """
         return {
             "@architectures": "spacy-embtune.Contrastive.v1",
             "hidden_width": int(self.hidden_width),
@@ -102,7 +112,7 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.head_ = build_section(config)
         ops = get_current_ops()
         with seeded(rng):
-            # No labels: an output layer of none.
+            # There are no labels, so the output layer has width 0.
             self.head_.initialize(
                 X=ops.asarray2f(cast(Any, base)), Y=cast(Any, ops.alloc2f(len(base), 0))
             )
@@ -122,7 +132,7 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return apply_head(self.head_, X)[0]
 
     def predict(self, X1: Any, X2: Any) -> NDArray[Any]:
-        """Say how alike the rows of each pair are.
+        """Predict the similarity of pairs.
 
         X1, X2 (Any): The vectors of each pair, both of shape (n, d).
         RETURNS (ndarray): The cosine of their tuned vectors, float32, shape (n,).
@@ -135,9 +145,9 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def to_disk(self, path: str | Path) -> None:
         """Save the learner, without pickle.
 
-        path (str | Path): A directory; created if need be.
+        path (str | Path): The directory. It is created if it does not exist.
         RAISES (NotFittedError): Before `fit`.
-        RAISES (ValueError): If there is a file in its place, or a parameter is no JSON.
+        RAISES (ValueError): If the path is a file, or a parameter cannot be written as JSON.
         """
         check_is_fitted(self, "head_")
         description = {
@@ -155,7 +165,7 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
         path (str | Path): The directory.
         RETURNS (Self): The learner.
-        RAISES (ValueError): If it is not there, damaged, or of another class.
+        RAISES (ValueError): If the directory is missing or damaged, or holds another class.
         """
         saved, arrays = storage.load(path, kind=cls.__name__)
         with storage.reading(path):
@@ -172,10 +182,17 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 class DifferenceClassifier(BaseEstimator):
     """Classifies pairs by the absolute difference of their vectors.
 
-    enc (TransformerMixin): Makes vectors of what a pair consists of, such as `SentenceEncoder`. It
-        is used as it is, and not fitted.
-    clf_head (ClassifierMixin | None): Classifies the differences; fitted as a clone, `clf_head_`.
-        None: a logistic regression with balanced classes.
+        >>> import numpy as np
+        >>> from sklearn.preprocessing import FunctionTransformer
+        >>> X1, X2 = np.zeros((4, 2)), np.array([[0.0, 0.1], [1.0, 0.9], [0.1, 0.0], [0.9, 1.0]])
+        >>> classifier = DifferenceClassifier(FunctionTransformer())
+        >>> classifier.fit(X1, X2, [1, 0, 1, 0]).predict(X1, X2).tolist()
+        [1, 0, 1, 0]
+
+    enc (TransformerMixin): Makes the vectors of both sides of a pair, such as `SentenceEncoder`. It
+        is not fitted.
+    clf_head (ClassifierMixin | None): Classifies the differences. `fit` fits a clone of it,
+        `clf_head_`. None: a logistic regression with balanced classes.
     """
 
     def __init__(self, enc: Any, clf_head: Any = None) -> None:
@@ -183,9 +200,9 @@ class DifferenceClassifier(BaseEstimator):
         self.clf_head = clf_head
 
     def fit(self, X1: Any, X2: Any, y: Any) -> Self:
-        """Learn from pairs.
+        """Train the classifier on pairs.
 
-        X1, X2 (Any): The two sides of n pairs, in a form that the encoder takes.
+        X1, X2 (Any): The two sides of n pairs, as input for the encoder.
         y (Any): The class of each pair, shape (n,).
         RETURNS (Self): The classifier.
         """
@@ -198,12 +215,22 @@ class DifferenceClassifier(BaseEstimator):
         return self
 
     def predict(self, X1: Any, X2: Any) -> NDArray[Any]:
-        """RETURNS (ndarray): The predicted class of each pair, shape (n,)."""
+        """Predict the classes of pairs.
+
+        X1, X2 (Any): The two sides of n pairs, as input for the encoder.
+        RETURNS (ndarray): The predicted class of each pair, shape (n,).
+        RAISES (NotFittedError): Before `fit`.
+        """
         check_is_fitted(self, "clf_head_")
         return cast(NDArray[Any], self.clf_head_.predict(self._differences(X1, X2)))
 
     def predict_proba(self, X1: Any, X2: Any) -> NDArray[Any]:
-        """RETURNS (ndarray): How probable each class is, shape (n, L)."""
+        """Estimate the probabilities of the classes of pairs.
+
+        X1, X2 (Any): The two sides of n pairs, as input for the encoder.
+        RETURNS (ndarray): The probability of each class, shape (n, L).
+        RAISES (NotFittedError): Before `fit`.
+        """
         check_is_fitted(self, "clf_head_")
         return cast(NDArray[Any], self.clf_head_.predict_proba(self._differences(X1, X2)))
 
@@ -219,21 +246,24 @@ def check_scores(y: Any) -> NDArray[Any]:
     """Check the scores of pairs.
 
     y (Any): The scores.
-    RETURNS (ndarray): The same, float64, shape (n,).
-    RAISES (ValueError): If they are not numbers from 0 to 1.
+    RETURNS (ndarray): The scores, float64, shape (n,).
+    RAISES (ValueError): If a score is not a number from 0 to 1.
     """
     scores = check_array(column_or_1d(y), ensure_2d=False, dtype="float64", input_name="y")
     if len(scores) and not (scores.min() >= 0.0 and scores.max() <= 1.0):
         raise ValueError(
             f"y goes from {scores.min():g} to {scores.max():g}: give scores from 0 (different) to "
-            "1 (alike), for instance (y - y.min()) / (y.max() - y.min())."
+            "1 (equal), for instance (y - y.min()) / (y.max() - y.min())."
         )
     return cast(NDArray[Any], scores)
 
 
 def paired_cosines(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
-    """RETURNS (ndarray): The cosine of each row with the one in the same place, shape (n,); 0 for a
-    row of zeros."""
+    """Compute the cosine of each row of one array with the same row of another array.
+
+    first, second (ndarray): The vectors, both of shape (n, k).
+    RETURNS (ndarray): The cosines, float32, shape (n,); 0 for a row of zeros.
+    """
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     products = (first * second).sum(axis=1)
     cosines = np.where(lengths > 0, products / np.where(lengths > 0, lengths, 1.0), 0.0)

@@ -1,4 +1,4 @@
-"""Tuners of labelled vectors: a hidden layer taught by classes, or a residual one by pairs."""
+"""Tuners for labelled vectors: `FeedForwardTuner` and `ContrastiveTuner`."""
 
 from typing import Any, Literal
 
@@ -13,25 +13,31 @@ from .labels import Labels, read_labels
 
 
 class FeedForwardTuner(ClassifierMixin, HeadTuner):
-    """Tunes vectors to labels with a hidden layer, which becomes the new vector, below an output
-    layer that teaches it; the component's `spacy-embtune.FeedForward.v1`.
+    """Tunes vectors to labels with a network of a hidden layer and an output layer, which is
+    trained as a classifier. The hidden layer is the tuned vector, and the output layer gives
+    `predict` and `predict_proba`. The network is the component's `spacy-embtune.FeedForward.v1`.
 
-    A classifier as well: `predict` and `predict_proba` answer from the output layer.
+        >>> import numpy as np
+        >>> X = np.random.RandomState(0).normal(size=(20, 8))
+        >>> y = np.where(X[:, 0] > 0, "A", "B")
+        >>> tuner = FeedForwardTuner(hidden_dim=4, n_epochs=5, random_state=0).fit(X, y)
+        >>> tuner.transform(X).shape, tuner.predict_proba(X).shape, tuner.classes_.tolist()
+        ((20, 4), (20, 2), ['A', 'B'])
 
     hidden_dim (int): The width k of the tuned vectors. (embetter: 50.)
-    n_epochs (int | None): Passes over the rows in `fit`. None: as many as make about 250 steps, and
-        10 at least. (embetter: 500.)
-    learning_rate (float): Of Adam; `fit` lets it fall linearly to 0. (embetter: 0.01.)
-    batch_size (int): Rows a step.
-    dropout (float): The share of the hidden layer that the output layer does not see in a step.
-    activation (str): Of the hidden layer: "gelu", "mish", "relu", "swish" or "tanh".
-    weight_decay (float): Decoupled, as in AdamW.
-    class_weight (str | dict | None): "balanced": rare classes weigh more. A dict: how much the
-        documents of each class count, 1 for those not named; for exclusive classes.
-    label_smoothing (float): The part of each target that is spread evenly over the classes.
-    exclusive_classes (bool | None): Whether a document carries exactly one label. None: decided
-        from y.
-    random_state (int | RandomState | None): For the same result each time.
+    n_epochs (int | None): The number of passes over the rows in `fit`. None: about 250 steps, and
+        at least 10 passes. (embetter: 500.)
+    learning_rate (float): The learning rate of Adam; in `fit` it falls linearly to 0. (embetter:
+        0.01.)
+    batch_size (int): The number of rows in a step.
+    dropout (float): The dropout rate between hidden layer and output layer, 0..1.
+    activation (str): The activation of the hidden layer: "gelu", "mish", "relu", "swish" or "tanh".
+    weight_decay (float): The decoupled weight decay, as in AdamW.
+    class_weight (str | dict | None): "balanced": rare classes have more weight. A dict: the weight
+        of the documents of each class, 1 for classes without an entry; only with exclusive classes.
+    label_smoothing (float): The part of each target that is spread evenly over the classes, 0..1.
+    exclusive_classes (bool | None): Whether a document has exactly one label. None: decided by y.
+    random_state (int | RandomState | None): The seed for reproducible results.
     """
 
     def __init__(
@@ -82,7 +88,7 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         targets = labels.targets
         if not targets.exclusive:
             raise ValueError(
-                "class_weight is a dict, but documents may carry several labels. Give "
+                "class_weight is a dict, but documents may have several labels. Give "
                 '"balanced", or sample_weight to fit.'
             )
         classes = labels.classes.tolist()
@@ -96,19 +102,19 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         if not ((of_class >= 0) & (of_class < np.inf)).all():
             raise ValueError("class_weight has a weight that is negative or not finite.")
         values: Any = np.asarray(targets.values)
-        # Of what is unexplained by known labels, any class may be the true one: it counts once.
+        # The part of 1 that known labels leave may belong to any class, and has weight 1.
         weights = values @ of_class + np.clip(1.0 - values.sum(axis=1), 0.0, 1.0)
         if targets.weights is not None:
             weights = weights * np.asarray(targets.weights)
         return labels._replace(targets=targets._replace(weights=weights))
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Estimate how probable each label is.
+        """Estimate the probabilities of the labels.
 
         X (Any): Vectors, shape (n, d).
-        RETURNS (ndarray): Probabilities, float64, shape (n, L), in the order of `classes_`; with
-            exclusive classes they sum to 1. A row of zeros says nothing: all classes are equally
-            likely, or no label is predicted.
+        RETURNS (ndarray): The probabilities, float64, shape (n, L), in the order of `classes_`.
+            With exclusive classes they sum to 1. For a row of zeros they are equal if classes are
+            exclusive, and otherwise 0.
         RAISES (NotFittedError): Before `fit`.
         """
         _, scores, present = self._predict(X)
@@ -120,7 +126,8 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
 
         X (Any): Vectors, shape (n, d).
         RETURNS (ndarray): The most probable class of each row, shape (n,), if classes are
-            exclusive and y did not come as a matrix; otherwise 0 and 1, shape (n, L).
+            exclusive and the y of `fit` was not a matrix; otherwise 0 or 1 for each label, shape
+            (n, L).
         RAISES (NotFittedError): Before `fit`.
         """
         probabilities = self.predict_proba(X)
@@ -129,8 +136,8 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         return self._decide(probabilities).astype(int)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Say how well labels are predicted: the share of rows whose known labels are all predicted
-        right. Rows of which nothing is known do not count; a class that the tuner does not know is
+        """Compute the accuracy: the share of rows whose known labels are all predicted correctly.
+        Rows without a known label do not count. A class that the tuner does not know counts as
         predicted wrong.
 
         X, y, sample_weight (Any): As for `fit`.
@@ -145,7 +152,7 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         check_consistent_length(probabilities, values, sample_weight)
         counted = known.any(axis=1)
         if not counted.any():
-            raise ValueError("y is missing everywhere: there is nothing to compare with.")
+            raise ValueError("y has no known label, so there is nothing to compare with.")
         predicted = np.zeros(values.shape, dtype=bool)
         predicted[:, : len(self.classes_)] = self._decide(probabilities)
         right = (~known | (predicted == (values >= 0.5))).all(axis=1)
@@ -153,7 +160,7 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         return float(np.average(right[counted], weights=weights))
 
     def _decide(self, probabilities: NDArray[Any]) -> NDArray[Any]:
-        """RETURNS (ndarray of bool): Which labels each row is said to carry, shape (n, L)."""
+        """RETURNS (ndarray of bool): Whether each label is predicted for each row, shape (n, L)."""
         if not self.exclusive_classes_:
             return probabilities >= 0.5
         best = probabilities.argmax(axis=1)
@@ -165,38 +172,47 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         return tags
 
 
-# Of "mixed", whose two parts are to count about the same: the gradients of this one are so much
-# smaller. As measured, see benchmarks/README.md.
+# The weight of cosine_pairs in "mixed": its gradients are smaller by about this factor. Measured,
+# see benchmarks/README.md.
 COSINE_PAIRS_WEIGHT = 40.0
 
-# The name that embetter gave it at first.
+# The name in older versions of embetter.
 ForwardFinetuner = FeedForwardTuner
 
 
 class ContrastiveTuner(HeadTuner):
-    """Tunes vectors to labels by comparing all documents of a batch: those that share labels come
-    closer. A residual network that starts as the identity, so that with few labels everything else
-    keeps its place; the component's `spacy-embtune.Contrastive.v1`.
+    """Tunes vectors to labels by comparing all documents of a batch, so that documents with the
+    same labels come closer. The network is residual and starts as the identity, so that with few
+    labels it changes little. It is the component's `spacy-embtune.Contrastive.v1`.
 
-    hidden_dim (int | None): The width k of the tuned vectors. None: that of the vectors.
+        >>> import numpy as np
+        >>> X = np.random.RandomState(0).normal(size=(20, 8))
+        >>> y = np.where(X[:, 0] > 0, "A", "B")
+        >>> tuner = ContrastiveTuner(epochs=5, random_state=0).fit(X, y)
+        >>> tuner.transform(X).shape
+        (20, 8)
+
+    hidden_dim (int | None): The width k of the tuned vectors. None: the width of the vectors.
         (embetter: 50.)
-    n_neg (int): Without effect, for scripts written for embetter: there, how many negative pairs
-        are sampled for each positive one. Here all pairs of a batch are compared.
-    epochs (int | None): Passes over the rows in `fit`. None: as many as make about 250 steps, and
-        10 at least. (embetter: 20.)
-    learning_rate (float): Of Adam; `fit` lets it fall linearly to 0.
-    batch_size (int): Rows a step.
+    n_neg (int): Not used; it is there for scripts written for embetter, which samples this many
+        negative pairs for each positive pair. Here all pairs of a batch are compared.
+    epochs (int | None): The number of passes over the rows in `fit`. None: about 250 steps, and at
+        least 10 passes. (embetter: 20.)
+    learning_rate (float): The learning rate of Adam; in `fit` it falls linearly to 0.
+    batch_size (int): The number of rows in a step.
     loss (str): "supervised_contrastive" (the component's), "cosine_pairs" (embetter's, over all
-        pairs of a batch) or "mixed" (both, the latter 40 times).
-    temperature (float): Of "supervised_contrastive": the lower, the more the nearest of the wrong
-        documents matter.
-    preserve (float | None): How much the similarities of the vectors before are kept beside the
-        loss; 0: not at all. None: 30 beside "supervised_contrastive", 10 beside "mixed", 3 beside
-        the others.
-    negatives (str): "ignore" or "class": whether sharing an absent label makes documents alike.
+        pairs of a batch) or "mixed" (the sum of both, with a weight of 40 for "cosine_pairs").
+    temperature (float): The temperature of "supervised_contrastive". With a lower one, the nearest
+        documents of other classes have more influence.
+    preserve (float | None): The weight of the loss that keeps the similarities of the vectors; 0
+        leaves it out. None: 30 with "supervised_contrastive", 10 with "mixed", 3 with
+        "cosine_pairs".
+    negatives (str): "class": two documents that both lack a label are similar in that label.
+        "ignore": they are not.
     hidden_width (int): The width of the hidden layer.
-    dropout (float): The share of the hidden layer dropped in a step.
-    weight_decay (float): Decoupled, as in AdamW: back to the vectors before.
+    dropout (float): The dropout rate of the hidden layer, 0..1.
+    weight_decay (float): The decoupled weight decay, as in AdamW. It pulls the network back to the
+        identity.
     exclusive_classes, random_state: As for `FeedForwardTuner`.
     """
 

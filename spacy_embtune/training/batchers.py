@@ -1,4 +1,4 @@
-"""Batches in which all classes meet."""
+"""A batcher that balances the classes of each batch."""
 
 import random
 from collections import Counter, defaultdict
@@ -8,28 +8,41 @@ from spacy.training import Example
 
 Batcher = Callable[[Iterable[Example]], Iterator[list[Example]]]
 
-# How many examples batches are made of: those of a corpus, unless it has twice as many or more.
+# The number of examples that are balanced at once, for corpora that have twice as many or more.
 BUFFER = 10_000
-CARRIES = 0.5
+# A document has a label if its value is at least this.
+PRESENT = 0.5
 
 
 def make_batch_by_class(size: int = 64, seed: int = 0) -> Batcher:
-    """Create a batcher (registered as `spacy-embtune.batch_by_class.v1`) whose batches hold each
-    class as often as the others: for losses that compare the documents of a batch, and for rare
-    classes. In each epoch a class has as many places as its share of batches; documents of the
-    smaller ones come several times, those of the larger ones not all, but in turn from epoch to
-    epoch, as the training shuffles them.
+    """Create a batcher (registered as `spacy-embtune.batch_by_class.v1`) whose batches have
+    equally many documents of each class. It is meant for rare classes, and for losses that compare
+    the documents of a batch. In an epoch, documents of small classes are used several times, and
+    some documents of large classes are not used. Which ones changes from epoch to epoch, because
+    the training shuffles the corpus.
 
-    If there are more classes than half of the size, a batch holds two documents each of some of
-    them, and the next batch of others.
+    If there are more classes than half of the size, each batch has two documents each of some
+    classes, and the next batch has documents of other classes.
 
-    A document that carries several labels counts for the rarest of them; those that carry none are
-    a class of their own.
+    A document with several labels belongs to the class of its rarest label. Documents without a
+    label are a class of their own.
 
-    size (int): Documents a batch. A corpus that has no more than this is one batch, as it is. Where
-        a class has fewer documents than its share, the others fill its places.
-    seed (int): For the order in which documents are repeated.
-    RETURNS (Callable): Takes examples, gives lists of them.
+        >>> import spacy
+        >>> from spacy.training import Example
+        >>> nlp = spacy.blank("en")
+        >>> labels = ["COMMON"] * 9 + ["RARE"]
+        >>> examples = [
+        ...     Example.from_dict(nlp.make_doc(str(i)), {"cats": {label: 1.0}})
+        ...     for i, label in enumerate(labels)
+        ... ]
+        >>> batches = list(make_batch_by_class(size=4)(examples))
+        >>> [sum("RARE" in eg.reference.cats for eg in batch) for batch in batches]
+        [1, 1]
+
+    size (int): The number of documents in a batch. A corpus with at most this many documents is one
+        batch. If a class has too few documents, other classes fill its places.
+    seed (int): The seed for the order of repeated documents.
+    RETURNS (Callable): The batcher: takes examples, yields lists of examples.
     RAISES (ValueError): If the size is below 2.
     """
     if size < 2:
@@ -40,7 +53,7 @@ def make_batch_by_class(size: int = 64, seed: int = 0) -> Batcher:
         buffer: list[Example] = []
         for example in examples:
             buffer.append(example)
-            # What is left in the end is never less than that.
+            # The last part then has at least BUFFER examples.
             if len(buffer) == 2 * BUFFER:
                 yield from _balance(buffer[:BUFFER], size, rng)
                 del buffer[:BUFFER]
@@ -56,18 +69,18 @@ def _balance(examples: list[Example], size: int, rng: random.Random) -> Iterator
         yield examples
         return
     classes: dict[str | None, list[Example]] = defaultdict(list)
-    counts = Counter(label for example in examples for label in _carried(example))
+    counts = Counter(label for example in examples for label in _labels_of(example))
     for example in examples:
-        rarest = min(_carried(example), key=lambda label: (counts[label], label), default=None)
+        rarest = min(_labels_of(example), key=lambda label: (counts[label], label), default=None)
         classes[rarest].append(example)
     queues = [_repeat(members, rng) for members in classes.values()]
-    # With more classes than places for two of each, a document would be alone with its class: then
-    # each class has two places, in every other batch or so.
+    # With many classes, a batch would have only one document of a class, and no pair of that class.
+    # Then each class has two places, but not in every batch.
     at_once = 1 if 2 * len(queues) <= size else 2
     turn = 0
     for _ in range(max(round(len(examples) / size), 1)):
         chosen: dict[int, Example] = {}
-        # A class may have less than its share: no document is twice in a batch.
+        # No document is in a batch twice, so a class may fill less than its share.
         left = [len(members) for members in classes.values()]
         while len(chosen) < size:
             i = turn % len(queues)
@@ -85,5 +98,5 @@ def _repeat(members: list[Example], rng: random.Random) -> Iterator[Example]:
         members = rng.sample(members, len(members))
 
 
-def _carried(example: Example) -> list[str]:
-    return [label for label, value in example.reference.cats.items() if value >= CARRIES]
+def _labels_of(example: Example) -> list[str]:
+    return [label for label, value in example.reference.cats.items() if value >= PRESENT]

@@ -1,4 +1,4 @@
-"""From Examples to what the model and the loss take: documents to encode, and their targets."""
+"""From Examples to the input of the model and the loss: documents to encode, and their targets."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -16,33 +16,45 @@ from .memory_bank import Entries, MemoryBank
 
 
 class Batch(NamedTuple):
-    """n documents: those of the examples, then the texts that they are paired with, once each.
+    """A batch of n documents: those of the examples, then each distinct text that they are paired
+    with.
 
-    docs (list[Doc | str]): What to encode.
-    keys (list[str]): The texts, which tell documents apart.
-    targets (Targets): What is known of their labels, as numpy arrays; nothing of paired texts.
-    explicit (list[tuple[int, int, float]]): Pairs with a score, by position.
-    groups (list[str | None]): The group of each document, if it has one.
+    docs (list[Doc | str]): The documents and texts to encode.
+    keys (list[str]): The text of each document, to recognise equal documents.
+    targets (Targets): The targets of the labels, as numpy arrays. The labels of paired texts are
+        not known.
+    scored (list[tuple[int, int, float]]): The zero-based positions and the score of each scored
+        pair.
+    groups (list[str | None]): The group of each document; None for a document without one.
     """
 
     docs: list[Doc | str]
     keys: list[str]
     targets: Targets
-    explicit: list[tuple[int, int, float]]
+    scored: list[tuple[int, int, float]]
     groups: list[str | None]
 
 
 def make_batch(
     examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool, counts: Any
 ) -> Batch:
-    """Arrange examples for an update.
+    """Make a batch of examples.
 
-    examples (Sequence[Example]): Documents are `predicted`, what is known of them `reference`.
-    labels (Sequence[str]): The labels.
-    exclusive (bool): Whether a document carries exactly one.
+        >>> import spacy
+        >>> from spacy.training import Example
+        >>> nlp = spacy.blank("en")
+        >>> example = Example.from_dict(nlp.make_doc("good soup"), {"cats": {"FOOD": 1.0}})
+        >>> batch = make_batch([example], ["FOOD", "MUSIC"], exclusive=True, counts=None)
+        >>> batch.keys, batch.targets.values.tolist()
+        (['good soup'], [[1.0, 0.0]])
+
+    examples (Sequence[Example]): The examples: `predicted` is encoded, `reference` has cats, pairs
+        and groups.
+    labels (Sequence[str]): The L labels.
+    exclusive (bool): Whether a document has exactly one label.
     counts (ndarray | None): See `Targets`.
     RETURNS (Batch): The batch.
-    RAISES (ValueError): If cats or pairs are invalid; it names the document.
+    RAISES (ValueError): If cats or pairs are invalid. The message names the document.
     """
     docs: list[Doc | str] = [example.predicted for example in examples]
     keys = [example.reference.text for example in examples]
@@ -52,9 +64,9 @@ def make_batch(
         validate_cats(example.reference.cats, where=describe(i, example))
         rows_of.setdefault(key, []).append(i)
         groups.add(key, get_group(example.reference))
-    explicit: list[tuple[int, int, float]] = []
+    scored: list[tuple[int, int, float]] = []
     for example in examples:
-        # What is known of a text is known of each document that has it, in whatever role.
+        # A pair of a text applies to all documents with that text.
         for text, score, group in get_partners(example.reference):
             groups.add(text, group)
             if text not in rows_of:
@@ -62,7 +74,7 @@ def make_batch(
                 docs.append(text)
                 keys.append(text)
             pairs = product(rows_of[example.reference.text], rows_of[text])
-            explicit.extend((i, j, score) for i, j in pairs)
+            scored.extend((i, j, score) for i, j in pairs)
     cats: list[dict[str, float]] = [example.reference.cats for example in examples]
     cats += [{}] * (len(docs) - len(cats))
     targets = make_targets(
@@ -72,17 +84,29 @@ def make_batch(
         counts=counts,
         where=lambda i: describe(i, examples[i]),
     )
-    return Batch(docs, keys, targets, explicit, [groups.get(key) for key in keys])
+    return Batch(docs, keys, targets, scored, [groups.get(key) for key in keys])
 
 
 def add_memory(batch: Batch, base: Any, bank: MemoryBank, ops: Any) -> tuple[Any, Targets]:
-    """Put the documents of the bank behind those of the batch.
+    """Append the documents of the memory bank to a batch, and add the batch to the bank.
 
+        >>> import numpy as np
+        >>> from thinc.api import NumpyOps
+        >>> from spacy_embtune.training import Batch, MemoryBank, pair_targets
+        >>> bank, base = MemoryBank(10), np.eye(2, dtype="float32")
+        >>> for keys in (["a", "b"], ["c", "d"]):
+        ...     batch = Batch(keys, keys, pair_targets(2, []), [], ["g", "g"])
+        ...     rows, targets = add_memory(batch, base, bank, NumpyOps())
+        >>> rows.shape, targets.pairs.similarity.shape
+        ((4, 2), (4, 4))
+
+    batch (Batch): The batch of n documents.
     base (Floats2d): The base vectors of the batch, shape (n, d).
-    bank (MemoryBank): Earlier documents; those of the batch are added for the next time.
-    ops (Ops): Where the arrays are to be.
-    RETURNS (tuple[Floats2d, Targets]): Base vectors, shape (n + m, d), and all that is known of
-        these documents and their pairs. Documents without a vector are unknown.
+    bank (MemoryBank): The memory bank, which holds m documents that are not in the batch.
+    ops (Ops): The ops of the device for the arrays.
+    RETURNS (tuple[Floats2d, Targets]): The base vectors of the batch and the bank, shape
+        (n + m, d), and their targets, with pairs. The labels of documents without a vector count as
+        not known.
     """
     rows = ops.to_numpy(base)
     values, known = cast(Any, batch.targets.values), cast(Any, batch.targets.known)
@@ -97,8 +121,8 @@ def add_memory(batch: Batch, base: Any, bank: MemoryBank, ops: Any) -> tuple[Any
         known = np.concatenate([known, recalled.known])
         groups = groups + recalled.groups
     pairs = None
-    if batch.explicit or any(group is not None for group in groups):
-        arrays = combine_pairs(len(groups), batch.explicit, groups)
+    if batch.scored or any(group is not None for group in groups):
+        arrays = combine_pairs(len(groups), batch.scored, groups)
         pairs = PairTargets(*(ops.asarray2f(array) for array in arrays))
     counts = batch.targets.counts
     targets = batch.targets._replace(
@@ -111,28 +135,39 @@ def add_memory(batch: Batch, base: Any, bank: MemoryBank, ops: Any) -> tuple[Any
 
 
 class _Groups:
-    """The group of each text. Groups that share a text are one: questions that have an answer in
-    common, say."""
+    """The group of each text. Groups with a common text become one group, for example two
+    questions with the same answer."""
 
     def __init__(self) -> None:
         self._group: dict[str, str] = {}
-        self._same: dict[str, str] = {}
+        # Groups that became a part of another group.
+        self._merged_into: dict[str, str] = {}
 
     def add(self, text: str, group: str | None) -> None:
         if group is not None:
             first = self._group.setdefault(text, group)
             if self._find(first) != self._find(group):
-                self._same[self._find(group)] = self._find(first)
+                self._merged_into[self._find(group)] = self._find(first)
 
     def get(self, text: str) -> str | None:
         return self._find(self._group[text]) if text in self._group else None
 
     def _find(self, group: str) -> str:
-        while group in self._same:
-            group = self._same[group]
+        while group in self._merged_into:
+            group = self._merged_into[group]
         return group
 
 
 def describe(i: int, example: Example) -> str:
-    """RETURNS (str): Which document it is, for an error."""
+    """Name a document for an error message.
+
+        >>> import spacy
+        >>> from spacy.training import Example
+        >>> describe(3, Example.from_dict(spacy.blank("en").make_doc("good soup"), {}))
+        "document 3 ('good soup')"
+
+    i (int): The zero-based position of the document.
+    example (Example): The example of the document.
+    RETURNS (str): The position and the beginning of the text.
+    """
     return f"document {i} ({shorten(example.reference.text)!r})"

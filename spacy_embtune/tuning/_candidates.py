@@ -1,4 +1,4 @@
-"""Settings of a head that a sweep tries, and how a config holds them."""
+"""The settings that a search tries, and how they are read from a config."""
 
 import inspect
 import itertools
@@ -16,8 +16,14 @@ Section = dict[str, Any]
 class Candidate(NamedTuple):
     """Settings to try.
 
-    head, loss (dict): Sections of a config.
-    learn_rate, weight_decay (float): Of the optimizer.
+        >>> head = {"@architectures": "spacy-embtune.FeedForward.v1", "hidden_width": 100}
+        >>> loss = {"@losses": "spacy-embtune.cross_entropy.v1"}
+        >>> Candidate(head, loss, 0.001, 0.01).describe()["loss"]
+        'cross_entropy'
+
+    head, loss (dict): The head and the loss as sections of a config.
+    learn_rate (float): The learning rate of the optimizer.
+    weight_decay (float): The weight decay of the optimizer (L2).
     """
 
     head: Section
@@ -26,7 +32,10 @@ class Candidate(NamedTuple):
     weight_decay: float
 
     def describe(self) -> dict[str, str]:
-        """RETURNS (dict[str, str]): What tells it from others, for a table."""
+        """Describe the settings in which candidates differ, for a table.
+
+        RETURNS (dict[str, str]): The settings by name, as texts.
+        """
         name = self.head["@architectures"].split(".")[1]
         width = self.head.get("hidden_width", "")
         dropout = self.head.get("dropout", "")
@@ -40,8 +49,11 @@ class Candidate(NamedTuple):
 
 
 def candidates() -> list[Candidate]:
-    """RETURNS (list[Candidate]): The settings that are worth trying, in no order: as many as a
-    minute suffices for with a few hundred texts."""
+    """List the settings that are worth trying. With a few hundred texts, a search through all of
+    them takes about a minute.
+
+    RETURNS (list[Candidate]): The candidates.
+    """
     found = []
     for width, dropout, rate in itertools.product((100, 200, 384), (0.1, 0.4), (3e-4, 1e-3)):
         head = {
@@ -52,13 +64,13 @@ def candidates() -> list[Candidate]:
         }
         labels: Section = {"@losses": "spacy-embtune.cross_entropy.v1"}
         found.append(Candidate(head, labels, rate, 0.01))
-    # What stands beside the contrastive loss, and how much.
-    besides = [("", 0.0), ("cross_entropy", 1.0)]
+    # The loss that is added to the contrastive loss, and its weight.
+    additions = [("", 0.0), ("cross_entropy", 1.0)]
     contrasts = [
-        *itertools.product((10.0, 30.0), (0.1, 0.2), besides),
+        *itertools.product((10.0, 30.0), (0.1, 0.2), additions),
         *itertools.product((10.0, 30.0), (0.1,), [("cosine_pairs", 40.0)]),
     ]
-    for preserve, temperature, (beside, weight) in contrasts:
+    for preserve, temperature, (addition, weight) in contrasts:
         head = {
             "@architectures": CONTRASTIVE,
             "hidden_width": 384,
@@ -76,20 +88,21 @@ def candidates() -> list[Candidate]:
             "preserve": {"@losses": "spacy-embtune.preserve.v1"},
         }
         weights = {"labels": 1.0, "preserve": preserve}
-        if beside:
-            losses["beside"] = {"@losses": f"spacy-embtune.{beside}.v1"}
-            weights["beside"] = weight
+        if addition:
+            losses["addition"] = {"@losses": f"spacy-embtune.{addition}.v1"}
+            weights["addition"] = weight
         loss: Section = {"@losses": "spacy-embtune.sum.v1", "weights": weights, "losses": losses}
         found.append(Candidate(head, loss, 1e-3, 2.0))
     return found
 
 
 def read_candidate(config: Config, name: str) -> Candidate:
-    """RETURNS (Candidate): The settings that a config has.
+    """Read the settings of a config.
 
     config (Config): A config for `spacy train`, interpolated.
-    name (str): The component in it.
-    RAISES (ValueError): If its optimizer is another than Adam.
+    name (str): The name of the component.
+    RETURNS (Candidate): The settings.
+    RAISES (ValueError): If the optimizer is neither Adam nor RAdam.
     """
     component, training = config["components"][name], config.get("training", {})
     optimizer = training.get("optimizer", {})
@@ -101,17 +114,21 @@ def read_candidate(config: Config, name: str) -> Candidate:
         )
     rate = optimizer.get("learn_rate", 0.001)
     if isinstance(rate, dict):
-        # A schedule: the rate that it begins at, or rises to.
+        # A schedule: its initial rate stands for it.
         rate = rate.get("initial_rate", 0.001)
     head = dict(component["model"]["head"])
     if "dropout" in head and head["dropout"] is None:
-        # What spaCy gives it then.
+        # The head then uses the dropout rate of the training.
         head["dropout"] = training.get("dropout", 0.1)
     return Candidate(head, dict(component["loss"]), float(rate), float(optimizer.get("L2", 0.01)))
 
 
 def complete(candidate: Candidate) -> Candidate:
-    """RETURNS (Candidate): The same, with all defaults of its head and loss said."""
+    """Add the default settings of the head and the loss to a candidate, to compare candidates.
+
+    candidate (Candidate): The candidate.
+    RETURNS (Candidate): The candidate with all settings.
+    """
     return candidate._replace(head=_fill(candidate.head), loss=_fill(candidate.loss))
 
 

@@ -1,4 +1,4 @@
-"""Hyperparameters of a head by cross-validation, over vectors that are encoded once."""
+"""Search for hyperparameters by cross-validation, on base vectors that are encoded once."""
 
 import copy
 import itertools
@@ -20,21 +20,21 @@ from ..training import build_section, label_batches, seeded, select_rows, train_
 from ..types import Loss, Targets
 from ._candidates import Candidate, candidates, complete, read_candidate
 
-# How long a search takes, about.
+# The time limit of a search, in seconds.
 SECONDS = 60.0
-# A training is looked at after so many steps.
+# Candidates are scored after these numbers of training steps.
 CHECKPOINTS = (100, 250, 500)
-# Then only one of so many goes on, up to the next checkpoint.
+# One in this many candidates is trained on to the next checkpoint.
 KEEP_ONE_OF = 3
 
 
 class Trial(NamedTuple):
-    """How a candidate did after some steps.
+    """The scores of a candidate at a checkpoint.
 
     candidate (Candidate): The settings.
-    steps (int): After how many steps.
-    scores (list[float]): The mean of p@1 and MAP@R among the held-out documents of each fold.
-    is_own (bool): Whether these are the settings of the config that the search began with.
+    steps (int): The number of training steps.
+    scores (list[float]): The mean of p@1 and MAP@R on the held-out documents of each fold.
+    is_own (bool): Whether these are the settings that the search started with.
     """
 
     candidate: Candidate
@@ -44,16 +44,16 @@ class Trial(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """RETURNS (float): The mean over the folds."""
+        """RETURNS (float): The mean score over the folds."""
         return statistics.mean(self.scores)
 
 
 class Sweep(NamedTuple):
-    """What a search found.
+    """The result of a search.
 
-    trials (list[Trial]): All of them, best first.
+    trials (list[Trial]): All trials, best first.
     base (list[float]): The scores of the base vectors on the same folds.
-    n_left (int): Candidates for which there was no time.
+    n_left (int): The number of candidates that were not tried, because the time was over.
     """
 
     trials: list[Trial]
@@ -62,23 +62,30 @@ class Sweep(NamedTuple):
 
     @property
     def best(self) -> Trial:
-        """RETURNS (Trial): The best."""
+        """RETURNS (Trial): The best trial."""
         return self.trials[0]
 
     @property
     def own(self) -> Trial:
-        """RETURNS (Trial): The best of the settings that the search began with."""
+        """RETURNS (Trial): The best trial of the settings that the search started with."""
         return next(trial for trial in self.trials if trial.is_own)
 
     def gain(self) -> tuple[float, float]:
-        """RETURNS (tuple[float, float]): By how much the best is better than what the search began
-        with, and the standard error of that over the folds."""
+        """Compare the best trial with the settings that the search started with.
+
+        RETURNS (tuple[float, float]): The mean difference of the scores, and its standard error
+            over the folds.
+        """
         differences = [a - b for a, b in zip(self.best.scores, self.own.scores, strict=True)]
         return statistics.mean(differences), standard_error(differences)
 
     def is_evident(self) -> bool:
-        """RETURNS (bool): Whether the gain is beyond what folds differ by, by the t-test of level
-        0.05. That the best was chosen among many it does not know."""
+        """Test whether the gain is larger than the differences between folds explain, with a
+        two-sided t-test at level 0.05. The test does not correct for the choice of the best among
+        many candidates.
+
+        RETURNS (bool): Whether the gain is significant.
+        """
         from scipy.stats import t
 
         gain, error = self.gain()
@@ -86,7 +93,14 @@ class Sweep(NamedTuple):
 
 
 def standard_error(scores: Sequence[float]) -> float:
-    """RETURNS (float): That of their mean."""
+    """Compute the standard error of a mean.
+
+        >>> round(standard_error([0.5, 0.6, 0.7]), 4)
+        0.0577
+
+    scores (Sequence[float]): The values, at least 2.
+    RETURNS (float): The standard error of their mean.
+    """
     return statistics.stdev(scores) / math.sqrt(len(scores))
 
 
@@ -103,21 +117,37 @@ def sweep(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sweep:
-    """Search for good settings of a head, by successive halving (Jamieson and Talwalkar 2016): all
-    are trained up to the first checkpoint, the best third of them up to the second, and so on.
+    """Search for good settings of a head by successive halving (Jamieson and Talwalkar 2016,
+    "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS): all
+    candidates are trained up to the first checkpoint, the best third of them up to the second, and
+    so on.
 
-    vectors (ndarray): Base vectors of the labelled documents, float32, shape (n, d).
-    targets (Targets): What is known of their labels.
-    own (Candidate): The settings to begin with, which are tried first, up to the last checkpoint.
-    batch_size (int): Documents a step.
-    n_folds (int): Each candidate learns from all folds but one, and is scored on that one.
-    seconds (float): When to stop; at least one candidate beside `own` is tried.
-    n_candidates (int | None): How many to try; None: as many as there is time for.
-    checkpoints (Sequence[int]): After how many steps each training is scored, in rising order.
-    seed (int): For folds, order of the candidates and weights.
-    progress (Callable | None): Told how many of how many stretches between checkpoints are done.
+        >>> from spacy_embtune.labels import make_targets
+        >>> rng = np.random.RandomState(0)
+        >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}] * 10, ["A", "B"], exclusive=True)
+        >>> vectors = (targets.values @ rng.normal(size=(2, 8)) + 1.0).astype("float32")
+        >>> vectors += rng.normal(size=vectors.shape).astype("float32")
+        >>> head = {"@architectures": "spacy-embtune.FeedForward.v1", "hidden_width": 8}
+        >>> own = Candidate(head, {"@losses": "spacy-embtune.cross_entropy.v1"}, 0.001, 0.01)
+        >>> found = sweep(vectors, targets, own, n_candidates=2, checkpoints=(2, 4))
+        >>> len(found.trials), found.own.candidate == own
+        (4, True)
+
+    vectors (ndarray): The base vectors of the labelled documents, float32, shape (n, d).
+    targets (Targets): The targets of the n documents.
+    own (Candidate): The settings to start with. They are tried first, and up to the last
+        checkpoint.
+    batch_size (int): The number of documents in a training step.
+    n_folds (int): The number of folds. A candidate is trained on all folds but one and scored on
+        that one, for each fold.
+    seconds (float): The time limit, in seconds. At least one candidate is tried besides `own`.
+    n_candidates (int | None): The number of candidates to try; None: as many as the time allows.
+    checkpoints (Sequence[int]): The numbers of steps after which candidates are scored, in rising
+        order.
+    seed (int): The seed for folds, the order of the candidates, and initial weights.
+    progress (Callable | None): Called with the number of finished trials and of all trials.
     RETURNS (Sweep): The trials.
-    RAISES (ValueError): If there are too few documents for the folds, or nothing can be scored.
+    RAISES (ValueError): If there are too few documents for the folds, or no fold can be scored.
     """
     rng = np.random.RandomState(seed)
     folds = [
@@ -135,16 +165,17 @@ def sweep(
     order = [own, *(others[i] for i in rng.permutation(len(others)))]
     if n_candidates is not None:
         order = order[: max(n_candidates, 1)]
-    # How many are trained up to each checkpoint: at last its own settings and the best beside.
+    # The number of candidates at each checkpoint. At the last one, at least two: the settings to
+    # start with, and the best of the others.
     sizes = [
         min(max(math.ceil(len(order) / KEEP_ONE_OF**rung), 2), len(order))
         for rung in range(len(checkpoints))
     ]
-    stretches = np.diff([0, *checkpoints])
-    # When each rung is to end: its part of the work is its part of the time.
-    ends = seconds * np.cumsum(sizes * stretches) / (sizes @ stretches)
+    new_steps = np.diff([0, *checkpoints])
+    # The time at which each rung (the work up to a checkpoint) ends, in proportion to its steps.
+    ends = seconds * np.cumsum(sizes * new_steps) / (sizes @ new_steps)
     begin = time.monotonic()
-    # Made one after the other, as only the best of a rung are kept.
+    # A generator, because only the best runs of a rung are kept in memory.
     waiting: Iterable[_Run] = (_Run(candidate, folds, seed) for candidate in order)
     trials: list[Trial] = []
     n_tried = 0
@@ -169,7 +200,7 @@ def sweep(
 
 
 class _Fold(NamedTuple):
-    """Documents to learn from, and those held out: vectors, and what is known of them."""
+    """The training documents (base, targets) and the held-out documents (new, answers)."""
 
     base: NDArray[Any]
     targets: Targets
@@ -179,8 +210,8 @@ class _Fold(NamedTuple):
 
 
 class _Run:
-    """A candidate in training: a head for each fold. All are seeded alike, so that what differs is
-    the settings."""
+    """The training of a candidate, with a head for each fold. All candidates have the same seed, so
+    that only their settings differ."""
 
     def __init__(self, candidate: Candidate, folds: Sequence[_Fold], seed: int) -> None:
         self.candidate = candidate
@@ -189,8 +220,11 @@ class _Run:
         self.heads = [_Head(candidate, fold, seed) for fold in folds]
 
     def train_to(self, steps: int) -> list[float]:
-        """RETURNS (list[float]): The score on the held-out documents of each fold, after so many
-        steps in all."""
+        """Train up to a number of steps.
+
+        steps (int): The number of steps since the beginning.
+        RETURNS (list[float]): The score on the held-out documents of each fold.
+        """
         scores = [head.train(self.loss, steps - self.steps) for head in self.heads]
         self.steps = steps
         return scores
@@ -214,7 +248,7 @@ class _Head:
             self.head.initialize(X=fold.base, Y=learned.values)
 
     def train(self, loss: Loss, n_steps: int) -> float:
-        """RETURNS (float): The score on the held-out documents after so many more steps."""
+        """RETURNS (float): The score on the held-out documents after n_steps more steps."""
         with seeded(self.rng):
             part = itertools.islice(self.batches, n_steps)
             train_head(self.head, loss, self.optimizer, part, learning_rate=self.rate)
@@ -226,8 +260,21 @@ class _Head:
 def make_folds(
     targets: Targets, n_folds: int, rng: Any
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """RETURNS (Iterator[tuple]): For each fold the documents to learn from and those held out, by
-    number; with exclusive classes all of them in the same shares."""
+    """Split the labelled documents into folds, with exclusive classes in the same proportions.
+
+        >>> from spacy_embtune.labels import make_targets
+        >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}] * 4, ["A", "B"], exclusive=True)
+        >>> folds = list(make_folds(targets, 2, np.random.RandomState(0)))
+        >>> [(len(known), len(held)) for known, held in folds]
+        [(4, 4), (4, 4)]
+
+    targets (Targets): The targets of all documents.
+    n_folds (int): The number of folds.
+    rng (RandomState): The generator for the split.
+    YIELDS (tuple[ndarray, ndarray]): The indices of the training documents and of the held-out
+        documents of each fold.
+    RAISES (ValueError): If there are fewer than 4 labelled documents for each fold.
+    """
     from sklearn.model_selection import KFold, StratifiedKFold
 
     values, known = np.asarray(targets.values), np.asarray(targets.known)
@@ -248,11 +295,13 @@ def make_folds(
 
 
 def write_candidate(config: Config, name: str, trial: Trial) -> Config:
-    """RETURNS (Config): The config with the settings of a trial; as it is, if they are its own.
+    """Write the settings of a trial into a copy of a config. If the search started with these
+    settings, nothing changes.
 
-    config (Config): The config to change, not interpolated, so that its variables stay.
-    name (str): The component in it.
-    trial (Trial): What to set.
+    config (Config): The config for `spacy train`, not interpolated, so that its variables stay.
+    name (str): The name of the component.
+    trial (Trial): The trial.
+    RETURNS (Config): The changed copy.
     """
     changed = Config(copy.deepcopy(dict(config)))
     if trial.is_own:
@@ -262,7 +311,7 @@ def write_candidate(config: Config, name: str, trial: Trial) -> Config:
     changed["components"][name]["loss"] = candidate.loss
     training = changed["training"]
     training["max_steps"] = max(2 * trial.steps, 200)
-    # As the search has trained.
+    # The optimizer of the search.
     training["optimizer"] = {
         "@optimizers": "Adam.v1",
         "learn_rate": candidate.learn_rate,
@@ -284,11 +333,18 @@ def _score(vectors: NDArray[Any], targets: Targets) -> float:
     return (found.p_at_1 + found.map_at_r) / 2
 
 
-def rows(found: Sweep, most: int = 12) -> list[Sequence[str]]:
-    """RETURNS (list[Sequence[str]]): The best trials, and the own one, for a table."""
-    # Each candidate at its best.
+def summarize(found: Sweep, max_rows: int = 12) -> list[Sequence[str]]:
+    """Summarize a search as rows of a table: the best trial of each candidate, and of the settings
+    that the search started with, which are marked with "*".
+
+    found (Sweep): The result of the search.
+    max_rows (int): The largest number of candidates to show.
+    RETURNS (list[Sequence[str]]): The rows: mark, settings, steps, and mean score with its standard
+        error.
+    """
+    # The best trial of each candidate.
     best = list({id(trial.candidate): trial for trial in reversed(found.trials)}.values())[::-1]
-    shown = sorted(best, key=lambda trial: -trial.mean)[:most]
+    shown = sorted(best, key=lambda trial: -trial.mean)[:max_rows]
     if not any(trial.is_own for trial in shown):
         shown = [*shown, found.own]
     table: list[Sequence[str]] = []
@@ -303,15 +359,16 @@ def rows(found: Sweep, most: int = 12) -> list[Sequence[str]]:
 def sweep_config(
     config: Config, documents: Sequence[Any], *, name: str | None = None, **settings: Any
 ) -> tuple[str, Sweep]:
-    """Search for good settings of the head in a config.
+    """Search for good settings of the head, the loss and the optimizer in a config. The documents
+    are encoded once, with the encoder of the config.
 
     config (Config): A config for `spacy train`.
     documents (Sequence[Record | Doc]): Labelled documents, with `text` and `cats`.
-    name (str | None): The component in the config; None: the only one there is.
-    settings: See `sweep`.
-    RETURNS (tuple[str, Sweep]): The component's name, and the trials.
-    RAISES (ValueError): If there is no such component, its encoder does not read texts or learns
-        itself, or the documents do not suffice.
+    name (str | None): The name of the component; None: the only one in the config.
+    settings: Arguments of `sweep`.
+    RETURNS (tuple[str, Sweep]): The name of the component, and the result.
+    RAISES (ValueError): If the config has no such component, if its encoder learns or does not read
+        texts, or if there are too few labelled documents.
     """
     resolved = config.interpolate()
     found = [
@@ -358,6 +415,6 @@ def sweep_config(
     size = batcher.get("size", 64)
     own = read_candidate(resolved, name)
     size = size if isinstance(size, int) else 64
-    # Encoding is part of the time that there is.
+    # The time limit includes the encoding.
     settings["seconds"] = settings.get("seconds", SECONDS) - (time.monotonic() - begin)
     return name, sweep(vectors, targets, own, batch_size=size, **settings)

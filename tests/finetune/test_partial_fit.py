@@ -293,7 +293,7 @@ def test_exclusive_classes_stay_exclusive():
         tuner.partial_fit(X, np.ones((30, 3)))
     open_ended = FeedForwardTuner(exclusive_classes=False).partial_fit(X, np.eye(3)[y])
     open_ended.partial_fit(X, np.ones((30, 3)))
-    with pytest.raises(ValueError, match="one class a document"):
+    with pytest.raises(ValueError, match="one class for each document"):
         open_ended.partial_fit(X, y)
 
 

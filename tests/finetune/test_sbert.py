@@ -163,15 +163,15 @@ def test_it_is_saved_as_a_model_that_others_open(model, tmp_path):
 
 def test_ctrl_c_keeps_what_was_learned(model, monkeypatch):
     X1, X2, y = make_pairs(64)
-    step, calls = SbertLearner._step, []
+    forward, calls = EncoderTrainer.forward, []
 
     def interrupted(self, *arguments):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        step(self, *arguments)
+        return forward(self, *arguments)
 
-    monkeypatch.setattr(SbertLearner, "_step", interrupted)
+    monkeypatch.setattr(EncoderTrainer, "forward", interrupted)
     with pytest.warns(UserWarning, match="Interrupted after 2 of 4 steps"):
         fitted = learner(model).fit(X1, X2, y)
     assert (weights(fitted.sent_tfm_) != weights(model)).any()

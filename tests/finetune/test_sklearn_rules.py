@@ -232,7 +232,7 @@ def test_vectors_of_another_width_are_an_error(Tuner):
 )
 def test_texts_in_place_of_vectors_are_an_error_that_says_what_to_do(texts):
     X, y = make_vectors(6)
-    match = r"holds texts: 'a text'.*SentenceEncoder\(\)\.transform"
+    match = r"contains texts: 'a text'.*SentenceEncoder\(\)\.transform"
     series = pandas.Series(texts)
     for given in (texts, series, series.astype(object)):
         for Tuner in TUNERS:

@@ -82,7 +82,7 @@ def test_a_config_can_describe_it_and_survives_being_filled():
 
 @pytest.mark.parametrize(
     "name",
-    ["cosent", "cosine_pairs", "cross_entropy", "preserve", "supervised_contrastive", "triplet"],
+    ["cosine_pairs", "cross_entropy", "preserve", "supervised_contrastive"],
 )
 def test_every_loss_is_registered_and_has_defaults(name):
     config = {"loss": {"@losses": f"spacy-embtune.{name}.v1"}}

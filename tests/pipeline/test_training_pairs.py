@@ -110,7 +110,7 @@ def test_a_batch_holds_each_partner_once_and_says_nothing_of_its_label(make_nlp:
     set_partners(examples[2].reference, [("soup", 0.5)])
     batch = make_batch(examples, sorted(TOPICS), exclusive=True, counts=None)
     assert batch.keys[3:] == ["soup", "drum"]
-    assert batch.explicit == [(0, 3, 1.0), (0, 4, 0.25), (2, 3, 0.5)]
+    assert batch.scored == [(0, 3, 1.0), (0, 4, 0.25), (2, 3, 0.5)]
     assert batch.targets.known.tolist() == [[1.0] * 3] * 3 + [[0.0] * 3] * 2
 
 
@@ -183,7 +183,7 @@ def test_a_score_holds_for_every_document_of_the_same_text(make_nlp: MakeNlp) ->
     set_partners(examples[0].reference, [("soup", 0.25)])
     batch = make_batch(examples, ["FOOD"], exclusive=False, counts=None)
     assert len(batch.docs) == 3
-    assert sorted(batch.explicit) == [(0, 1, 0.25), (2, 1, 0.25)]
+    assert sorted(batch.scored) == [(0, 1, 0.25), (2, 1, 0.25)]
 
 
 def test_pairs_in_a_batch_do_not_change_what_labels_say_of_others(

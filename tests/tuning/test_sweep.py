@@ -4,8 +4,8 @@ from thinc.api import Config
 
 from spacy_embtune.data import Record
 from spacy_embtune.labels import make_targets
+from spacy_embtune.tuning import Trial, make_folds, summarize, sweep, sweep_config, write_candidate
 from spacy_embtune.tuning._candidates import Candidate, candidates, complete, read_candidate
-from spacy_embtune.tuning.sweep import make_folds, rows, sweep, sweep_config, write_candidate
 
 from ..conftest import TOPICS, make_texts
 
@@ -40,7 +40,7 @@ def test_trials_are_sorted_and_the_own_settings_are_among_them():
     gain, error = found.gain()
     assert gain >= 0
     assert error >= 0
-    assert "*" in [row[0] for row in rows(found, 1)]
+    assert "*" in [row[0] for row in summarize(found, 1)]
 
 
 def test_the_same_seed_gives_the_same_trials():
@@ -140,8 +140,6 @@ def test_every_candidate_can_be_trained_and_written(tiny_encoder):
 
 
 def sweep_once(candidate):
-    from spacy_embtune.tuning.sweep import Trial
-
     return Trial(candidate, 250, [0.5, 0.6], False)
 
 
@@ -185,8 +183,6 @@ def test_what_cannot_be_searched_is_said(tiny_encoder):
 
 
 def test_settings_that_were_not_searched_stay(tiny_encoder):
-    from spacy_embtune.tuning.sweep import Trial
-
     config = make_config(tiny_encoder)
     config["training"]["optimizer"]["learn_rate"] = {
         "@schedules": "warmup_linear.v1",
@@ -225,7 +221,7 @@ def test_its_own_settings_are_tried_once():
 def test_each_setting_has_one_row_at_its_best():
     vectors, targets = made_up()
     found = sweep(vectors, targets, OWN, n_candidates=6, checkpoints=(2, 10, 40))
-    table = rows(found, 4)
+    table = summarize(found, 4)
     assert len(table) <= 5
     settings = [tuple(row[1:6]) for row in table]
     assert len(set(settings)) == len(settings)
