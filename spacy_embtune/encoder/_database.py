@@ -1,4 +1,4 @@
-"""The file of a store of vectors: an SQLite database of bounded size that processes share."""
+"""The file of a store of vectors: an SQLite database of bounded size, shared by processes."""
 
 import errno
 import logging
@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 
 FILE = "vectors.db"
-# Large enough for two or more vectors of 1,024 float32, so that little of a page stays empty.
+# A page holds two or more vectors of 1,024 float32, so that little of it stays empty.
 PAGE_BYTES = 16_384
-# What a row takes beside its vector, roughly, with its part of the index.
+# Estimated size of a row without its vector, its part of the index included.
 ROW_BYTES = 64
 KEYS_PER_QUERY = 500
-# For how long to wait while another process writes.
+# How long to wait while another process writes.
 BUSY_SECONDS = 60.0
-# In the file's header, to tell ours from others: "embt".
+# Written into the file's header ("embt"), so that databases of other programs are recognised.
 APPLICATION_ID = 0x656D6274
 FORMAT = 1
 
 CREATE = """
 CREATE TABLE vectors (
-    id INTEGER PRIMARY KEY,  -- ascends with time: the lowest are the oldest
+    id INTEGER PRIMARY KEY,  -- ascends with time: the oldest rows have the lowest
     key BLOB NOT NULL UNIQUE,
     dtype TEXT NOT NULL,
     crc INTEGER NOT NULL,
@@ -42,19 +42,21 @@ CREATE TABLE vectors (
 
 
 class StoreError(ValueError):
-    """A store of vectors cannot be opened, read or written, or holds vectors of another kind."""
+    """A store of vectors cannot be opened, read or written, or has vectors of two kinds."""
 
 
 class StoreFullError(StoreError):
-    """There is no room on the disk."""
+    """The disk is full."""
 
 
 class VectorDatabase:
-    """Vectors by key in a directory. What was inserted outlasts a kill; when the bound is reached,
-    the oldest go, a sixteenth at a time. Threads may share it. It is opened when first needed.
+    """Keeps vectors by key in a directory.
 
-    path (Path): The directory; made if need be, within one that exists.
-    max_bytes (int): How large its files may become together.
+    Inserted vectors are not lost if the process is killed. When the bound is reached, the oldest
+    sixteenth is dropped. Threads may share a database. It is opened when it is first needed.
+
+    path (Path): The directory. It is created if there is none, inside a directory that exists.
+    max_bytes (int): Bound for the size of its files together.
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
@@ -70,12 +72,12 @@ class VectorDatabase:
         self.close()
 
     def close(self) -> None:
-        """Close the file; it is opened again when it is next needed."""
+        """Close the file. It is opened again when it is next needed."""
         with self._lock:
             self._close()
 
     def count(self) -> int:
-        """RETURNS (int): How many vectors there are."""
+        """RETURNS (int): Number of vectors."""
         with self._lock, self._reporting():
             (n,) = self._open().execute("SELECT count(*) FROM vectors").fetchone()
         return int(n)
@@ -84,7 +86,7 @@ class VectorDatabase:
         """Find vectors.
 
         keys (Sequence[bytes]): Keys.
-        RETURNS (Iterator): Those of them that are there, with their vectors.
+        RETURNS (Iterator): Pairs of key and vector, for the keys that are there.
         RAISES (StoreError): If the file cannot be opened or read.
         """
         for start in range(0, len(keys), KEYS_PER_QUERY):
@@ -100,17 +102,17 @@ class VectorDatabase:
                 except (TypeError, ValueError):
                     is_whole = False
                 if not is_whole:
-                    raise self._damaged("a vector is not what was stored")
+                    raise self._damaged("a vector differs from what was stored")
                 yield key, vector
 
     def insert(self, keys: Sequence[bytes], rows: NDArray[Any]) -> None:
-        """Store vectors, in one or more transactions. A key that is there already stays as it is.
+        """Store vectors in one or more transactions. A key that is there already keeps its vector.
 
-        keys (Sequence[bytes]): Keys.
-        rows (ndarray): Their vectors, shape (len(keys), d).
+        keys (Sequence[bytes]): The n keys.
+        rows (ndarray): Their vectors, shape (n, d).
         RAISES (StoreError): If they cannot be stored.
         """
-        # Small enough that a transaction and its log are small beside the whole.
+        # A transaction and its log shall be small compared with the whole database.
         step = max(1, self.max_bytes // 32 // (rows[0].nbytes + ROW_BYTES))
         for start in range(0, len(keys), step):
             with self._lock, self._reporting():
@@ -131,24 +133,25 @@ class VectorDatabase:
                 query = "SELECT coalesce(max(id), 0) + 1 FROM vectors"
                 (self._first_id,) = connection.execute(query).fetchone()
             connection.executemany(
-                # Another process may have stored the same in the meantime.
+                # Another process may have stored the same key in the meantime.
                 "INSERT OR IGNORE INTO vectors (key, dtype, crc, vector) VALUES (?, ?, ?, ?)",
                 values,
             )
         surplus = _pragma(connection, "page_count") - self._max_pages(connection)
         if surplus > 0:
-            # Not by execute, which takes the first step of it only: one page.
+            # Not `execute`: it would run only the first step, which frees one page.
             connection.executescript(f"PRAGMA incremental_vacuum({surplus})")
 
     def _make_room(self, connection: sqlite3.Connection, n_bytes: int) -> None:
-        """Drop the oldest until so many bytes fit: some at a time, as the log takes what goes."""
+        """Drop the oldest vectors until so many bytes fit, a part at a time, because the log grows
+        with what is dropped."""
         max_pages = self._max_pages(connection)
-        # Up to half of a page may stay empty.
+        # Up to half of each page may stay empty.
         n_needed = 2 * n_bytes // _pragma(connection, "page_size") + 4
         if 2 * n_needed > max_pages:
             raise StoreError(
                 f"A vector of {n_bytes:,} bytes is too large for the store of vectors in "
-                f"{self.path}, which is bounded to {self.max_bytes:,}. Raise the bound."
+                f"{self.path}, which is bounded to {self.max_bytes:,} bytes. Raise the bound."
             )
         while True:
             with connection:
@@ -163,12 +166,15 @@ class VectorDatabase:
                 self._report_loss()
 
     def _begin(self, connection: sqlite3.Connection) -> None:
-        """Begin to write, once the log is short. SQLite begins it anew only when it finds nobody
-        reading, which with several busy processes is never: here all wait until one has done it."""
+        """Begin to write as soon as the log is short.
+
+        SQLite starts a new log only when no process is reading, which never happens with several
+        busy processes. So all of them wait here until one has shortened the log.
+        """
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             connection.execute("BEGIN IMMEDIATE")
-            # Asked here, where nobody else can write.
+            # Read here, where no other process can write.
             if self._log_bytes() <= self.max_bytes // 16:
                 return
             connection.execute("ROLLBACK")
@@ -185,11 +191,11 @@ class VectorDatabase:
             return 0
 
     def _report_loss(self) -> None:
-        """Say once that vectors are dropped which this object has stored itself."""
+        """Warn once that vectors are dropped which this object stored itself."""
         if not self._warned_of_size:
             self._warned_of_size = True
             logger.warning(
-                "The store of vectors in %s is full (%s bytes) and drops vectors of this very run: "
+                "The store of vectors in %s is full (%s bytes) and drops vectors of this run: "
                 "texts that are read again are encoded again. Raise the bound (max_bytes, or "
                 "cache_dir_bytes in a config).",
                 self.path,
@@ -197,7 +203,7 @@ class VectorDatabase:
             )
 
     def _max_pages(self, connection: sqlite3.Connection) -> int:
-        """RETURNS (int): How many pages the database may have; the rest is for its log."""
+        """RETURNS (int): Bound for the number of pages; the other bytes are for the log."""
         return self.max_bytes * 13 // 16 // _pragma(connection, "page_size")
 
     def _open(self) -> sqlite3.Connection:
@@ -226,7 +232,7 @@ class VectorDatabase:
         try:
             self.path.mkdir(exist_ok=True)
         except OSError as error:
-            place = f"The store of vectors {self.path} cannot be made"
+            place = f"The store of vectors {self.path} cannot be created"
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreFullError(f"{place}: the disk is full. Make room on it.") from error
             if os.path.exists(self.path):
@@ -243,8 +249,8 @@ class VectorDatabase:
             raise StoreError(text) from error
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Make what is missing in a new file, and check one that is not."""
-        # These two do something in a new file only, and have to come before anything else.
+        """Create the table in a new file, and check a file that is not new."""
+        # These two have an effect in a new file only, and must come before anything else.
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         with connection:
@@ -266,23 +272,24 @@ class VectorDatabase:
                 f"another directory."
             )
         _write_ahead(connection)
-        # A crash of the machine may undo the last transactions then, but damages nothing.
+        # After a crash of the machine the last transactions may be missing, but no data is damaged.
         connection.execute("PRAGMA synchronous = NORMAL")
         log_pages = min(max(self._max_pages(connection) // 32, 8), 256)
         connection.execute(f"PRAGMA wal_autocheckpoint = {log_pages}")
         connection.execute(f"PRAGMA journal_size_limit = {log_pages * PAGE_BYTES}")
-        # Keys are random: a transaction touches much of their index.
+        # Keys are random, so that a transaction touches much of their index.
         connection.execute("PRAGMA cache_size = -32768")
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
-        """Turn what SQLite raises into errors that name directory and cure."""
+        """Turn the errors of SQLite into errors that name the directory and the cure."""
         try:
             yield
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:
-            # The lower byte; the rest tells details. Without a code, Python could not read a value.
+            # The lower byte is the kind of error. An error without a code comes from Python, which
+            # could not read a value.
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
             raise self._explain(error, code) from error
 
@@ -325,7 +332,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch the write-ahead log on. Where processes do so at once, SQLite itself does not wait."""
+    """Switch the write-ahead log on. If several processes do so at once, SQLite does not wait."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -338,8 +345,9 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             time.sleep(0.02)
 
 
-# An SQLite connection must not cross a fork, nor be closed on its other side: both processes would
-# believe that they hold the locks. So all are closed before, and opened again when needed.
+# An SQLite connection must not be used or closed in a forked child, because both processes would
+# believe that they hold the locks. So all connections are closed before a fork, and opened again
+# when they are needed.
 _DATABASES: "weakref.WeakSet[VectorDatabase]" = weakref.WeakSet()
 _HELD: list[VectorDatabase] = []
 _FORK_LOCK = threading.Lock()

@@ -221,11 +221,10 @@ class LearningShim(EncoderShim):
                 problem = str(error)
             if problem:
                 logger.warning(
-                    "The encoder as it was before training, %s, cannot be compared with: %s. It is "
-                    "replaced by the encoder that was loaded: base vectors are those of the "
-                    "finetuned encoder.",
+                    "The encoder as it was before training, %s, cannot be compared with (%s). Base "
+                    "vectors are those of the finetuned encoder, as this process loaded it.",
                     self.settings.name,
-                    problem,
+                    problem.rstrip("."),
                 )
             else:
                 found.model.float()

@@ -1,4 +1,4 @@
-"""A transformer cut in two: the layers below a certain one, and what stands above them."""
+"""A transformer cut in two at a layer."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -10,28 +10,29 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-# What a model is tried out with: texts of other lengths, so that one of them is padded.
+# Texts that a model is tested with. Their lengths differ, so that one of them is padded.
 PROBES = ["a probe", "and another one of other length"]
 _TOLERANCE = 1e-4
 
 
 class _Reached(Exception):
-    """The forward pass has come to the layer whose input was asked for."""
+    """The forward pass reached the layer whose input was asked for."""
 
 
 class SplitModel:
-    """Runs a sentence-transformers model from its texts up to a layer, or from that layer up to the
-    sentence vectors, with the model's own code in both halves: masks and positions stay its own.
+    """Runs one part of a sentence-transformers model: the lower part from the tokens to a layer, or
+    the upper part from that layer to the sentence vectors. Both parts run the model's own code, so
+    that the model itself makes the attention masks and positions.
 
     model (SentenceTransformer): The model, in float32.
-    n_upper (int): How many of its last layers belong to the upper part, at least 1; -1: it is not
-        cut, and everything is the upper part.
-    RAISES (ValueError): If it has no such layers, or gives other vectors when it is cut.
+    n_upper (int): Number of its last layers that belong to the upper part, at least 1; -1: the
+        model is not cut, and everything is the upper part.
+    RAISES (ValueError): If it has no such layers, or returns other vectors when it is cut.
 
     Attributes:
-        n_upper (int): How many layers the upper part has.
-        reads_tokens (bool): Whether texts can be taken apart and padded anew, see `tokens`.
-        trainable (dict[str, Parameter]): The parameters of the upper part alone, by name.
+        n_upper (int): Number of layers of the upper part.
+        reads_tokens (bool): Whether texts can be separated and padded anew, see `_tokens`.
+        trainable (dict[str, Parameter]): The parameters that only the upper part uses, by name.
     """
 
     def __init__(self, model: "SentenceTransformer", n_upper: int) -> None:
@@ -55,7 +56,7 @@ class SplitModel:
             self.layers = stack
             self.n_upper = n_upper
             self.first = len(stack) - n_upper
-        # How many values a layer returns, if it returns a tuple.
+        # The length of the tuple that a layer returns; 0 if it returns no tuple.
         self._n_returned = 0
         probe = prepare(model, PROBES)
         texts = separate(probe)
@@ -68,7 +69,11 @@ class SplitModel:
         return self.layers is not None
 
     def lower(self, features: Mapping[str, Any]) -> "torch.Tensor":
-        """RETURNS (Tensor): What goes into the first of the upper layers, shape (n, tokens, h)."""
+        """Run the lower part.
+
+        features (Mapping[str, Any]): The tokens, as for the whole model.
+        RETURNS (Tensor): The input of the first layer of the upper part, shape (n, tokens, h).
+        """
         reached: list[Any] = []
 
         def stop(layer: Any, args: Any, kwargs: Any) -> None:
@@ -88,7 +93,7 @@ class SplitModel:
         """Run the upper part.
 
         features (Mapping[str, Any]): The tokens, as for the whole model.
-        hidden (Tensor | None): What `lower` gave for them; None if the model is not cut.
+        hidden (Tensor | None): What `lower` returned for them; None if the model is not cut.
         RETURNS (Tensor): Sentence vectors, shape (n, d).
         """
         if hidden is None:
@@ -98,7 +103,7 @@ class SplitModel:
 
     @contextlib.contextmanager
     def _skip_lower(self, hidden: "torch.Tensor") -> Iterator[None]:
-        """Let the lower layers pass on what they get, and give the first upper one its input."""
+        """Make the lower layers return their input, and give the first upper layer `hidden`."""
 
         def substitute(layer: Any, args: Any, kwargs: Any) -> Any:
             if args:
@@ -117,8 +122,8 @@ class SplitModel:
             hook.remove()
 
     def _may_be_padded(self, texts: list[Features]) -> bool:
-        """RETURNS (bool): Whether texts padded on the right get the vectors that each of them gets
-        alone. A model may need its tokens on the right, or not look at the mask."""
+        """RETURNS (bool): Whether texts padded on the right get the same vectors as each of them
+        alone. Some models need their tokens on the right, others ignore the mask."""
         import torch
 
         self.model.eval()
@@ -128,8 +133,8 @@ class SplitModel:
         return _are_equal(together, torch.cat(alone))
 
     def _find_trainable(self, probe: Features) -> dict[str, Any]:
-        """Find out by a probe which parameters the upper part uses, and the lower does not: those
-        of the layers, and whatever comes after them. What both use has to stay as it is.
+        """Find the parameters that the upper part uses and the lower part does not: those of its
+        layers and of the modules behind them. Parameters that both parts use cannot learn.
 
         RETURNS (dict[str, Parameter]): The parameters by their names.
         """
@@ -149,8 +154,8 @@ class SplitModel:
         return {name: p for name, p in self.model.named_parameters() if name in touched}
 
     def _touched_by_upper(self, probe: Features) -> set[str]:
-        """RETURNS (set[str]): The names of the parameters of the upper part alone.
-        RAISES (ValueError): If the two parts do not give what the whole model gives.
+        """RETURNS (set[str]): The names of the parameters that only the upper part uses.
+        RAISES (ValueError): If the two parts do not return what the whole model returns.
         """
         cause: Exception | None = None
         try:
@@ -160,14 +165,14 @@ class SplitModel:
             of_lower = self._touched(hidden)
             cut = self.upper(probe, hidden.detach())
             touched = self._touched(cut) - of_lower
-            # Of each text, so many rows are kept as it has tokens.
+            # The trainer keeps one hidden state for each token of a text.
             by_token = hidden.shape[:2] == probe["input_ids"].shape and self.reads_tokens
             if by_token and _are_equal(whole, cut):
                 return touched
-        except Exception as error:  # Whatever a model's own code makes of missing layers.
+        except Exception as error:  # The model's own code may raise any error.
             cause = error
         raise ValueError(
-            "The encoder does not give the same vectors when its lower layers are computed apart "
+            "The encoder does not return the same vectors when its lower layers are computed apart "
             "from the upper ones, so single layers of it cannot be trained. Use trainable_layers = "
             "-1."
         ) from cause
@@ -184,7 +189,7 @@ class SplitModel:
         return len(outputs[0]) if isinstance(outputs[0], tuple) else 0
 
     def _touched(self, output: "torch.Tensor") -> set[str]:
-        """RETURNS (set[str]): The parameters that an output depends on."""
+        """RETURNS (set[str]): The names of the parameters that an output depends on."""
         import torch
 
         if output.grad_fn is None:
@@ -195,8 +200,12 @@ class SplitModel:
 
 
 def find_layers(model: "SentenceTransformer") -> Any:
-    """RETURNS (ModuleList | None): The stack of transformer layers: the list of modules with the
-    most parameters."""
+    """Find the stack of transformer layers of a model.
+
+    model (SentenceTransformer): The model.
+    RETURNS (ModuleList | None): The list of modules with the most parameters; None if there is no
+        list.
+    """
     import torch
 
     def size(module: Any) -> int:
@@ -212,12 +221,12 @@ def _are_equal(first: "torch.Tensor", second: "torch.Tensor") -> bool:
 
 
 def _pass_through(layer: Any, n_returned: int) -> Any:
-    """RETURNS (Module): Stands in for a layer, has its attributes, and gives back what it gets."""
+    """RETURNS (Module): A module that returns its input and has the attributes of a layer."""
     import torch
 
     class PassThrough(torch.nn.Module):
         def __getattr__(self, name: str) -> Any:
-            # Some models ask their layers for a kind of attention.
+            # Some models read the kind of attention from their layers.
             return getattr(layer, name)
 
         def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Texts as the tokens that a model takes: made once a text, and padded anew for each batch."""
+"""Texts as the tokens that a model reads: made once for each text, padded for each batch."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,11 @@ Features = dict[str, Any]
 
 
 def prepare(model: "SentenceTransformer", texts: list[str]) -> Features:
-    """Make tokens as `SentenceTransformer.encode` does: behind the model's default prompt.
+    """Make tokens as `SentenceTransformer.encode` does, with the model's default prompt in front.
 
-    RETURNS (dict): What the model takes for the texts, on its device.
+    model (SentenceTransformer): The model.
+    texts (list[str]): The texts.
+    RETURNS (dict): The model's input for the texts, on its device.
     """
     prompt = model.prompts.get(model.default_prompt_name or "") or None
     preprocess: Any = getattr(model, "preprocess", None)
@@ -27,12 +29,12 @@ def prepare(model: "SentenceTransformer", texts: list[str]) -> Features:
 
 
 def separate(features: Mapping[str, Any]) -> list[Features] | None:
-    """Take the texts of a batch apart, without their padding.
+    """Separate the texts of a batch and remove their padding.
 
-    features (Mapping[str, Any]): What `prepare` gave.
-    RETURNS (list[dict] | None): What the model takes, text by text: tensors of shape (tokens,), and
-        whatever holds for all texts. None if they cannot be told apart, because there is something
-        else in it than one number a token.
+    features (Mapping[str, Any]): What `prepare` returned.
+    RETURNS (list[dict] | None): The model's input text by text: tensors of shape (tokens,), and the
+        values that hold for all texts. None if the input has tensors that are not one number for
+        each token.
     """
     mask = features.get("attention_mask")
     tensors = {key: value for key, value in features.items() if hasattr(value, "shape")}
@@ -47,10 +49,11 @@ def separate(features: Mapping[str, Any]) -> list[Features] | None:
 
 
 def pad(model: "SentenceTransformer", texts: Sequence[Mapping[str, Any]]) -> Features:
-    """Put texts into a batch, padded on the right.
+    """Put separated texts into a batch, padded on the right.
 
-    texts (Sequence[Mapping[str, Any]]): Some of what `separate` gave, at least one.
-    RETURNS (dict): What the model takes for them, on its device.
+    model (SentenceTransformer): The model.
+    texts (Sequence[Mapping[str, Any]]): Items of what `separate` returned, at least one.
+    RETURNS (dict): The model's input for the texts, on its device.
     """
     import torch
 

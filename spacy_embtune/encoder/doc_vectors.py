@@ -1,4 +1,4 @@
-"""An encoder without a sentence-transformers model: it pools what the pipeline already has."""
+"""An encoder layer without a model of its own: it pools token vectors of the pipeline."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast, get_args
@@ -14,14 +14,22 @@ Pooling = Literal["mean", "max"]
 def DocVectors(
     source: Source = "auto", pooling: Pooling = "mean"
 ) -> Model[Sequence[Doc], Floats2d]:
-    """Base vectors of Docs, pooled over their tokens; white space and tokens without a vector do
-    not count. Frozen: whatever makes the token vectors learns nothing from here.
+    """Make a layer that pools the token vectors of Docs to base vectors. White space and tokens
+    without a vector are left out. The layer is frozen: it passes no gradient on to the component
+    that makes the token vectors.
 
-    source (str): "vectors", the static vectors of the vocabulary; "tensor", `doc.tensor`, which an
-        earlier tok2vec sets (during training only if it is one of `annotating_components`);
-        "auto": "vectors" if the vocabulary has some, else "tensor".
+    source (str): "vectors": the static vectors of the vocabulary. "tensor": `doc.tensor`, which an
+        earlier tok2vec sets (during training only if it is one of `annotating_components`).
+        "auto": "vectors" if the vocabulary has vectors, else "tensor".
     pooling (str): "mean" or "max".
     RETURNS (Model[Sequence[Doc], Floats2d]): The layer. A Doc without any token vector gets zeros.
+    RAISES (ValueError): If a setting is unknown.
+
+    >>> import numpy as np, spacy
+    >>> nlp = spacy.blank("en")
+    >>> _ = nlp.vocab.set_vector("bread", np.array([1.0, 0.0, 3.0]))
+    >>> DocVectors().predict([nlp("bread"), nlp("")]).tolist()
+    [[1.0, 0.0, 3.0], [0.0, 0.0, 0.0]]
     """
     for name, value, allowed in (("source", source, Source), ("pooling", pooling, Pooling)):
         if value not in get_args(allowed):
@@ -51,7 +59,7 @@ def forward(
         if len(table) and table.shape[1] != width:
             raise ValueError(
                 f"DocVectors: a Doc has token vectors of width {table.shape[1]}, expected {width}. "
-                f"The pipeline's vectors or its tok2vec are not those it was trained with."
+                f"The pipeline was trained with other vectors, or another tok2vec."
             )
         if len(table) == 0 and any(not token.is_space for token in doc):
             _check_has_source(model, doc)
@@ -87,7 +95,16 @@ def _token_vectors(model: Model[Any, Any], doc: Doc) -> Floats2d:
 
 
 def choose_source(model: Model[Any, Any], doc: Doc) -> str:
-    """RETURNS (str): Where the layer takes the token vectors of a Doc from."""
+    """Choose where the layer takes the token vectors of a Doc from.
+
+    model (Model): The layer.
+    doc (Doc): The document.
+    RETURNS (str): "vectors" or "tensor".
+
+    >>> import spacy
+    >>> choose_source(DocVectors(), spacy.blank("en")("bread"))
+    'tensor'
+    """
     if model.attrs["source"] != "auto":
         return str(model.attrs["source"])
     return "vectors" if doc.vocab.vectors.shape[1] else "tensor"

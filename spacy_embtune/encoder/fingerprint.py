@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-# Texts that tokenizers differ on: case, accents, digits, scripts, punctuation, white space.
+# Texts that tokenizers treat differently: case, accents, digits, scripts, punctuation, spaces.
 PROBES = [
     "The Café's 1,234 naïve ÜBER-users don't",
     "  日本語 и кириллица\t#hash_tag  e-mail@x.org ",
@@ -14,9 +14,22 @@ PROBES = [
 
 
 def fingerprint_of(model: "SentenceTransformer") -> str:
-    """RETURNS (str): SHA-256 over what makes an encoder's vectors: weights, how texts become
-    tokens, modules, pooling, activations, window and prompt."""
-    # Weights are taken without their names, which differ between versions of transformers.
+    """Compute the fingerprint of an encoder. It is equal for the same model loaded from another
+    place, or with other versions of the libraries.
+
+    model (SentenceTransformer): The model.
+    RETURNS (str): SHA-256, as 64 hexadecimal digits, over all that decides the vectors: weights,
+        how texts become tokens, modules, pooling, activations, window and prompt.
+
+    >>> from sentence_transformers import SentenceTransformer
+    >>> from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    >>> from tokenizers import Tokenizer, models
+    >>> tokenizer = Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    >>> embedding = StaticEmbedding(tokenizer, embedding_dim=4)
+    >>> len(fingerprint_of(SentenceTransformer(modules=[embedding])))
+    64
+    """
+    # The names of weights are left out, because they differ between versions of transformers.
     weights = sorted(
         hashlib.sha256(
             str(tuple(p.shape)).encode() + p.detach().cpu().contiguous().float().numpy().tobytes()
@@ -25,7 +38,7 @@ def fingerprint_of(model: "SentenceTransformer") -> str:
     )
     tokenizer = model.tokenizer
     vocabulary = tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}
-    # What the tokenizer does, not how its settings are written down, which changes as well.
+    # The tokens, not the tokenizer's settings, because versions write the settings differently.
     tokens = tokenizer(PROBES, verbose=False)["input_ids"] if callable(tokenizer) else []
     modules = [_describe_module(module) for module in model]
     prompt = model.prompts.get(model.default_prompt_name or "", "")
@@ -36,7 +49,7 @@ def fingerprint_of(model: "SentenceTransformer") -> str:
 
 
 def _describe_module(module: Any) -> tuple[Any, ...]:
-    """RETURNS (tuple): What a module of the encoder does beside its weights."""
+    """RETURNS (tuple): What a module of the encoder does, without its weights."""
     activation = getattr(module, "activation_function", None)
     config = getattr(getattr(module, "auto_model", None), "config", None)
     settings = ("hidden_act", "num_attention_heads", "layer_norm_eps", "position_embedding_type")
@@ -55,7 +68,7 @@ def _pooling_mode(module: Any) -> str | None:
 
 
 def window_of(model: "SentenceTransformer") -> int | None:
-    """RETURNS (int | None): How many tokens of a text a model reads; None is all of them."""
+    """RETURNS (int | None): Number of tokens that a model reads of a text; None: all of them."""
     window = model.max_seq_length
-    # Static models read all of a text and say inf.
+    # Static models read all of a text: their length is inf.
     return int(window) if window and window != float("inf") else None

@@ -1,4 +1,4 @@
-"""Any encoder of texts, with its vectors kept on disk."""
+"""Keeps the vectors of any text encoder on disk."""
 
 import logging
 import os
@@ -23,18 +23,31 @@ def cached(
     name: str | None = None,
     pipeline: Any = None,
 ) -> "CachedEncoder":
-    """Keep the vectors that an encoder makes in a directory, so that it encodes each distinct text
-    once, in this run and in later ones. The encoder itself stays as it is.
+    """Keep the vectors of an encoder in a directory, so that it encodes each distinct text once, in
+    this run and in later ones. The encoder itself does not change.
 
-    encoder (Any): Whatever has `transform(texts)` and gives a matrix, one row a text.
-    path (str | PathLike): The directory, see `VectorStore`; encoders may
-        share one. It may also come first, as in embetter.
-    max_bytes (int): How large the directory may become; then the oldest vectors are dropped.
-    name (str | None): Tells the vectors of this encoder from others', see `CachedEncoder`.
-    pipeline (Any): The encoder, as embetter calls it: `name` is the directory then.
-    RETURNS (CachedEncoder): What to use in place of the encoder.
-    RAISES (ValueError): If the encoder cannot be told from others, or the bound is too low.
+    encoder (Any): An object with `transform(texts)` that returns a matrix, one row a text.
+    path (str | PathLike): The directory, see `VectorStore`. Encoders may share a directory. As in
+        embetter, the directory may also be the first argument.
+    max_bytes (int): Bound for the size of the directory. Beyond it the oldest vectors are dropped.
+    name (str | None): Tells the vectors of this encoder from those of others, see `CachedEncoder`.
+    pipeline (Any): The encoder, as embetter calls it. Then `name` is the directory.
+    RETURNS (CachedEncoder): Use it in place of the encoder.
+    RAISES (ValueError): If nothing tells the encoder from others, or the bound is too low.
     RAISES (TypeError): If it is no encoder.
+
+    >>> import tempfile
+    >>> from sklearn.feature_extraction.text import HashingVectorizer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> dense = FunctionTransformer(lambda matrix: matrix.toarray())
+    >>> words = make_pipeline(HashingVectorizer(n_features=16), dense)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     encoder = cached(words, f"{folder}/vectors", name="hashed words")
+    ...     for _ in range(2):
+    ...         vectors = encoder.transform(["bread and soup", "a guitar", "a guitar"])
+    >>> vectors.shape, encoder.n_requested, encoder.n_encoded
+    ((3, 16), 6, 2)
     """
     if pipeline is not None:
         rest = encoder if path is None else path
@@ -47,16 +60,20 @@ def cached(
 
 
 class CachedEncoder(TransformerMixin, BaseEstimator):
-    """An encoder with a directory of vectors that it has made. Attributes and methods that are not
-    its own are the encoder's.
+    """Encodes texts and keeps their vectors in a directory, see `cached`. Other attributes and
+    methods are those of the encoder.
 
-    What tells the vectors of encoders apart: `name`, if it is given, and the encoder's
-    `fingerprint` and `precision_used`, if it has them as `spacy_embtune.finetune.SentenceEncoder`
-    does. If there is neither name nor fingerprint, the encoder's class and parameters do; but then
-    they have to be plain values, and the encoder must not have learned anything.
+    Vectors in the directory are kept apart by `name`, if it is given, and by the `fingerprint` and
+    `precision_used` of the encoder, if it has them, as `spacy_embtune.finetune.SentenceEncoder`
+    has. Without name and fingerprint, they are kept apart by the class and the parameters of the
+    encoder. Then the parameters must be plain values, and the encoder must not have learned
+    anything.
 
     encoder, path, max_bytes, name: See `cached`.
-    n_requested, n_encoded (int): Texts asked for so far, and texts that the encoder had to encode.
+
+    Attributes:
+        n_requested (int): Number of texts whose vectors were asked for.
+        n_encoded (int): Number of texts that the encoder had to encode.
     """
 
     def __init__(
@@ -73,11 +90,12 @@ class CachedEncoder(TransformerMixin, BaseEstimator):
         self.name = name
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Check the parameters. There is nothing to learn, and the encoder is not fitted either:
-        that would make its stored vectors wrong.
+        """Check the parameters. There is nothing to learn. The encoder is not fitted, because its
+        stored vectors would then be wrong.
 
         RETURNS (Self): The transformer.
-        RAISES (ValueError): If the encoder cannot be told from others, or the bound is too low.
+        RAISES (ValueError): If nothing tells the encoder from others, or the bound is too low.
+        RAISES (TypeError): If it is no encoder, or the path is no path.
         """
         if not callable(getattr(self.encoder, "transform", None)):
             raise TypeError(
@@ -92,22 +110,26 @@ class CachedEncoder(TransformerMixin, BaseEstimator):
         return self
 
     def partial_fit(self, X: Any = None, y: Any = None) -> Self:
-        """RETURNS (Self): The transformer; there is nothing to learn."""
+        """Check the parameters, as `fit` does.
+
+        RETURNS (Self): The transformer.
+        """
         return self.fit()
 
     def transform(self, X: Any, y: Any = None) -> NDArray[Any]:
-        """Look texts up, and encode those that are not there, with a progress bar if they are many.
+        """Read the vectors of texts, and encode texts that have none yet, with a progress bar if
+        there are many.
 
         X (Any): Texts: a list, an array, a Series, or a DataFrame of one column.
         y (Any): Not used.
-        RETURNS (ndarray): Their vectors, as the encoder gives them, shape (n, d).
+        RETURNS (ndarray): Their vectors, of the encoder's type, shape (n, d).
         RAISES (StoreError): If the directory cannot be opened or read.
-        RAISES (ValueError): If X holds something else than texts.
+        RAISES (ValueError): If X has values that are not texts.
         """
         self.fit()
         texts = read_texts(X)
         if not texts:
-            # Only the encoder knows of what width and type nothing is.
+            # Only the encoder knows the width and type of its vectors.
             rows: NDArray[Any] = self.encoder.transform(texts)
             return rows
         n_before = self.n_encoded
@@ -131,18 +153,20 @@ class CachedEncoder(TransformerMixin, BaseEstimator):
 
     @property
     def n_requested(self) -> int:
+        """RETURNS (int): Number of texts whose vectors were asked for."""
         return int(vars(self).get("_n_requested", 0))
 
     @property
     def n_encoded(self) -> int:
+        """RETURNS (int): Number of texts that the encoder had to encode."""
         return int(vars(self).get("_n_encoded", 0))
 
     def _identify(self) -> str:
-        """RETURNS (str): What the encoder's vectors are stored under."""
+        """RETURNS (str): What tells the vectors of this encoder from others in the directory."""
         fingerprint = self.encoder.fingerprint if _has_fingerprint(self.encoder) else None
         if self.name is not None:
             return f"name {self.name!r} {fingerprint or ''}"
-        # As it is: then the component's encoder finds the same vectors.
+        # Unchanged, so that the component's encoder finds the same vectors.
         return str(fingerprint) if fingerprint else _describe(self.encoder)
 
     def _get_store(self) -> VectorStore:
@@ -153,7 +177,7 @@ class CachedEncoder(TransformerMixin, BaseEstimator):
         return made[1]
 
     def __getattr__(self, name: str) -> Any:
-        # Not before there is an encoder, as in copying, and nothing that Python itself looks for.
+        # While an object is copied it has no encoder yet. Python asks for private names itself.
         if name.startswith("_") or "encoder" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.encoder, name)
@@ -175,7 +199,7 @@ def _is_path(value: Any) -> bool:
 
 
 def _has_fingerprint(encoder: Any) -> bool:
-    # Without asking for it: it may be in a model that has to be loaded.
+    # Without reading the value, because that may load a model.
     return hasattr(type(encoder), "fingerprint") or "fingerprint" in getattr(
         encoder, "__dict__", ()
     )
@@ -183,7 +207,7 @@ def _has_fingerprint(encoder: Any) -> bool:
 
 def _describe(encoder: Any) -> str:
     """RETURNS (str): Class and parameters of an encoder.
-    RAISES (ValueError): If they do not tell what its vectors are.
+    RAISES (ValueError): If they do not decide its vectors.
     """
     kind = f"{type(encoder).__module__}.{type(encoder).__qualname__}"
     cure = "Give a name that stands for this very encoder: cached(encoder, path, name=...)."
@@ -203,6 +227,6 @@ def _describe(encoder: Any) -> str:
             f"{kind} cannot be told from others by its parameters: it has learned "
             f"{', '.join(learned)}. {cure}"
         )
-    # How numpy writes its numbers depends on its version.
+    # Versions of numpy print numbers differently.
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
     return f"{kind} {sorted(plain.items())!r}"

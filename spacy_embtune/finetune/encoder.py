@@ -15,17 +15,20 @@ from .labels import is_missing
 
 class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Encodes texts with a frozen sentence-transformers model. There is nothing to fit. The model
-    is loaded when it is first needed; pickles hold the settings only.
+    is loaded when it is first needed. Pickles contain the settings only.
 
-    name (str): A directory, or the name of a model, see `EncoderSettings`.
+    name (str): A directory or the name of a model, see `EncoderSettings`.
     device (str | None): A torch device. None: a GPU if thinc uses one, else the processor.
-    quantize (bool): Compute linear layers with 8-bit integers, on a processor, as embetter does.
-        That costs quality (for all-MiniLM-L6-v2 the cosine with the exact vectors is about 0.92);
-        bfloat16 is fast as well, and does not.
-    num_threads (int | None): How many threads torch uses; None leaves it as it is.
+    quantize (bool): Whether linear layers compute with 8-bit integers, on a processor, as in
+        embetter. QUANTIZE
+    num_threads (int | None): Number of threads that torch uses; None does not change it.
     precision (str): "float32", "bfloat16" or "auto": bfloat16 where the processor has it natively.
     batch_size (int): Texts per forward pass.
     show_progress (bool): Whether to show a progress bar.
+
+    >>> encoder = SentenceEncoder()
+    >>> encoder.transform(["bread and soup", "a guitar"]).shape
+    (2, 384)
     """
 
     def __init__(
@@ -50,14 +53,17 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def fit(self, X: Any, y: Any = None) -> Self:
         """Load the model; there is nothing to learn.
 
-        X (Any): Texts; they are not looked at.
+        X (Any): Not used.
         RETURNS (Self): The encoder.
         """
         _ = self.encoder
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """RETURNS (Self): The encoder; there is nothing to learn."""
+        """Load the model, as `fit` does.
+
+        RETURNS (Self): The encoder.
+        """
         return self.fit(X)
 
     def transform(self, X: Any, y: Any = None) -> NDArray[Any]:
@@ -66,7 +72,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         X (Any): Texts: a list, an array, a Series, or a DataFrame of one column.
         y (Any): Not used.
         RETURNS (ndarray): Their vectors, float32, shape (n, d); zeros for an empty text.
-        RAISES (ValueError): If there is no such model, or X holds something else than texts.
+        RAISES (ValueError): If there is no such model, or X has values that are not texts.
         """
         texts = read_texts(X)
         encoder = self.encoder
@@ -101,7 +107,8 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     @property
     def fingerprint(self) -> str:
-        """RETURNS (str): Which encoder it is: equal for equal weights, wherever they lie."""
+        """RETURNS (str): Tells encoders apart: equal if the weights are equal, see
+        `spacy_embtune.encoder.fingerprint_of`."""
         return f"{self.encoder.fingerprint}{'-int8' if self.quantize else ''}"
 
     @property
@@ -114,7 +121,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self.encoder.width
 
     def __sklearn_clone__(self) -> "SentenceEncoder":
-        # A frozen model is shared: a search would load it for each fit.
+        # The frozen model is shared. Otherwise a search would load it for each fit.
         made = type(self)(**{k: copy.deepcopy(v) for k, v in self.get_params(deep=False).items()})
         if "_loaded" in vars(self):
             made._loaded = self._loaded
@@ -143,19 +150,22 @@ def _quantize(encoder: TextEncoder) -> None:
 
     quantize: Any = torch.ao.quantization.quantize_dynamic
     with warnings.catch_warnings():
-        # It is to be replaced by torchao some day, which is a package of its own.
+        # torch warns that torchao, another package, will replace this function.
         warnings.simplefilter("ignore")
         encoder.model = quantize(encoder.model, {torch.nn.Linear})
 
 
 def read_texts(X: Any, *, name: str = "X") -> list[str]:
-    """Read texts, in all the forms that people have them in.
+    """Convert texts to a list of strings.
 
-    X (Any): A list, an array, a Series, or a DataFrame of one column. None and NaN, a missing
-        text, are taken for an empty one.
-    name (str): What to call it in an error.
+    X (Any): A list, an array, a Series, or a DataFrame of one column. None and NaN count as an
+        empty text.
+    name (str): Name of the argument, for error messages.
     RETURNS (list[str]): The texts.
-    RAISES (ValueError): If it is a single text, or holds something else than texts.
+    RAISES (ValueError): If X is a single text, or has values that are not texts.
+
+    >>> read_texts(("a text", None))
+    ['a text', '']
     """
     if isinstance(X, str):
         raise ValueError(f"{name} is a single text: give a list of texts, such as [{X[:20]!r}].")

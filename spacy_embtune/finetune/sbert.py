@@ -1,4 +1,4 @@
-"""Finetuning a sentence-transformers model on pairs of texts with scores."""
+"""Finetunes a sentence-transformers model on pairs of texts with scores."""
 
 import contextlib
 import copy
@@ -27,24 +27,29 @@ if TYPE_CHECKING:
 
 
 class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Finetunes a sentence encoder itself on pairs of texts: the cosine of their vectors approaches
-    their score. Each distinct text of a batch goes through the encoder once, see
-    `spacy_embtune.encoder.EncoderTrainer`.
+    """Finetunes a sentence-transformers model on pairs of texts, so that the cosine of their
+    vectors approaches their score. Each distinct text of a batch goes through the model once, and
+    the model learns without dropout, see `spacy_embtune.encoder.EncoderTrainer`.
 
-    sent_tfm (SentenceTransformer | str): The model, or its name or directory. It is copied before
-        it is changed.
-    batch_size (int): Pairs a step.
+    sent_tfm (SentenceTransformer | str): The model, or its name or directory. The learner changes a
+        copy of it.
+    batch_size (int): Pairs per training step.
     epochs (int): Passes over the pairs.
     warmup_steps (int | None): Steps in which the learning rate rises, at most half of all. None: a
-        tenth of them.
-    learning_rate (float): Of AdamW, at its highest.
-    weight_decay (float): Of AdamW.
-    in_place (bool): Change the caller's model, as embetter does, instead of a copy.
-    trainable_layers (int): How many of the last layers learn, which is faster if they are few; -1:
-        all, and the embeddings. Parameters with requires_grad = False never do.
-    memory_mb (int): Megabytes that kept activations may take, and that a step may: larger batches
-        are computed in parts.
-    random_state (int | RandomState | None): For the same result each time.
+        tenth of all.
+    learning_rate (float): Highest learning rate of AdamW.
+    weight_decay (float): Weight decay of AdamW.
+    in_place (bool): Whether to change the caller's model, as embetter does, instead of a copy.
+    trainable_layers (int): Number of the last layers that learn; -1: all layers and the embeddings.
+        Fewer layers are faster. Parameters with requires_grad = False do not learn.
+    memory_mb (int): Bound in megabytes for the kept activations, and also for one training step.
+        Larger batches are computed in parts.
+    random_state (int | RandomState | None): Seed for the order of the pairs.
+
+    >>> learner = SbertLearner("all-MiniLM-L6-v2", trainable_layers=1, random_state=0)
+    >>> _ = learner.fit(["bread", "guitar"], ["soup", "stadium"], [1.0, 0.0])
+    >>> learner.transform(["bread", "piano"]).shape
+    (2, 384)
     """
 
     def __init__(
@@ -73,12 +78,13 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.random_state = random_state
 
     def fit(self, X1: Any, X2: Any, y: Any) -> Self:
-        """Learn from pairs of texts, from the beginning.
+        """Learn from pairs of texts. What an earlier fit learned is dropped.
 
-        X1, X2 (Any): The texts of each pair, n of both.
-        y (Any): How alike they are, 0..1, shape (n,).
+        X1, X2 (Any): The first and the second text of each pair, n texts each.
+        y (Any): The similarity of each pair, 0..1, shape (n,).
         RETURNS (Self): The learner.
-        RAISES (ValueError): If a text or score is none, or there are not as many of each.
+        RAISES (ValueError): If a value is no text or no score, their numbers differ, or there is
+            nothing to learn.
         """
         check_parameters(self)
         if self.memory_mb < 1:
@@ -105,7 +111,7 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         try:
             self._train(pairs, rng)
         except BaseException:
-            # A model that has not learned is not a fitted one.
+            # Otherwise the learner would count as fitted.
             del self.sent_tfm_
             raise
         return self
@@ -198,7 +204,7 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def transform(self, X: Any, y: Any = None) -> NDArray[Any]:
         """Encode texts with the finetuned model.
 
-        X (Any): Texts.
+        X (Any): The n texts.
         y (Any): Not used.
         RETURNS (ndarray): Their vectors, float32, shape (n, d).
         RAISES (NotFittedError): Before `fit`.
@@ -208,9 +214,9 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return encode_distinct(read_texts(X), encoder.encode, encoder.width)
 
     def predict(self, X1: Any, X2: Any) -> NDArray[Any]:
-        """Say how alike the texts of each pair are.
+        """Compute the similarity of each pair of texts.
 
-        X1, X2 (Any): The texts of each pair, n of both.
+        X1, X2 (Any): The first and the second text of each pair, n texts each.
         RETURNS (ndarray): The cosine of their vectors, float32, shape (n,).
         RAISES (NotFittedError): Before `fit`.
         """
@@ -223,9 +229,9 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def to_disk(self, path: str | Path) -> None:
         """Save the finetuned model as a directory that `SentenceTransformer(path)` opens.
 
-        path (str | Path): The directory; created if need be. It holds the model, not the learner's
-            parameters.
-        RAISES (ValueError): If there is a file in its place.
+        path (str | Path): The directory; it is created if there is none. It contains the model,
+            not the learner's parameters.
+        RAISES (ValueError): If the path is a file.
         """
         check_is_fitted(self, "sent_tfm_")
         if Path(path).is_file():
@@ -237,7 +243,7 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Load a model that `to_disk` saved, or any directory of a sentence-transformers model.
 
         path (str | Path): The directory.
-        RETURNS (Self): A fitted learner, its parameters the defaults; `fit` would go on from this
+        RETURNS (Self): A fitted learner with default parameters. Its `fit` begins with this
             model.
         RAISES (ValueError): If there is no such model.
         """
@@ -263,9 +269,9 @@ def _forward(
 
 @contextlib.contextmanager
 def _kept_trainable(model: "SentenceTransformer") -> Iterator[dict[str, bool]]:
-    """Leave it afterwards as it was which parameters can learn: the model may be the caller's.
+    """Restore `requires_grad` of all parameters afterwards, because the model may be the caller's.
 
-    RETURNS (ContextManager[dict[str, bool]]): Which those are, by name.
+    RETURNS (ContextManager[dict[str, bool]]): Whether each parameter can learn, by name.
     """
     can_learn = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     try:

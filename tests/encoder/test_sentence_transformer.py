@@ -142,6 +142,7 @@ def test_settings_that_were_removed_are_accepted_with_a_warning(
     [encoder]
     @architectures = "spacy-embtune.SentenceTransformer.v1"
     name = "{tiny_encoder}"
+    precision = "float32"
     trainable_layers = 1
     dropout = 0.1
     frozen_steps = 3

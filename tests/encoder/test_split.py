@@ -163,7 +163,7 @@ def test_pooling_that_takes_the_last_place_whatever_it_is(tmp_path: Path) -> Non
     model[1].forward = last  # type: ignore[method-assign]
     split = SplitModel(model, -1)
     assert not split.reads_tokens
-    with pytest.raises(ValueError, match="does not give the same vectors"):
+    with pytest.raises(ValueError, match="does not return the same vectors"):
         SplitModel(model, 1)
 
 

@@ -26,7 +26,7 @@ def test_the_directory_stays_below_the_bound_and_the_newest_are_kept(
     assert len(store) * 384 * 4 > 0.6 * MIN_BYTES
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 1
-    assert "drops vectors of this very run" in messages[0]
+    assert "drops vectors of this run" in messages[0]
     again = Encode(width=384)
     newest = [text for texts in batches[-5:] for text in texts]
     store.lookup(newest, again, fingerprint="f")
