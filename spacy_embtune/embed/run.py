@@ -63,8 +63,20 @@ def embed_corpus(
     gives the same result, byte for byte. While the result is written, the disk needs space for
     both.
 
-        records = read_records("corpus.jsonl.gz")
-        embed_corpus(nlp, records, "corpus.parquet", what=["base", "tuned"], progress=True)
+    >>> import numpy as np
+    >>> import spacy
+    >>> from tempfile import TemporaryDirectory
+    >>> from spacy_embtune.data.records import read_records
+    >>> nlp = spacy.blank("en")
+    >>> _ = nlp.vocab.set_vector("bread", np.ones(2))
+    >>> encoder = {"@architectures": "spacy-embtune.DocVectors.v1", "source": "vectors"}
+    >>> pipe = nlp.add_pipe("embtune", config={"model": {"encoder": encoder}})
+    >>> with TemporaryDirectory() as folder:
+    ...     data, out = Path(folder, "corpus.jsonl"), Path(folder, "vectors.jsonl")
+    ...     _ = data.write_text('{"text": "bread"}')
+    ...     summary = embed_corpus(nlp, read_records(data), out, what=["base"])
+    ...     print(summary.n, out.read_text().strip())
+    1 {"id": "0", "text": "bread", "base": [1, 1]}
 
     nlp (Language): The pipeline.
     records (Iterable[Record]): The records. They are read once.

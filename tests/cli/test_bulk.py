@@ -135,7 +135,7 @@ def test_more_neighbours_than_there_are_and_labels_that_nobody_can_check(
     code, output, error = embtune("bulk", trained.model, data, out, "--neighbors", "50")
     assert code == 0
     assert "There are only 11 other documents, not 50" in error
-    assert "12 documents; too few are labelled to check the labels" in " ".join(output.split())
+    assert "12 documents; too few are labelled to check their labels" in " ".join(output.split())
     assert {row["suspect"] for row in rows_of(out)} == {None}
     data = write(tmp_path / "none.jsonl", [{"text": text} for text in texts])
     code, output, error = embtune("bulk", trained.model, data, out, "-F", "--neighbors", "11")

@@ -29,5 +29,5 @@ def test_a_pipeline_without_one_is_named(make_nlp):
     nlp.add_pipe("sentencizer")
     with pytest.raises(ValueError, match="here has no embtune component, only 'sentencizer'"):
         find_component(nlp, where="here")
-    with pytest.raises(ValueError, match=r"of the name 'sentencizer'. There is: 'embtune'"):
+    with pytest.raises(ValueError, match=r"of the name 'sentencizer'. It has: 'embtune'"):
         find_component(make_nlp(), "sentencizer")

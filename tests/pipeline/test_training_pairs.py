@@ -228,7 +228,7 @@ def test_training_that_teaches_nothing_is_reported_once(
         nlp.update(examples, sgd=optimizer)
     assert caplog.text.count("updates in a row taught nothing") == 1
     assert "spacy-embtune.cosine_pairs.v1" in caplog.text
-    assert "larger batches, bank_size" in caplog.text
+    assert "larger batches or bank_size" in caplog.text
 
 
 def test_dev_pairs_of_one_score_are_reported(
@@ -238,7 +238,7 @@ def test_dev_pairs_of_one_score_are_reported(
     pairs = [("bread", "soup", 1.0), ("song", "drum", 1.0)]
     for _ in range(2):
         assert nlp.evaluate(pairs_to_examples(nlp, pairs))["embtune_spearman"] is None
-    assert caplog.text.count("correlation is not defined") == 1
+    assert caplog.text.count("correlation is then not defined") == 1
 
 
 def test_an_encoder_that_reads_docs_says_that_it_cannot_read_partners() -> None:
@@ -345,14 +345,14 @@ def test_odd_corpora_are_reported(make_nlp: MakeNlp, caplog: pytest.LogCaptureFi
     rare = Example.from_dict(nlp.make_doc("new old"), {"cats": {"RARE": 1.0}})
     nlp.initialize(lambda: [*examples, again, rare])
     assert "only one training document carries 'RARE'" in caplog.text
-    assert "1 texts occur more than once, with cats that contradict" in caplog.text
+    assert "1 texts occur more than once with cats that contradict" in caplog.text
     caplog.clear()
     nlp = make_nlp()
     positives = make_examples(nlp, 6, cats=lambda topic: {topic: 1.0})
     other = Example.from_dict(nlp.make_doc(positives[0].text), {"cats": {"FOOD": 1.0}})
     nlp.initialize(lambda: [*positives, other])
     assert nlp.get_pipe("embtune").cfg["exclusive_classes"] is True
-    assert "1 texts occur more than once, with cats that contradict" in caplog.text
+    assert "1 texts occur more than once with cats that contradict" in caplog.text
     caplog.clear()
     nlp = make_nlp()
     nlp.initialize(lambda: make_examples(nlp, cats=lambda topic: {"ONE": 1.0}))
