@@ -329,8 +329,8 @@ def require_contrast(targets: Targets, classes: NDArray[Any]) -> None:
     if not known.any():
         raise ValueError("y has no known label: give the labels that are known.")
     if targets.exclusive:
-        taught = known.any(axis=1)
-        rows = np.concatenate([values[taught], known[taught]], axis=1)
+        is_labelled = known.any(axis=1)
+        rows = np.concatenate([values[is_labelled], known[is_labelled]], axis=1)
         if len(classes) > 1 and (rows != rows[0]).any():
             return
         names = ", ".join(map(repr, classes[values.any(axis=0)].tolist()))

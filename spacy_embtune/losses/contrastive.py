@@ -112,10 +112,10 @@ class SupervisedContrastive:
             share = share * pairs.documents
         if self.balanced:
             of_labels = balance_documents(targets, takes_part, negatives=self.negatives)
-            carries = xp.asarray(of_labels) > 0
-            if carries.any():
-                mean = of_labels[carries].mean()
+            has_label = xp.asarray(of_labels) > 0
+            if has_label.any():
+                mean = of_labels[has_label].mean()
                 if pairs.documents is not None:
-                    mean = mean / share[carries].mean()
-                share = xp.where(carries, of_labels, share * mean).astype(dtype)
+                    mean = mean / share[has_label].mean()
+                share = xp.where(has_label, of_labels, share * mean).astype(dtype)
         return (share / share.sum())[:, None]

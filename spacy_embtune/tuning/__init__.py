@@ -7,16 +7,8 @@ summarize          the best trials as rows of a table
 """
 
 from ._candidates import Candidate
-from .sweep import (
-    Sweep,
-    Trial,
-    make_folds,
-    standard_error,
-    summarize,
-    sweep,
-    sweep_config,
-    write_candidate,
-)
+from .config import sweep_config, write_candidate
+from .sweep import Sweep, Trial, make_folds, standard_error, summarize, sweep
 
 __all__ = [
     "Candidate",

@@ -1,6 +1,5 @@
 """Search for hyperparameters by cross-validation, on base vectors that are encoded once."""
 
-import copy
 import itertools
 import math
 import statistics
@@ -11,14 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from thinc.api import Adam, Config
+from thinc.api import Adam
 
-from ..finetune.labels import require_contrast
-from ..labels import count_labels, is_exclusive, labels_in, make_targets
+from ..labels import count_labels
 from ..metrics import retrieval_scores
 from ..training import build_section, label_batches, seeded, select_rows, train_head
 from ..types import Loss, Targets
-from ._candidates import Candidate, candidates, complete, read_candidate
+from ._candidates import Candidate, candidates, complete
 
 # The time limit of a search, in seconds.
 SECONDS = 60.0
@@ -294,35 +292,6 @@ def make_folds(
         yield labelled[known_rows], labelled[held_rows]
 
 
-def write_candidate(config: Config, name: str, trial: Trial) -> Config:
-    """Write the settings of a trial into a copy of a config. If the search started with these
-    settings, nothing changes.
-
-    config (Config): The config for `spacy train`, not interpolated, so that its variables stay.
-    name (str): The name of the component.
-    trial (Trial): The trial.
-    RETURNS (Config): The changed copy.
-    """
-    changed = Config(copy.deepcopy(dict(config)))
-    if trial.is_own:
-        return changed
-    candidate = trial.candidate
-    changed["components"][name]["model"]["head"] = candidate.head
-    changed["components"][name]["loss"] = candidate.loss
-    training = changed["training"]
-    training["max_steps"] = max(2 * trial.steps, 200)
-    # The optimizer of the search.
-    training["optimizer"] = {
-        "@optimizers": "Adam.v1",
-        "learn_rate": candidate.learn_rate,
-        "L2": candidate.weight_decay,
-        "L2_is_weight_decay": True,
-        "grad_clip": 1.0,
-        "use_averages": False,
-    }
-    return changed
-
-
 def _score(vectors: NDArray[Any], targets: Targets) -> float:
     found = retrieval_scores(vectors, targets.values, targets.known)
     if found.p_at_1 is None or found.map_at_r is None:
@@ -354,67 +323,3 @@ def summarize(found: Sweep, max_rows: int = 12) -> list[Sequence[str]]:
         score = f"{trial.mean:.3f} ± {standard_error(trial.scores):.3f}"
         table.append([mark, *settings.values(), str(trial.steps), score])
     return table
-
-
-def sweep_config(
-    config: Config, documents: Sequence[Any], *, name: str | None = None, **settings: Any
-) -> tuple[str, Sweep]:
-    """Search for good settings of the head, the loss and the optimizer in a config. The documents
-    are encoded once, with the encoder of the config.
-
-    config (Config): A config for `spacy train`.
-    documents (Sequence[Record | Doc]): Labelled documents, with `text` and `cats`.
-    name (str | None): The name of the component; None: the only one in the config.
-    settings: Arguments of `sweep`.
-    RETURNS (tuple[str, Sweep]): The name of the component, and the result.
-    RAISES (ValueError): If the config has no such component, if its encoder learns or does not read
-        texts, or if there are too few labelled documents.
-    """
-    resolved = config.interpolate()
-    found = [
-        key
-        for key, section in resolved["components"].items()
-        if section.get("factory") == "embtune"
-    ]
-    if name is None and len(found) != 1:
-        raise ValueError(
-            f"The config has {len(found)} embtune components{': ' if found else ''}"
-            f"{', '.join(found)}. Give one that has one, or its name (--name)."
-        )
-    name = found[0] if name is None else name
-    if name not in found:
-        raise ValueError(f"The config has no embtune component {name!r}, only {', '.join(found)}.")
-    model = resolved["components"][name]["model"]
-    if model["encoder"].get("trainable_layers", 0):
-        raise ValueError(
-            f"[{name}] the encoder learns (trainable_layers): its vectors cannot be made once for "
-            "all settings. Search with trainable_layers = 0."
-        )
-    encoder = build_section(dict(model["encoder"]))
-    if not encoder.attrs.get("reads_texts", False):
-        raise ValueError(f"[{name}] its encoder takes Docs, not texts: use SentenceTransformer.v1.")
-    cats = [document.cats for document in documents]
-    exclusive = resolved["components"][name].get("exclusive_classes")
-    labels = labels_in(cats)
-    if not labels:
-        raise ValueError("None of the documents has a label: there is nothing to search by.")
-    targets = make_targets(
-        cats, labels, exclusive=is_exclusive(cats) if exclusive is None else exclusive
-    )
-    try:
-        require_contrast(targets, np.asarray(labels))
-    except ValueError as error:
-        raise ValueError(
-            "The documents are all of one class, so that there is nothing to search by. Give some "
-            "of another, or of which the label is known to be absent (0.0)."
-        ) from error
-    begin = time.monotonic()
-    encoder.initialize()
-    vectors = encoder.ops.to_numpy(encoder.predict([document.text for document in documents]))
-    batcher = resolved.get("training", {}).get("batcher", {})
-    size = batcher.get("size", 64)
-    own = read_candidate(resolved, name)
-    size = size if isinstance(size, int) else 64
-    # The time limit includes the encoding.
-    settings["seconds"] = settings.get("seconds", SECONDS) - (time.monotonic() - begin)
-    return name, sweep(vectors, targets, own, batch_size=size, **settings)

@@ -252,7 +252,11 @@ def test_a_table_without_the_column_is_an_error_whatever_is_skipped(tmp_path, su
 @pytest.mark.parametrize(
     ("name", "data", "cause"),
     [
-        ("a.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 999, mtime=0)[:-20], "not a whole gzip file"),
+        (
+            "a.jsonl.gz",
+            gzip.compress(b'{"text": "a"}\n' * 999, mtime=0)[:-20],
+            "not a whole gzip file",
+        ),
         ("a.spacy", b"nonsense", "is not a .spacy file"),
         ("a.spacy", DocBin().to_bytes()[:-3], "is not a .spacy file"),
         ("a.spacy", b"", "is not a .spacy file"),

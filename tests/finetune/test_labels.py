@@ -127,7 +127,7 @@ def test_one_column_is_read_as_classes_with_a_warning():
     [
         (None, "requires y to be passed.*Give|requires y to be passed.*give"),
         ("abc", r"shape \(\).*Give one class for each row"),
-        ([], "no known label"),
+        ([], "all values are missing"),
         ([None, NAN], "has no class.*missing.*Give"),
         ([{}, {}], "has no class.*Give"),
         (["a", 1], "mixes strings with other values.*Give"),
