@@ -83,7 +83,8 @@ class _Rows:
             raise VectorsDifferError(
                 f"{dtype} of length {width}, and {vector.dtype} of length {len(vector)}"
             )
-        self._array[indices] = vector
+        for i in indices:
+            self._array[i] = vector
 
 
 def _find_places(texts: Sequence[str], identity: Sequence[str]) -> dict[bytes, list[int]]:

@@ -116,8 +116,8 @@ class EncoderShim(Shim):
         if self.fingerprint is not None and encoder.fingerprint != self.fingerprint:
             if is_stored:
                 raise ValueError(
-                    f"The encoder that is stored with the pipeline is not the one that the "
-                    f"pipeline was saved with: the fingerprint was {self.fingerprint[:12]}, and is "
+                    f"The encoder that is stored with the pipeline is not the one that it was "
+                    f"saved with: the fingerprint was {self.fingerprint[:12]}, and is "
                     f"now {encoder.fingerprint[:12]}. The files were replaced, or the pipeline was "
                     f"saved by a version of spacy-embtune that computed fingerprints differently. "
                     f"Train again, or load the pipeline with that version."

@@ -20,7 +20,8 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     name (str): A directory or the name of a model, see `EncoderSettings`.
     device (str | None): A torch device. None: a GPU if thinc uses one, else the processor.
     quantize (bool): Whether linear layers compute with 8-bit integers, on a processor, as in
-        embetter. QUANTIZE
+        embetter. This costs quality: for all-MiniLM-L6-v2 the cosine with the exact vectors is .94
+        on average. On a processor with native bfloat16, bfloat16 is nearly as fast and exact.
     num_threads (int | None): Number of threads that torch uses; None does not change it.
     precision (str): "float32", "bfloat16" or "auto": bfloat16 where the processor has it natively.
     batch_size (int): Texts per forward pass.
