@@ -22,6 +22,9 @@ from spacy_embtune.data import Position, Record, _formats, read_records
 TEXTS = ["A man eats.", 'He said: "no, thanks".', "Ein Äffchen \U0001f412", ""]
 LABELS = ["FOOD", "TALK", "ANIMAL", ""]
 
+# The same bytes in every process, which name the tests.
+PACKED = gzip.compress(b'{"text": "a"}\n' * 999, mtime=0)
+
 
 def write(path, rows):
     """Write rows of id, text and label in the format of the suffix."""
