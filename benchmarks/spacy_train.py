@@ -82,8 +82,8 @@ import time
 started = float({started!r})
 import json, sys
 from spacy.cli.train import train
-from spacy_embtune import encoders, storage
-from spacy_embtune.heads import sentence_transformer
+from spacy_embtune.encoder import EncoderShim, TextEncoder
+from spacy_embtune.pipeline.component import EmbTune
 spent = dict(loading=0.0, encoding=0.0, saving=0.0)
 shims = []
 
@@ -97,14 +97,14 @@ def timed(owner, name, kind, static=False):
             spent[kind] += time.perf_counter() - begin
     setattr(owner, name, staticmethod(wrapper) if static else wrapper)
 
-timed(encoders.SentenceEncoder, "load", "loading", static=True)
-timed(encoders.SentenceEncoder, "encode", "encoding")
-timed(storage, "save", "saving")
-make = sentence_transformer.EncoderShim.__init__
+timed(TextEncoder, "load", "loading", static=True)
+timed(TextEncoder, "encode", "encoding")
+timed(EmbTune, "to_disk", "saving")
+make = EncoderShim.__init__
 def noted(self, *args, **kwargs):
     make(self, *args, **kwargs)
     shims.append(self)
-sentence_transformer.EncoderShim.__init__ = noted
+EncoderShim.__init__ = noted
 imported = time.time() - started
 folder = {folder!r}
 train({config!r}, folder + "/out", overrides={{
