@@ -12,8 +12,8 @@ def make_triplet(margin: Any = None, mining: Any = None, negatives: Any = None) 
     RAISES (ValueError): Always. The message says what to use instead.
     """
     raise ValueError(
-        "The loss spacy-embtune.triplet.v1 was removed, because supervised_contrastive gave better "
-        "neighbours (benchmarks/README.md). Write "
+        "The loss spacy-embtune.triplet.v1 was removed, because its neighbours were never better "
+        "than those of supervised_contrastive by more than the spread (benchmarks/README.md). Write "
         '@losses = "spacy-embtune.supervised_contrastive.v1" in its place, and leave margin and '
         "mining out."
     )
@@ -26,7 +26,7 @@ def make_cosent(scale: Any = None, negatives: Any = None) -> Loss:
     RAISES (ValueError): Always. The message says what to use instead.
     """
     raise ValueError(
-        "The loss spacy-embtune.cosent.v1 was removed, because cosine_pairs gave correlations that "
-        "were as good (benchmarks/README.md). Write "
+        "The loss spacy-embtune.cosent.v1 was removed, because the correlations of cosine_pairs "
+        "were as good or better (benchmarks/README.md). Write "
         '@losses = "spacy-embtune.cosine_pairs.v1" in its place, and leave scale out.'
     )
