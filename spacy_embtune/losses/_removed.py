@@ -13,9 +13,9 @@ def make_triplet(margin: Any = None, mining: Any = None, negatives: Any = None) 
     """
     raise ValueError(
         "The loss spacy-embtune.triplet.v1 was removed, because its neighbours were never better "
-        "than those of supervised_contrastive by more than the spread (benchmarks/README.md). Write "
-        '@losses = "spacy-embtune.supervised_contrastive.v1" in its place, and leave margin and '
-        "mining out."
+        "than those of supervised_contrastive by more than the spread (benchmarks/README.md). "
+        'Write @losses = "spacy-embtune.supervised_contrastive.v1" in its place, and leave margin '
+        "and mining out."
     )
 
 
