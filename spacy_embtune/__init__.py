@@ -20,7 +20,7 @@ package costs nothing. More lives in the rooms: `spacy_embtune.finetune` has all
 >>> from spacy_embtune import FeedForwardTuner
 >>> vectors, labels = [[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]], ["A", "A", "B", "B"]
 >>> FeedForwardTuner(n_epochs=5, random_state=0).fit(vectors, labels).transform(vectors).shape
-(4, 300)
+(4, 200)
 """
 
 from importlib import import_module

@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 import spacy
+from hypothesis import settings
 from spacy.language import Language
 from spacy.tokens.underscore import Underscore
 from spacy.training import Example
+
+# Machines are shared: how long an example takes says nothing of the code.
+settings.register_profile("embtune", deadline=None)
+settings.load_profile("embtune")
 
 TOPICS = {
     "SPORT": "ball goal team match player score league coach stadium referee",
