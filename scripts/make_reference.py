@@ -1,0 +1,469 @@
+"""Write the reference pages of the docs from the code: config sections, commands, Python names.
+
+python scripts/make_reference.py docs/reference
+
+`make docs` runs it before it builds the site. The pages are not kept in the repository.
+"""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterable
+from importlib import import_module, metadata
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.testing import CliRunner
+
+import spacy_embtune
+
+PACKAGE = "spacy_embtune"
+PREFIX = "spacy-embtune."
+# The kinds of registered functions: the entry point group, the key in a config, and what they are.
+KINDS = {
+    "spacy_architectures": ("architectures", "Encoders, heads and the whole model"),
+    "thinc_losses": ("losses", "Losses"),
+    "spacy_readers": ("readers", "Readers"),
+    "spacy_batchers": ("batchers", "Batchers"),
+    "spacy_scorers": ("scorers", "Scorers"),
+    "spacy_loggers": ("loggers", "Loggers"),
+}
+# Settings and names that only exist for pipelines that were saved earlier.
+IGNORED = re.compile(r"Accepted and ignored", re.IGNORECASE)
+REMOVED = re.compile(r"Refuse ")
+_ENTRY = re.compile(r"(\*{0,2}[A-Za-z_]\w*(?:, \*{0,2}[A-Za-z_]\w*)*)(?: \((.+?)\))?: (.*)")
+_RESULT = re.compile(r"(RETURNS|YIELDS|RAISES)(?: \((.+?)\))?: (.*)")
+_SEE = re.compile(r"See `(\w+)`")
+
+
+class Entry(NamedTuple):
+    """One described thing of a docstring: a parameter, a result or an error.
+
+    names (list[str]): The names that share this description; empty for results and errors.
+    kind (str): The type as the docstring has it, "" if it has none.
+    text (str): The description.
+    """
+
+    names: list[str]
+    kind: str
+    text: str
+
+
+class Parsed(NamedTuple):
+    """A docstring in its parts.
+
+    text (str): The prose and the examples as Markdown.
+    entries (list[Entry]): The parameters, attributes or fields.
+    results (list[tuple[str, Entry]]): RETURNS, YIELDS and RAISES with what they say.
+    """
+
+    text: str
+    entries: list[Entry]
+    results: list[tuple[str, Entry]]
+
+
+def main(
+    out: Annotated[Path, typer.Argument(help="Directory of the pages, created if need be")],
+) -> None:
+    """Write the reference pages."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, write in PAGES.items():
+        (out / name).write_text(write(), encoding="utf8")
+
+
+def parse(docstring: str | None, names: Iterable[str]) -> Parsed:
+    """Take a docstring apart.
+
+    docstring (str | None): The docstring, in spaCy's format.
+    names (Iterable[str]): The names that its entries may have: parameters, fields.
+    RETURNS (Parsed): Its parts.
+    """
+    known = set(names)
+    prose: list[str] = []
+    entries: list[Entry] = []
+    results: list[tuple[str, Entry]] = []
+    lines = inspect.cleandoc(docstring or "").splitlines()
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        entry, result = _ENTRY.fullmatch(line), _RESULT.fullmatch(line)
+        is_entry = entry is not None and all(
+            name.lstrip("*") in known for name in entry[1].split(", ")
+        )
+        if not (result or is_entry):
+            prose.append(line)
+            continue
+        more = [line]
+        while at < len(lines) and (lines[at].startswith(" ") and lines[at].strip()):
+            more.append(lines[at].strip())
+            at += 1
+        whole = " ".join(more)
+        if result is not None:
+            found = _RESULT.fullmatch(whole)
+            assert found is not None
+            results.append((found[1], Entry([], found[2] or "", found[3])))
+        else:
+            found = _ENTRY.fullmatch(whole)
+            assert found is not None
+            described = [name.lstrip("*") for name in found[1].split(", ")]
+            entries.append(Entry(described, found[2] or "", found[3]))
+    return Parsed(to_markdown(prose), entries, results)
+
+
+def to_markdown(lines: list[str]) -> str:
+    """RETURNS (str): Prose as Markdown: indented parts and examples become blocks of code."""
+    parts: list[str] = []
+    block: list[str] = []
+
+    def close() -> None:
+        while block and not block[-1].strip():
+            block.pop()
+        if block:
+            code = textwrap.dedent("\n".join(block))
+            language = "pycon" if code.lstrip().startswith(">>>") else "text"
+            parts.append(f"\n```{language}\n{code}\n```\n")
+        block.clear()
+
+    in_example = False
+    for line in lines:
+        in_example = line.startswith(">>>") or (in_example and bool(line.strip()))
+        if in_example or (line.startswith("    ") and (block or not _ends_item(parts))):
+            block.append(line)
+        elif block and not line.strip():
+            block.append(line)
+        else:
+            close()
+            parts.append(escape(line))
+    close()
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).strip()
+
+
+def _ends_item(parts: list[str]) -> bool:
+    """RETURNS (bool): Whether the line above is text that an indented line goes on with."""
+    return bool(parts) and bool(parts[-1].strip()) and not parts[-1].endswith("```\n")
+
+
+def escape(text: str) -> str:
+    """RETURNS (str): Prose in which only the code between backticks is marked up."""
+    pieces = re.split(r"(`[^`]*`)", text)
+    return "".join(
+        piece if piece.startswith("`") else re.sub(r"([*_<\[])", r"\\\1", piece) for piece in pieces
+    )
+
+
+def cell(text: str) -> str:
+    """RETURNS (str): Prose that can stand in a cell of a table."""
+    return escape(text).replace("|", "\\|").replace("\n", " ")
+
+
+def code(text: str) -> str:
+    """RETURNS (str): Code that can stand in a cell of a table; "" for none."""
+    return f"`{text}`".replace("|", "\\|") if text else ""
+
+
+def find_rooms() -> list[str]:
+    """RETURNS (list[str]): The folders of the package."""
+    folder = Path(str(spacy_embtune.__file__)).parent
+    return sorted(module.name for module in iter_modules([str(folder)]) if module.ispkg)
+
+
+def describe_settings(function: Callable[..., Any]) -> list[tuple[str, str, str, str]]:
+    """Describe the parameters of a function, also those that its docstring only refers to.
+
+    function (Callable): A registered function.
+    RETURNS (list[tuple[str, str, str, str]]): Name, type, default and description of each.
+    """
+    parameters = inspect.signature(function).parameters
+    described = {
+        name: (entry.kind, entry.text)
+        for entry in parse(function.__doc__, parameters).entries
+        for name in entry.names
+    }
+    rows = []
+    for name, parameter in parameters.items():
+        kind, text = described.get(name, ("", ""))
+        reference = _SEE.search(text)
+        if reference is not None and not kind:
+            kind, text = _look_up(function, reference[1], name)
+        if IGNORED.search(text):
+            continue
+        default = parameter.default
+        shown = "required" if default is inspect.Parameter.empty else to_config(default)
+        rows.append((name, kind, shown, text))
+    return rows
+
+
+def _look_up(function: Callable[..., Any], owner: str, name: str) -> tuple[str, str]:
+    """RETURNS (tuple[str, str]): Type and description of a field that another class describes."""
+    found = vars(inspect.getmodule(function)).get(owner)
+    parsed = parse(getattr(found, "__doc__", None), [name])
+    for entry in parsed.entries:
+        if name in entry.names:
+            return entry.kind, entry.text
+    whole = parse(getattr(found, "__doc__", None), getattr(found, "__annotations__", {}))
+    for entry in whole.entries:
+        if name in entry.names:
+            return entry.kind, entry.text
+    return "", f"See `{owner}`."
+
+
+def to_config(value: Any) -> str:
+    """RETURNS (str): A value as a config has it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """RETURNS (str): A table in Markdown."""
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def write_config() -> str:
+    """RETURNS (str): The page of config sections."""
+    from spacy import blank
+
+    import_module(f"{PACKAGE}.pipeline")
+    parts = [
+        "# Config sections",
+        "This page is made from the code: each setting with its default. "
+        "[The config](../howto/config.md) explains how the sections fit together, and "
+        "the directory `configs/` has complete files.",
+        '## The component: `factory = "embtune"`',
+    ]
+    meta = blank("en").get_factory_meta("embtune")
+    component = spacy_embtune.EmbTune.__init__
+    settings = {row[0]: row for row in describe_settings(component)}
+    rows = []
+    for name, default in meta.default_config.items():
+        shown = default
+        if isinstance(default, dict):
+            promise = next((str(v) for k, v in default.items() if k.startswith("@")), "")
+            shown, default = promise, None
+        else:
+            shown = to_config(default)
+        _, kind, _, text = settings.get(name, (name, "", "", ""))
+        rows.append((code(name), code(shown), cell(text or f"Section of its own ({kind}).")))
+    parts.append(table(("setting", "default", "meaning"), rows))
+    registered = find_registered()
+    for group, (key, title) in KINDS.items():
+        parts.append(f"## {title}: `@{key}`")
+        for name, function in registered.get(group, []):
+            parsed = parse(function.__doc__, inspect.signature(function).parameters)
+            short = name.removeprefix(PREFIX).removesuffix(".v1")
+            parts += [f"### {short} {{ #{key}-{slug(short)} }}", parsed.text]
+            described = describe_settings(function)
+            lines = [f'@{key} = "{name}"']
+            lines += [f"{n} = {d}" for n, _, d, _ in described if d != "required"]
+            parts.append("```ini\n" + "\n".join(lines) + "\n```")
+            if described:
+                rows = [(code(n), code(k), cell(t)) for n, k, _, t in described]
+                parts.append(table(("setting", "type", "meaning"), rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def find_registered() -> dict[str, list[tuple[str, Callable[..., Any]]]]:
+    """RETURNS (dict): The registered functions by entry point group: names and functions, without
+    those that were removed."""
+    found: dict[str, list[tuple[str, Callable[..., Any]]]] = {}
+    for group in KINDS:
+        for point in metadata.entry_points(group=group):
+            if not point.name.startswith(PREFIX):
+                continue
+            function = point.load()
+            if not REMOVED.match(function.__doc__ or ""):
+                found.setdefault(group, []).append((point.name, function))
+    return {group: sorted(set(pairs), key=lambda pair: pair[0]) for group, pairs in found.items()}
+
+
+def write_commands() -> str:
+    """RETURNS (str): The page of commands, each with its help."""
+    from spacy_embtune.cli import app
+
+    group: Any = typer.main.get_command(app)
+    parts = [
+        "# Commands",
+        "This page is made from the code: what `python -m spacy embtune COMMAND --help` prints.",
+    ]
+    rows = []
+    helps = []
+    for name, command in group.commands.items():
+        if getattr(command, "hidden", False):
+            continue
+        first = inspect.cleandoc(command.help or "").split("\n\n")[0]
+        rows.append((f"[`{name}`](#{slug(name)})", cell(first)))
+        helps += [f"## {name} {{ #{slug(name)} }}", f"```text\n{help_of(app, name)}\n```"]
+    parts += [table(("command", "what it does"), rows), *helps]
+    return "\n\n".join(parts) + "\n"
+
+
+def help_of(app: typer.Typer, command: str) -> str:
+    """RETURNS (str): The help of a command, as it prints it, 80 columns wide."""
+    result = CliRunner().invoke(
+        app,
+        [command, "--help"],
+        prog_name="python -m spacy embtune",
+        env={"TERMINAL_WIDTH": "80", "COLUMNS": "80", "NO_COLOR": "1"},
+    )
+    if result.exit_code:
+        raise SystemExit(f"{command} --help failed: {result.output}")
+    return "\n".join(line.rstrip() for line in result.output.strip().splitlines())
+
+
+def write_python() -> str:
+    """RETURNS (str): The page of the names that the package itself exports."""
+    parts = [
+        "# Python: main names",
+        f"Import them from `{PACKAGE}`. [Estimators](estimators.md) has all that "
+        f"`{PACKAGE}.finetune` exports, [the rest](rooms.md) the other modules.",
+    ]
+    names = [name for name in spacy_embtune.__all__ if not name.startswith("_")]
+    for name in names:
+        parts.append(describe(name, getattr(spacy_embtune, name), level=2))
+    return "\n\n".join(parts) + "\n"
+
+
+def write_estimators() -> str:
+    """RETURNS (str): The page of the scikit-learn estimators."""
+    room = import_module(f"{PACKAGE}.finetune")
+    parts = ["# Python: estimators", parse(room.__doc__, []).text]
+    parts += [describe(name, getattr(room, name), level=2) for name in room.__all__]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_rooms() -> str:
+    """RETURNS (str): The page of the other folders of the package."""
+    parts = [
+        "# Python: the rest",
+        "What each folder of the package exports, for those who extend it. "
+        "[Main names](python.md) and [estimators](estimators.md) have pages of their own.",
+    ]
+    shown = {id(getattr(spacy_embtune, name)) for name in spacy_embtune.__all__}
+    for name in find_rooms():
+        room = import_module(f"{PACKAGE}.{name}")
+        if name in ("cli", "finetune") or not getattr(room, "__all__", ()):
+            continue
+        parts += [f"## {PACKAGE}.{name}", parse(room.__doc__, []).text]
+        for member in room.__all__:
+            value = getattr(room, member)
+            if id(value) in shown:
+                parts.append(f"`{member}`: see [main names](python.md#{slug(member)}).")
+            elif not REMOVED.match(inspect.getdoc(value) or ""):
+                parts.append(describe(member, value, level=3, within=name))
+    return "\n\n".join(parts) + "\n"
+
+
+def describe(name: str, value: Any, *, level: int, within: str = "") -> str:
+    """Describe a class, a function or a constant.
+
+    name (str): Its name.
+    value (Any): The thing.
+    level (int): The level of its heading.
+    within (str): The folder, for an anchor that is unique on the page.
+    RETURNS (str): Markdown.
+    """
+    anchor = f"{within}-{slug(name)}" if within else slug(name)
+    parts = [f"{'#' * level} {escape(name)} {{ #{anchor} }}"]
+    if inspect.isclass(value) and value.__module__.startswith(PACKAGE):
+        parts += describe_class(name, value)
+    elif callable(value) and getattr(value, "__module__", "").startswith(PACKAGE):
+        parts += describe_function(name, value)
+    else:
+        shown = textwrap.shorten(repr(value).replace("`", "'"), 160)
+        parts.append(f"```python\n{name} = {shown}\n```")
+    return "\n\n".join(part for part in parts if part)
+
+
+def describe_class(name: str, cls: type) -> list[str]:
+    """RETURNS (list[str]): Markdown: the signature, the docstring, the methods."""
+    is_tuple = issubclass(cls, tuple)
+    fields = getattr(cls, "_fields", ()) if is_tuple else ()
+    own_init = "__init__" in vars(cls) and not is_tuple
+    parameters = inspect.signature(cls).parameters if own_init or is_tuple else {}
+    known = {*parameters, *fields, *getattr(cls, "__annotations__", {}), *dir(cls)}
+    parts = [sign(name, cls)] if own_init or not issubclass(cls, Exception) else []
+    parts += describe_docstring(cls.__doc__, known)
+    if own_init and cls.__init__.__doc__:  # type: ignore[misc]
+        parts += describe_docstring(cls.__init__.__doc__, known)  # type: ignore[misc]
+    for method, function in inspect.getmembers(cls):
+        wanted = not method.startswith("_") or method == "__call__"
+        module = getattr(inspect.unwrap(function), "__module__", "") if callable(function) else ""
+        if isinstance(inspect.getattr_static(cls, method), property) and not method.startswith("_"):
+            if (function.fget.__module__ or "").startswith(PACKAGE) and function.__doc__:
+                parts += [f"**`{name}.{method}`** (property)", *describe_docstring(function.__doc__, [])]
+        elif wanted and (module or "").startswith(PACKAGE) and inspect.getdoc(function):
+            shown = f"{name}.{method}" if method != "__call__" else name.lower()
+            parts += [f"**`{name}.{method}`**", *describe_function(shown, function)]
+    return parts
+
+
+def describe_function(name: str, function: Callable[..., Any]) -> list[str]:
+    """RETURNS (list[str]): Markdown: the signature and the docstring."""
+    try:
+        parameters: Iterable[str] = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        parameters = ()
+    return [sign(name, function), *describe_docstring(function.__doc__, parameters)]
+
+
+def describe_docstring(docstring: str | None, names: Iterable[str]) -> list[str]:
+    """RETURNS (list[str]): Markdown of a docstring."""
+    parsed = parse(docstring, names)
+    parts = [parsed.text] if parsed.text else []
+    if parsed.entries:
+        rows = [
+            (", ".join(code(name) for name in entry.names), code(entry.kind), cell(entry.text))
+            for entry in parsed.entries
+            if not IGNORED.search(entry.text)
+        ]
+        parts.append(table(("name", "type", "meaning"), rows))
+    titles = {"RETURNS": "Returns", "YIELDS": "Yields", "RAISES": "Raises"}
+    for key, entry in parsed.results:
+        kind = f" `{entry.kind}`" if entry.kind else ""
+        parts.append(f"*{titles[key]}*{kind}: {escape(entry.text)}")
+    return parts
+
+
+def sign(name: str, value: Any) -> str:
+    """RETURNS (str): The signature as a block of code, without types, which the table has."""
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):
+        return ""
+    parameters = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in signature.parameters.values()
+        if parameter.name not in ("self", "cls")
+    ]
+    arguments = [str(p) for p in parameters]
+    keyword = next((i for i, p in enumerate(parameters) if p.kind is p.KEYWORD_ONLY), None)
+    if keyword is not None and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        arguments.insert(keyword, "*")
+    line = f"{name}({', '.join(arguments)})"
+    if len(line) > 72:
+        inner = "\n".join(f"    {argument}," for argument in arguments)
+        line = f"{name}(\n{inner}\n)"
+    return f"```python\n{line}\n```"
+
+
+def slug(name: str) -> str:
+    """RETURNS (str): A name as an anchor."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "config.md": write_config,
+    "commands.md": write_commands,
+    "python.md": write_python,
+    "estimators.md": write_estimators,
+    "rooms.md": write_rooms,
+}
+
+if __name__ == "__main__":
+    typer.run(main)
