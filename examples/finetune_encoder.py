@@ -66,9 +66,7 @@ def encode(nlp: Any, rows: list[Row]) -> np.ndarray:
 def fit(nlp: Any, config: Any, rows: list[Row]) -> None:
     """Train as `spacy train` does, all steps, without a dev set."""
     training = registry.resolve({"training": config["training"]})["training"]
-    examples = [
-        Example.from_dict(nlp.make_doc(row["text"]), {"cats": row["cats"]}) for row in rows
-    ]
+    examples = [Example.from_dict(nlp.make_doc(row["text"]), {"cats": row["cats"]}) for row in rows]
     nlp.initialize(lambda: examples)
     optimizer, step = training["optimizer"], 0
     while step < training["max_steps"]:

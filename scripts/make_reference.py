@@ -69,8 +69,18 @@ def main(
 ) -> None:
     """Write the reference pages."""
     out.mkdir(parents=True, exist_ok=True)
-    for name, write in PAGES.items():
-        (out / name).write_text(write(), encoding="utf8")
+    for name, page in make_pages().items():
+        (out / name).write_text(page, encoding="utf8")
+
+
+def make_pages() -> dict[str, str]:
+    """RETURNS (dict[str, str]): The pages by file name."""
+    pages = {name: write() for name, write in PAGES.items()}
+    for room in find_rooms():
+        exported = getattr(import_module(f"{PACKAGE}.{room}"), "__all__", ())
+        if exported and room not in ("cli", "finetune"):
+            pages[f"{room}.md"] = write_room(room)
+    return pages
 
 
 def parse(docstring: str | None, names: Iterable[str]) -> Parsed:
@@ -129,10 +139,12 @@ def to_markdown(lines: list[str]) -> str:
 
     in_example = False
     for line in lines:
+        was_example = in_example
         in_example = line.startswith(">>>") or (in_example and bool(line.strip()))
-        if in_example or (line.startswith("    ") and (block or not _ends_item(parts))):
-            block.append(line)
-        elif block and not line.strip():
+        if in_example and not was_example:
+            close()
+        is_indented = line.startswith("    ") and (bool(block) or not _ends_item(parts))
+        if in_example or is_indented or (block and not line.strip()):
             block.append(line)
         else:
             close()
@@ -177,11 +189,14 @@ def describe_settings(function: Callable[..., Any]) -> list[tuple[str, str, str,
     RETURNS (list[tuple[str, str, str, str]]): Name, type, default and description of each.
     """
     parameters = inspect.signature(function).parameters
-    described = {
-        name: (entry.kind, entry.text)
-        for entry in parse(function.__doc__, parameters).entries
-        for name in entry.names
-    }
+    parsed = parse(function.__doc__, parameters)
+    described: dict[str, tuple[str, str]] = {}
+    # "See `PairsReader`." in the prose: the class describes the settings.
+    for owner in _SEE.findall(parsed.text):
+        cls = vars(inspect.getmodule(function)).get(owner)
+        for docstring in (cls.__doc__, cls.__init__.__doc__) if inspect.isclass(cls) else ():
+            described.update(_by_name(parse(docstring, parameters)))
+    described.update(_by_name(parsed))
     rows = []
     for name, parameter in parameters.items():
         kind, text = described.get(name, ("", ""))
@@ -196,17 +211,18 @@ def describe_settings(function: Callable[..., Any]) -> list[tuple[str, str, str,
     return rows
 
 
+def _by_name(parsed: Parsed) -> dict[str, tuple[str, str]]:
+    """RETURNS (dict[str, tuple[str, str]]): Type and description by name."""
+    return {name: (entry.kind, entry.text) for entry in parsed.entries for name in entry.names}
+
+
 def _look_up(function: Callable[..., Any], owner: str, name: str) -> tuple[str, str]:
     """RETURNS (tuple[str, str]): Type and description of a field that another class describes."""
     found = vars(inspect.getmodule(function)).get(owner)
-    parsed = parse(getattr(found, "__doc__", None), [name])
-    for entry in parsed.entries:
-        if name in entry.names:
-            return entry.kind, entry.text
-    whole = parse(getattr(found, "__doc__", None), getattr(found, "__annotations__", {}))
-    for entry in whole.entries:
-        if name in entry.names:
-            return entry.kind, entry.text
+    names = {name, *getattr(found, "__annotations__", {})}
+    described = _by_name(parse(getattr(found, "__doc__", None), names))
+    if name in described:
+        return described[name]
     return "", f"See `{owner}`."
 
 
@@ -321,7 +337,7 @@ def write_python() -> str:
     parts = [
         "# Python: main names",
         f"Import them from `{PACKAGE}`. [Estimators](estimators.md) has all that "
-        f"`{PACKAGE}.finetune` exports, [the rest](rooms.md) the other modules.",
+        f"`{PACKAGE}.finetune` exports. The other folders of the package have pages of their own.",
     ]
     names = [name for name in spacy_embtune.__all__ if not name.startswith("_")]
     for name in names:
@@ -337,39 +353,29 @@ def write_estimators() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_rooms() -> str:
-    """RETURNS (str): The page of the other folders of the package."""
-    parts = [
-        "# Python: the rest",
-        "What each folder of the package exports, for those who extend it. "
-        "[Main names](python.md) and [estimators](estimators.md) have pages of their own.",
-    ]
-    shown = {id(getattr(spacy_embtune, name)) for name in spacy_embtune.__all__}
-    for name in find_rooms():
-        room = import_module(f"{PACKAGE}.{name}")
-        if name in ("cli", "finetune") or not getattr(room, "__all__", ()):
-            continue
-        parts += [f"## {PACKAGE}.{name}", parse(room.__doc__, []).text]
-        for member in room.__all__:
-            value = getattr(room, member)
-            if id(value) in shown:
-                parts.append(f"`{member}`: see [main names](python.md#{slug(member)}).")
-            elif not REMOVED.match(inspect.getdoc(value) or ""):
-                parts.append(describe(member, value, level=3, within=name))
+def write_room(name: str) -> str:
+    """RETURNS (str): The page of a folder of the package."""
+    room = import_module(f"{PACKAGE}.{name}")
+    parts = [f"# {PACKAGE}.{name}", parse(room.__doc__, []).text]
+    shown = {id(getattr(spacy_embtune, member)) for member in spacy_embtune.__all__}
+    for member in room.__all__:
+        value = getattr(room, member)
+        if id(value) in shown:
+            parts.append(f"`{member}`: see [main names](python.md#{slug(member)}).")
+        elif not REMOVED.match(inspect.getdoc(value) or ""):
+            parts.append(describe(member, value, level=2))
     return "\n\n".join(parts) + "\n"
 
 
-def describe(name: str, value: Any, *, level: int, within: str = "") -> str:
+def describe(name: str, value: Any, *, level: int) -> str:
     """Describe a class, a function or a constant.
 
     name (str): Its name.
     value (Any): The thing.
     level (int): The level of its heading.
-    within (str): The folder, for an anchor that is unique on the page.
     RETURNS (str): Markdown.
     """
-    anchor = f"{within}-{slug(name)}" if within else slug(name)
-    parts = [f"{'#' * level} {escape(name)} {{ #{anchor} }}"]
+    parts = [f"{'#' * level} {escape(name)} {{ #{slug(name)} }}"]
     if inspect.isclass(value) and value.__module__.startswith(PACKAGE):
         parts += describe_class(name, value)
     elif callable(value) and getattr(value, "__module__", "").startswith(PACKAGE):
@@ -396,7 +402,10 @@ def describe_class(name: str, cls: type) -> list[str]:
         module = getattr(inspect.unwrap(function), "__module__", "") if callable(function) else ""
         if isinstance(inspect.getattr_static(cls, method), property) and not method.startswith("_"):
             if (function.fget.__module__ or "").startswith(PACKAGE) and function.__doc__:
-                parts += [f"**`{name}.{method}`** (property)", *describe_docstring(function.__doc__, [])]
+                parts += [
+                    f"**`{name}.{method}`** (property)",
+                    *describe_docstring(function.__doc__, []),
+                ]
         elif wanted and (module or "").startswith(PACKAGE) and inspect.getdoc(function):
             shown = f"{name}.{method}" if method != "__call__" else name.lower()
             parts += [f"**`{name}.{method}`**", *describe_function(shown, function)]
@@ -462,7 +471,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": write_commands,
     "python.md": write_python,
     "estimators.md": write_estimators,
-    "rooms.md": write_rooms,
 }
 
 if __name__ == "__main__":
