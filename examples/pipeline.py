@@ -57,7 +57,6 @@ def main(
     pipeline = make_pipeline(encoder, FeedForwardTuner(random_state=seed), classifiers[1])
     settings = {
         "feedforwardtuner__hidden_dim": [50, 200],
-        "feedforwardtuner__dropout": [0.0, 0.2, 0.5],
         "logisticregression__C": [0.1, 1.0],
     }
     search = GridSearchCV(pipeline, settings, cv=4).fit(texts, y)

@@ -407,8 +407,8 @@ def describe_class(name: str, cls: type) -> list[str]:
                     *describe_docstring(function.__doc__, []),
                 ]
         elif wanted and (module or "").startswith(PACKAGE) and inspect.getdoc(function):
-            shown = f"{name}.{method}" if method != "__call__" else name.lower()
-            parts += [f"**`{name}.{method}`**", *describe_function(shown, function)]
+            shown = f"{name}.{method}"
+            parts += [f"**`{shown}`**", *describe_function(shown, function)]
     return parts
 
 
