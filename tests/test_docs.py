@@ -16,7 +16,6 @@ import pytest
 import spacy
 import srsly
 import typer
-from spacy.training import Example
 from spacy.util import load_config, load_model_from_config, registry
 from thinc.api import Config
 from typer.testing import CliRunner
@@ -24,6 +23,7 @@ from typer.testing import CliRunner
 from spacy_embtune.cli import app
 
 from .conftest import make_examples, make_texts
+from .plots.browser import launched
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -126,23 +126,46 @@ def test_the_menu_has_each_page_once(reference):
     assert sorted(listed) == sorted([*pages, *(f"reference/{name}" for name in reference)])
 
 
-def test_the_site_builds_without_warnings_and_asks_no_other_host(reference, tmp_path):
-    shutil.copy(ROOT / "zensical.toml", tmp_path)
-    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("reference"))
-    (tmp_path / "docs" / "reference").mkdir()
+@pytest.fixture(scope="module")
+def site(reference, tmp_path_factory):
+    """The site, built with each warning as an error."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copy(ROOT / "zensical.toml", folder)
+    shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("reference"))
+    (folder / "docs" / "reference").mkdir()
     for name, page in reference.items():
-        (tmp_path / "docs" / "reference" / name).write_text(page, encoding="utf8")
+        (folder / "docs" / "reference" / name).write_text(page, encoding="utf8")
     command = [sys.executable, "-m", "zensical", "build", "--strict"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    pages = list((tmp_path / "site").rglob("*.html"))
+    return folder / "site"
+
+
+def test_each_page_of_the_site_fits_its_window_and_asks_no_other_host(site):
+    pages = sorted(site.rglob("*.html"))
     assert len(pages) > 20
-    for page in pages:
-        loaded = re.findall(
-            r"<(?:script|link|img|iframe|source)\b[^>]*(?:src|href)=[\"']?(https?:[^\"'\s>]+)",
-            page.read_text(encoding="utf8"),
-        )
-        assert not loaded, page.name
+    asked, wrong = [], []
+    with launched() as browser:
+        for width in (1280, 390):
+            page = browser.new_page(viewport={"width": width, "height": 900})
+            page.on("request", lambda request: asked.append(request.url))
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            for path in pages:
+                page.goto(path.as_uri())
+                needed = page.evaluate("document.documentElement.scrollWidth")
+                assert needed <= width, f"{path.name} needs {needed} of {width}"
+            page.close()
+    assert not [url for url in asked if not url.startswith(("file:", "data:", "about:"))]
+    assert not wrong
+
+
+def test_the_site_can_be_searched_without_a_server(site):
+    with launched() as browser:
+        page = browser.new_page()
+        page.goto((site / "index.html").as_uri())
+        page.keyboard.press("Control+k")
+        page.get_by_role("combobox").fill("contrastive")
+        page.get_by_text("ContrastiveTuner").first.wait_for(timeout=20_000)
 
 
 def test_pictures_are_small_and_used():
@@ -471,8 +494,3 @@ def test_examples_of_labels_are_read_as_the_table_of_forms_says(tmp_path):
     assert read[2] == {"A": 1.0}
     assert read[3] == {"A": 1.0, "B": 1.0}
     assert read[4] == {}
-
-
-def test_examples_for_spacy_train_are_examples():
-    nlp = spacy.blank("en")
-    assert isinstance(make_examples(nlp, 1)[0], Example)

@@ -25,9 +25,12 @@ if (location.protocol === "file:") {
       return script;
     }
     deliver(target, data) {
-      const event = new MessageEvent("message", { data });
-      target.dispatchEvent(event);
-      if (target === this && this.onmessage) this.onmessage(event);
+      // Later and as a copy, as a worker would get it.
+      const event = new MessageEvent("message", { data: structuredClone(data) });
+      setTimeout(() => {
+        if (target === this && this.onmessage) this.onmessage(event);
+        else target.dispatchEvent(event);
+      });
     }
     postMessage(data) {
       if (this.waiting) this.waiting.push(data);
