@@ -1,5 +1,5 @@
-"""Which sentences of abstracts announce a new data set? Vectors tuned by comparing labelled
-sentences with each other, so that the rest can be searched, and labelled in bulk.
+"""Which sentences of abstracts announce a new data set? Compare labelled sentences with each other,
+so that the others can be searched and labelled in bulk.
 
 python examples/new_dataset.py DATA_DIR/new-dataset
 
@@ -13,11 +13,12 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from comparison import Row, make_encoder, read_rows, score, show
+from comparison import Row, draw, make_encoder, read_rows, score, show
 from sklearn.pipeline import make_pipeline
 from wasabi import msg
 
-from spacy_embtune.finetune import ContrastiveTuner, calc_distances
+from spacy_embtune import ContrastiveTuner
+from spacy_embtune.finetune import calc_distances
 
 
 def main(
@@ -28,7 +29,8 @@ def main(
     ),
     cache: Annotated[Path | None, typer.Option(help="Keep the encoder's vectors here")] = None,
     n_found: Annotated[int, typer.Option("--found", help="How many sentences to show")] = 8,
-    seed: Annotated[int, typer.Option(help="Of the tuner")] = 0,
+    picture: Annotated[Path | None, typer.Option(help="Draw the held-out texts here")] = None,
+    seed: Annotated[int, typer.Option(help="For the tuner")] = 0,
 ) -> None:
     """Tune the vectors with a contrastive head, compare them with the encoder's own, and show the
     held-out sentences that are closest to the labelled ones."""
@@ -47,21 +49,23 @@ def main(
         f"out, {int(y_test.sum())} of them; tuned in {seconds:.1f} s"
     )
     tuned, tuned_test = tuner.transform(X), tuner.transform(X_test)
-    columns, columns_test = y[:, None], y_test[:, None]
-    show(score(X, columns, X_test, columns_test), score(tuned, columns, tuned_test, columns_test))
+    show(score(X, y, X_test, y_test), score(tuned, y, tuned_test, y_test))
 
     anchors = [text for text, known in zip(texts, y, strict=True) if known]
     for name, pipeline in (("base", encoder), ("tuned", make_pipeline(encoder, tuner))):
-        order = calc_distances(texts_test, anchors, pipeline).argsort()
+        order = calc_distances(texts_test, anchors, pipeline, aggregate=np.mean).argsort()
         hits = int(y_test[order[: int(y_test.sum())]].sum())
         msg.text(f"Of the {int(y_test.sum())} nearest to labelled ones, {name}: {hits} are {label}")
     msg.divider("Nearest, tuned")
     for i in order[:n_found]:
         print(f"{'+' if y_test[i] else '-'} {texts_test[i][:76]}")
+    if picture is not None:
+        names = np.where(y_test == 1, label, f"not {label}")
+        draw(picture, {"Base vectors": X_test, "Tuned vectors": tuned_test}, names)
 
 
 def read_known(path: Path, label: str) -> list[Row]:
-    """RETURNS (list[dict]): The texts of which the label is known."""
+    """RETURNS (list[dict]): The texts whose label is known."""
     rows = [row for row in read_rows(path) if label in row["cats"]]
     if len({row["cats"][label] for row in rows}) < 2:
         msg.fail(f"{path} needs texts with and without the label {label!r}", exits=1)

@@ -10,6 +10,7 @@ import pytest
 
 from ..conftest import make_texts
 
+PNG = b"\x89PNG"
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
@@ -51,18 +52,25 @@ def test_review_sentiment(run, tmp_path):
     data = write(
         tmp_path / "reviews", lambda i, topic: {"pos": topic == "FOOD", "neg": topic != "FOOD"}
     )
-    code, printed = run("review_sentiment.py", data, "--texts", 60, "--test", 50)
+    picture = tmp_path / "reviews.png"
+    code, printed = run(
+        "review_sentiment.py", data, "--texts", 60, "--test", 50, "--picture", picture
+    )
     assert code == 0
     assert "60 texts to learn from, 50 held out" in printed
-    scores = table(printed)
-    assert len(scores) == 4
-    for base, tuned, difference in scores.values():
-        assert difference == pytest.approx(tuned - base, abs=0.0011)
-    assert scores["p@1"][1] > scores["p@1"][0]
-    assert scores["MAP@R"][1] > scores["MAP@R"][0]
-    accuracy = float(printed.split("own predictions: ")[1])
-    assert accuracy > 0.8
-    assert max(map(len, printed.splitlines())) <= 80
+    widths = re.split("A hidden layer of (?=10 |200 )", printed.split("Picture")[0])[1:]
+    assert [part.split()[0] for part in widths] == ["200", "10"]
+    for part in widths:
+        scores = table(part)
+        assert len(scores) == 4
+        for base, tuned, difference in scores.values():
+            assert difference == pytest.approx(tuned - base, abs=0.0011)
+        assert scores["p@1"][1] > scores["p@1"][0]
+        assert scores["MAP@R"][1] > scores["MAP@R"][0]
+        accuracy = re.search(r"own predictions: ([\d.]+)", part)
+        assert float(accuracy[1]) > 0.8
+    assert picture.read_bytes().startswith(PNG)
+    assert max(map(len, printed.replace(str(tmp_path), "").splitlines())) <= 80
 
 
 def test_review_sentiment_on_other_labels_and_with_a_cache(run, tmp_path):
@@ -85,8 +93,11 @@ def test_new_dataset(run, tmp_path):
         return {"other": 1} if i % 7 == 0 else {"new-dataset": int(topic == "FOOD")}
 
     data = write(tmp_path / "abstracts", to_cats)
-    code, printed = run("new_dataset.py", data, "--found", 5)
+    picture = tmp_path / "abstracts.png"
+    code, printed = run("new_dataset.py", data, "--found", 5, "--picture", picture)
     assert code == 0
+    assert picture.read_bytes().startswith(PNG)
+    printed = printed[: printed.index("Picture in")].rstrip("✔ \n")
     assert "77 sentences to learn from" in printed
     scores = table(printed)
     assert len(scores) == 4
@@ -96,6 +107,50 @@ def test_new_dataset(run, tmp_path):
     found = printed.split("Nearest, tuned")[1].splitlines()[1:]
     assert [line[0] for line in found if line] == ["+"] * 5
     assert max(map(len, printed.splitlines())) <= 80
+
+
+def topics(i, topic):
+    return {name: float(name == topic) for name in ("FOOD", "MUSIC", "SPORT")}
+
+
+def test_pipeline(run, tmp_path):
+    data = write(tmp_path / "topics", topics)
+    code, printed = run("pipeline.py", data, "--texts", 60, "--cache", tmp_path / "vectors")
+    assert code == 0
+    assert "60 texts to learn from, 60 held out" in printed
+    rows = re.findall(r"^(\(no tuner\)|\w+Tuner) +([\d.]+) +([\d.]+)$", printed, re.MULTILINE)
+    assert [name for name, *_ in rows] == ["(no tuner)", "FeedForwardTuner", "ContrastiveTuner"]
+    base, *tuned = (float(nearest) for _, nearest, _ in rows)
+    assert min(tuned) > base
+    best = re.search(r"Best settings: (\{.*\}), held-out accuracy ([\d.]+)", printed)
+    assert {"hidden_dim", "C"} == set(re.findall(r"'(\w+)'", best[1]))
+    assert float(best[2]) > 0.7
+
+
+def test_stream(run, tmp_path):
+    data = write(tmp_path / "topics", topics)
+    picture = tmp_path / "stream.png"
+    code, printed = run("stream.py", data, "--batch", 30, "--passes", 20, "--picture", picture)
+    assert code == 0
+    rows = re.findall(r"^ +(\d+) +([\d.]+) +([\d.]+|-)$", printed, re.MULTILINE)
+    assert [int(n) for n, *_ in rows] == [0, 30, 60, 90]
+    assert float(rows[-1][1]) > float(rows[0][1])
+    assert float(rows[-1][2]) > 0.7
+    assert picture.read_bytes().startswith(PNG)
+
+
+def test_finetune_encoder(run, tmp_path):
+    data = write(tmp_path / "topics", topics)
+    picture = tmp_path / "encoder.png"
+    code, printed = run(
+        "finetune_encoder.py", data, "--layers", 1, "--per-label", 8, "--picture", picture
+    )
+    assert code == 0
+    assert "24 texts to learn from, 60 held out" in printed
+    scores = table(printed)
+    assert len(scores) == 4
+    assert scores["MAP@R"][1] > scores["MAP@R"][0]
+    assert picture.read_bytes().startswith(PNG)
 
 
 def test_another_label_can_be_asked_for(run, tmp_path):
