@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from .._texts import is_missing
 from ..labels import (
     TOLERANCE,
     count_labels,
@@ -320,13 +321,6 @@ def require_contrast(targets: Targets, classes: NDArray[Any]) -> None:
             "y has one class only: each label is present wherever it is known, or absent wherever "
             "it is known, so that there is nothing to tell apart. Give rows of both."
         )
-
-
-def is_missing(value: Any) -> bool:
-    """RETURNS (bool): Whether a value is None, NaN, or pandas' NA or NaT."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, float | np.floating) and bool(value != value)
 
 
 def find_missing(values: NDArray[Any]) -> NDArray[Any]:
