@@ -281,6 +281,8 @@ def _read_table(name: str, value: Any, line: int, settings: ReadSettings) -> Ite
         rows = [{name: column.get(key) for name, column in value.items()} for key in keys]
     else:
         lists = [key for key, part in value.items() if _is_list_of_objects(part)]
+        if data == []:
+            lists.append("data")
         if len(lists) != 1:
             raise ValueError(
                 f"{name}: is one object with {list_names(value)}, which is neither a record nor a "

@@ -40,13 +40,15 @@ def read_memory(source: Any, settings: ReadSettings, position: Position) -> Iter
         rows: Iterator[Any] = _read_dataset(name, source, settings)
     elif isinstance(source, Mapping):
         rows, n = _read_columns(name, source, settings)
+    elif hasattr(type(source), "columns"):
+        rows = _read_frame(name, source, settings)
     elif hasattr(source, "read") or not isinstance(source, Iterable):
         raise ValueError(
             f"{name}: {shorten(repr(source))} holds no records. Give the path of a file, a data "
             "frame, or a list of mappings."
         )
     else:
-        rows = _read_frame(name, source, settings) or iter(source)
+        rows = iter(source)
     return _number(rows, settings, position, n)
 
 
@@ -104,10 +106,7 @@ def _read_dataset(name: str, dataset: Any, settings: ReadSettings) -> Iterator[A
     return (to_names(dict(row)) for row in plain)
 
 
-def _read_frame(name: str, source: Any, settings: ReadSettings) -> Iterator[Any] | None:
-    """RETURNS (Iterator | None): The rows of a data frame; None if it is no data frame."""
-    if not hasattr(source, "columns"):
-        return None
+def _read_frame(name: str, source: Any, settings: ReadSettings) -> Iterator[Any]:
     try:
         import narwhals
     except ImportError as error:
@@ -119,7 +118,10 @@ def _read_frame(name: str, source: Any, settings: ReadSettings) -> Iterator[Any]
     if isinstance(frame, narwhals.LazyFrame):
         frame = frame.collect()
     if not isinstance(frame, narwhals.DataFrame):
-        return None
+        raise ValueError(
+            f"{name}: is no data frame that narwhals knows. Give a list of mappings, or a frame of "
+            "pandas, polars or pyarrow."
+        )
     check_columns(name, frame.columns, settings)
     rows: Iterator[Any] = frame.iter_rows(named=True)
     return rows
