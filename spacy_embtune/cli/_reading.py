@@ -27,6 +27,9 @@ def read_all(
     kind: str | None,
     on_error: OnError,
     report: Callable[[str], None],
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    quotes: str | None = None,
     is_second: bool = False,
 ) -> "list[Record]":
     """Read a whole file, or end the command if there is nothing in it.
@@ -47,6 +50,9 @@ def read_all(
             label_field=label_field,
             id_field=id_field,
             kind=kind,
+            delimiter=delimiter,
+            encoding=encoding,
+            quotes=quotes,
             on_error=on_error.value,
             report=report,
         )

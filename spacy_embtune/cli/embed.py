@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from . import _options
 from ._common import (
     OnError,
     SkippedRecords,
@@ -21,13 +22,7 @@ def embed(
         str,
         typer.Argument(metavar="MODEL", help="Directory or name of the trained pipeline"),
     ],
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA",
-            help=".jsonl, .csv, .tsv, .txt (also .gz), .spacy, .parquet, or - for stdin",
-        ),
-    ],
+    data: _options.Data,
     out: Annotated[Path, typer.Argument(metavar="OUT", help=".parquet, .npz, .spacy or .jsonl")],
     what: Annotated[
         str, typer.Option(help="base, tuned (vectors), scores (of labels), with commas")
@@ -42,10 +37,10 @@ def embed(
     label_field: Annotated[
         str | None, typer.Option(help="Field of the labels, kept by .spacy and .jsonl")
     ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option("--format", help="What DATA is: jsonl, csv, tsv, text, spacy, parquet"),
-    ] = None,
+    kind: _options.Kind = None,
+    delimiter: _options.Delimiter = None,
+    encoding: _options.Encoding = None,
+    quotes: _options.Quotes = None,
     on_error: Annotated[
         OnError, typer.Option(help="What to do at an invalid record")
     ] = OnError.fail,
@@ -81,6 +76,9 @@ def embed(
             label_field=label_field if keeps_labels else "",
             id_field=id_field,
             kind=kind,
+            delimiter=delimiter,
+            encoding=encoding,
+            quotes=quotes,
             on_error=on_error.value,
             report=skipped,
             position=position,
