@@ -5,8 +5,9 @@ python benchmarks/reading.py [--n 1000000] [--formats csv,jsonl]
 Records of an id, a text of about 100 characters and one of 20 labels are written by pandas. Each
 format is then read by a new process: by `read_records`, record by record, and by the program that
 people would use otherwise, which reads all of it at once: pandas, or pyarrow for its own formats,
-with the rows as Python objects at the end ("rows") or not ("table"). The seconds are those of
-reading, without imports. The memory is the peak of the process above what it had after the imports.
+with the rows as Python objects at the end ("rows") or not ("table"). The seconds are those that
+the processor spent on reading, without imports. The memory is the peak of the process above what it
+had after the imports.
 """
 
 import importlib
@@ -23,24 +24,7 @@ from typing import Annotated, Any
 
 import typer
 
-WORDS = [
-    "the",
-    "goal",
-    "team",
-    "song",
-    "soup",
-    "oven",
-    "match",
-    "guitar",
-    "bread",
-    "referee",
-    "chord",
-    "salt",
-    "of",
-    "and",
-    "new",
-    "Äpfel",
-]
+WORDS = ["goal", "team", "song", "soup", "oven", "match", "guitar,", "bread", "of", "and", "Äpfel"]
 FORMATS = ("jsonl", "json", "csv", "tsv", "csv.gz", "txt", "parquet", "feather", "xlsx", "spacy")
 # Formats of which fewer records are written, because a spreadsheet ends at a million rows and a
 # .spacy file takes long to write.
@@ -153,9 +137,9 @@ def _measure_here(reader: str, path: Path) -> dict[str, float]:
     for module in ("pandas", "pyarrow.feather", "pyarrow.parquet", "spacy_embtune.data"):
         importlib.import_module(module)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    start = time.process_time()
     n = READERS[reader](path)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return {"n": n, "seconds": seconds, "megabytes": peak * 1024 / MEGABYTE}
 
