@@ -74,6 +74,7 @@ def read_records(
     which is one label or a list of labels. In CSV and TSV they are read from "label" only, and "|"
     separates several labels. A label that a row does not mention is unknown, not absent.
 
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as directory:
     ...     path = Path(directory, "data.jsonl")

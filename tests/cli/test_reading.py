@@ -1,4 +1,4 @@
-"""Commands read files that other programs wrote, and say what to do about those that they cannot."""
+"""Commands read files that other programs wrote, and say what to do about others."""
 
 import srsly
 
