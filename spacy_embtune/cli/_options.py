@@ -1,7 +1,7 @@
 """Arguments and options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,7 +14,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help=".jsonl, .csv, .tsv, .txt (also .gz), .spacy, .parquet, or - for stdin",
+        help=".jsonl, .json, .csv, .tsv, .txt, .spacy, .parquet, .arrow, .feather, .xlsx, also "
+        "compressed (.gz .bz2 .xz .zst), or - for stdin",
     ),
 ]
 Fit = Annotated[
@@ -33,7 +34,29 @@ LabelField = Annotated[
 IdField = Annotated[str, typer.Option(help="Field or column of the id, if there is one")]
 Kind = Annotated[
     str | None,
-    typer.Option("--format", help="Format of DATA: jsonl, csv, tsv, text, spacy, parquet"),
+    typer.Option(
+        "--format",
+        help="Format of DATA: jsonl, json, csv, tsv, text, spacy, parquet, arrow, excel",
+    ),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        help="Character between the cells of CSV and TSV, or tab", show_default="found out"
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        help="Encoding of text files, such as cp1252", show_default="UTF-8, or by byte order mark"
+    ),
+]
+Quotes = Annotated[
+    Literal["csv", "literal"] | None,
+    typer.Option(
+        help="Whether quotation marks enclose the cells of CSV and TSV, or are part of the texts",
+        show_default="csv; found out if there are tabs between cells",
+    ),
 ]
 OnErrorOption = Annotated[OnError, typer.Option(help="What to do with an invalid record")]
 Force = Annotated[bool, typer.Option("--force", "-F", help="Replace OUT if it exists")]

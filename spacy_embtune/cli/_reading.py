@@ -27,6 +27,9 @@ def read_all(
     kind: str | None,
     on_error: OnError,
     report: Callable[[str], None],
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    quotes: str | None = None,
     is_second: bool = False,
 ) -> "list[Record]":
     """Read all records of a file, or end the command if there are none. The other arguments are
@@ -49,6 +52,9 @@ def read_all(
             label_field=label_field,
             id_field=id_field,
             kind=kind,
+            delimiter=delimiter,
+            encoding=encoding,
+            quotes=quotes,
             on_error=on_error.value,
             report=report,
         )

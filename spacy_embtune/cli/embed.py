@@ -31,6 +31,9 @@ def embed(
         str | None, typer.Option(help="Field of the labels, kept by .spacy and .jsonl")
     ] = None,
     kind: _options.Kind = None,
+    delimiter: _options.Delimiter = None,
+    encoding: _options.Encoding = None,
+    quotes: _options.Quotes = None,
     on_error: _options.OnErrorOption = OnError.fail,
     chunk_size: Annotated[int, typer.Option(min=1, help="Records in memory at a time")] = 4096,
     batch_size: Annotated[
@@ -62,6 +65,9 @@ def embed(
             label_field=label_field if keeps_labels else "",
             id_field=id_field,
             kind=kind,
+            delimiter=delimiter,
+            encoding=encoding,
+            quotes=quotes,
             on_error=on_error.value,
             report=skipped,
             position=position,

@@ -1,5 +1,6 @@
 """Data: files of every format as fields and records, and the pairs of documents for training."""
 
+from .cats import FoundCats, cats_from_fields
 from .corpus_pairs import PairsFromCorpus, make_pairs_from_corpus
 from .doc_pairs import Partner, get_group, get_partners, set_group, set_partners
 from .fields import FORMATS, InvalidRowError, Position, Row, find_kind, import_pyarrow, read_fields
@@ -9,6 +10,7 @@ from .scored_pairs import PairsReader, make_pairs_reader, pairs_to_examples
 
 __all__ = [
     "FORMATS",
+    "FoundCats",
     "InvalidRowError",
     "PairsFromCorpus",
     "PairsReader",
@@ -16,6 +18,7 @@ __all__ = [
     "Position",
     "Record",
     "Row",
+    "cats_from_fields",
     "combine_pairs",
     "find_kind",
     "get_group",

@@ -1,10 +1,10 @@
-"""The file formats: a table of them, and one reader for each that is not a table in plain text.
+"""The file formats: a table of them, and the readers of plain lines and of .spacy files.
 
-JSON lines, CSV, TSV and plain lines are read line by line, and Parquet is read in batches. A .spacy
-file can only be read as a whole.
+JSON, CSV, TSV and plain lines are read line by line, and Parquet and Arrow in batches. A .spacy
+file and a spreadsheet can only be read as a whole.
 """
 
-import json
+import logging
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -12,12 +12,15 @@ from operator import truediv
 from typing import Any, NamedTuple
 
 from .._texts import shorten
-from ._rows import InvalidRowError, ReadSettings, Row, check_columns, decode_line
+from ._columns import import_pyarrow, read_arrow, read_parquet
+from ._delimited import read_csv, read_tsv
+from ._encodings import DecodedText
+from ._excel import import_calamine, read_excel
+from ._json import read_json, read_jsonl
+from ._rows import InvalidRowError, ReadSettings, Row
 from ._sources import Source
-from ._tables import read_csv, read_tsv
 
-# Rows of a Parquet file in memory at a time.
-PARQUET_BATCH = 1024
+logger = logging.getLogger(__name__)
 
 
 class Format(NamedTuple):
@@ -42,73 +45,45 @@ class Format(NamedTuple):
     check_installed: Callable[[], object] | None = None
 
 
-def import_pyarrow() -> Any:
-    """Import pyarrow, which is an optional dependency.
-
-    RETURNS (Any): The module pyarrow, with pyarrow.parquet.
-    RAISES (ImportError): If it is not installed. The message names the extra that installs it.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(
-            f"Parquet needs pyarrow, which cannot be imported ({error}). Install it: "
-            "pip install 'spacy-embtune[parquet]'"
-        ) from error
-    return pyarrow
-
-
-def read_jsonl(source: Source, settings: ReadSettings) -> Iterator[Row]:
-    """Read a file that has a JSON object per line. Blank lines are ignored."""
-    number = 0
-    with source.open() as file:
-        for line_number, line in enumerate(file, start=1):
-            if line.strip():
-                yield Row(_parse_json(line, settings.example), number, line_number)
-                number += 1
-
-
-def _parse_json(line: bytes, example: str) -> Mapping[str, Any] | InvalidRowError:
-    try:
-        text = decode_line(line)
-        fields = json.loads(text)
-    except InvalidRowError as error:
-        return error
-    except (ValueError, RecursionError) as error:
-        return InvalidRowError(
-            "the line is not JSON",
-            f"is not JSON ({error}). Write one object a line, strings in double quotes, line "
-            "breaks in strings as \\n.",
-        )
-    if not isinstance(fields, dict):
-        return InvalidRowError(
-            "the line is not an object",
-            f"is {shorten(text.strip())}, a {type(fields).__name__}. Write an object a line, such "
-            f"as {example}.",
-        )
-    return fields
-
-
 def read_lines(source: Source, settings: ReadSettings) -> Iterator[Row]:
     """Read a file that has a text per line. Blank lines are ignored."""
-    with source.open() as file:
-        for number, line in enumerate(file):
+    with source.open_text(settings.encoding) as text:
+        for number, line in enumerate(text.file):
+            if number == 0:
+                _notice_table(source.name, line, settings.text_field)
             if line.strip():
-                yield Row(_parse_line(line, settings.text_field), number, number + 1)
+                yield Row(_parse_line(line, text, settings.text_field), number, number + 1)
 
 
-def _parse_line(line: bytes, text_field: str) -> Mapping[str, Any] | InvalidRowError:
+def _notice_table(name: str, line: str, text_field: str) -> None:
+    """Warn if a file looks like the table that Excel saves as "Unicode Text (*.txt)"."""
+    for delimiter, kind in (("\t", "tsv"), (",", "csv"), (";", "csv")):
+        cells = [cell.strip(' "') for cell in line.rstrip("\r\n").split(delimiter)]
+        if len(cells) > 1 and text_field in cells:
+            logger.warning(
+                "%s: looks like a table, but is read as one text per line. Name its format to read "
+                "the column %r (kind='%s', --format %s).",
+                name,
+                text_field,
+                kind,
+                kind,
+            )
+            return
+
+
+def _parse_line(
+    line: str, text: DecodedText, text_field: str
+) -> Mapping[str, Any] | InvalidRowError:
     try:
-        text = decode_line(line)
+        text.check(line)
     except InvalidRowError as error:
         return error
-    if "\0" in text:
+    if "\0" in line:
         return InvalidRowError(
             "the line is not text",
             "holds a NUL character, so the file is not plain text. Give a file of plain text.",
         )
-    return {text_field: text.rstrip("\r\n")}
+    return {text_field: line.rstrip("\r\n")}
 
 
 def read_spacy(source: Source, settings: ReadSettings) -> Iterator[Row]:
@@ -133,42 +108,18 @@ def read_spacy(source: Source, settings: ReadSettings) -> Iterator[Row]:
             yield Row(fields, number, number + 1, "document")
 
 
-def read_parquet(source: Source, settings: ReadSettings) -> Iterator[Row]:
-    """Read a Parquet file."""
-    pyarrow = import_pyarrow()
-    try:
-        with pyarrow.parquet.ParquetFile(source.path) as file:
-            schema, n = file.schema_arrow, file.metadata.num_rows
-            check_columns(source.name, schema.names, settings)
-            wanted = {*settings.required.values(), *settings.nested}
-            columns = [
-                field.name
-                for field in schema
-                if field.name in wanted or not pyarrow.types.is_nested(field.type)
-            ]
-            number = 0
-            for batch in file.iter_batches(PARQUET_BATCH, columns=columns):
-                for fields in batch.to_pylist():
-                    source.position.follow(partial(truediv, number + 1, n))
-                    yield Row(fields, number, number + 1, "row")
-                    number += 1
-    except (pyarrow.ArrowException, OSError) as error:
-        if getattr(error, "errno", None) is not None:
-            # An error of the disk, not of the file's contents.
-            raise
-        raise ValueError(
-            f"{source.name}: is not a whole Parquet file ({shorten(str(error), 80)}). Create it "
-            "again."
-        ) from error
-
-
 FORMATS: dict[str, Format] = {
     "jsonl": Format((".jsonl", ".ndjson"), read_jsonl),
     "csv": Format((".csv",), read_csv, has_string_cells=True),
-    "tsv": Format((".tsv",), read_tsv, has_string_cells=True),
+    "tsv": Format((".tsv", ".tab"), read_tsv, has_string_cells=True),
     "text": Format((".txt",), read_lines, has_field_names=False),
     "spacy": Format((".spacy",), read_spacy, has_field_names=False),
     "parquet": Format(
         (".parquet",), read_parquet, reads_stdin=False, check_installed=import_pyarrow
+    ),
+    "json": Format((".json",), read_json),
+    "arrow": Format((".arrow", ".feather"), read_arrow, check_installed=import_pyarrow),
+    "excel": Format(
+        (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), read_excel, check_installed=import_calamine
     ),
 }

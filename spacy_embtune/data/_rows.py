@@ -1,6 +1,7 @@
 """Rows of fields, and what a reader of one file format needs to know."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from .._texts import shorten
@@ -76,54 +77,57 @@ class Position:
 
 
 class ReadSettings(NamedTuple):
-    """What the caller of `read_fields` needs, for the reader of a format.
+    """What the caller of `read_fields` needs and knows, for the reader of a format.
 
     text_field (str): The field name under which formats that have one unnamed text per row (plain
         lines, .spacy) return it.
     required (Mapping[str, str]): The columns that a table must have, by the name of the setting
         that names them.
-    nested (Collection[str]): The columns that are read although their values are lists or mappings.
-        Other columns of this kind are not read from Parquet, because they may be large vectors.
+    nested (Collection[str]): The columns that are read although their values are vectors. Other
+        columns of vectors are not read from Parquet and Arrow, because they may be large.
     example (str): A row as JSON, for error messages.
+    delimiter (str | None): The character between the cells of CSV and TSV, or "tab". None: the
+        first lines decide.
+    encoding (str | None): The encoding of a file of text. None: UTF-8, or what a byte order mark
+        says.
+    quotes (str | None): Whether quotation marks around the cells of CSV and TSV enclose them
+        ("csv") or are part of the texts ("literal"). None: "csv"; with tabs between the cells, the
+        file decides.
     """
 
     text_field: str = "text"
     required: Mapping[str, str] = {}
     nested: Collection[str] = ()
     example: str = '{"text": "Kick-off at eight."}'
+    delimiter: str | None = None
+    encoding: str | None = None
+    quotes: str | None = None
+
+    @property
+    def known(self) -> set[str]:
+        """RETURNS (set[str]): The fields that the caller interprets, as far as it said."""
+        return {self.text_field, *self.required.values(), *self.nested}
 
 
-def check_columns(name: str, columns: Collection[str], settings: ReadSettings) -> None:
+def check_columns(
+    name: str, columns: Collection[str], settings: ReadSettings, other: str = ""
+) -> None:
     """Check that a table has the columns that the caller needs.
 
     name (str): The name of the file, for errors.
     columns (Collection[str]): The columns of the table.
     settings (ReadSettings): Has the required columns.
+    other (str): What else may be wrong, for the error message.
     RAISES (ValueError): If a column is missing.
     """
     for setting, column in settings.required.items():
         if column not in columns:
             raise ValueError(
                 f"{name}: has no column {column!r}, only {list_names(columns)}. Name the right "
-                f"column ({setting})."
+                f"column ({setting}){other}."
             )
 
 
 def list_names(names: Iterable[str]) -> str:
     """RETURNS (str): Names of fields in quotes, cut to 200 characters, for error messages."""
-    return shorten(", ".join(map(repr, names)), 200)
-
-
-def decode_line(line: bytes) -> str:
-    """Decode a line, without the byte order mark with which many files from Windows start.
-
-    line (bytes): The line.
-    RETURNS (str): The text.
-    RAISES (InvalidRowError): If the line is not UTF-8.
-    """
-    try:
-        return line.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidRowError(
-            "the line is not UTF-8", f"is not UTF-8 ({error}). Save the file as UTF-8."
-        ) from error
+    return shorten(", ".join(map(repr, islice(names, 200))), 200)

@@ -1,45 +1,98 @@
-"""Files and standard input as streams of uncompressed bytes."""
+"""Files and standard input as streams of uncompressed bytes, and of decoded text."""
 
+import bz2
+import errno
 import gzip
 import io
+import lzma
 import os
 import stat
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
+from ._encodings import DecodedText, choose_encoding
 from ._rows import Position
 
 STDIN = "-"
-GZIP_START = b"\x1f\x8b"
+# Bytes that are looked at before a stream is read.
+HEAD_SIZE = 2048
 
 
-def source_name(source: str | Path) -> str:
+class Compression(NamedTuple):
+    """One way of compressing files.
+
+    suffix (str): The end of the names of such files.
+    starts (tuple[bytes, ...]): What such files begin with.
+    open (Callable[[IO[bytes]], Any]): Opens a stream of compressed bytes.
+    """
+
+    suffix: str
+    starts: tuple[bytes, ...]
+    open: Callable[[IO[bytes]], Any]
+
+
+def _open_gzip(file: IO[bytes]) -> Any:
+    return gzip.GzipFile(fileobj=file)
+
+
+def _open_zstd(file: IO[bytes]) -> Any:
+    # Unlike the package zstandard, pyarrow notices if the end of the file is missing.
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ImportError(
+            f"Files that zstd compressed need pyarrow, which cannot be imported ({error}). Install "
+            "it: pip install 'spacy-embtune[parquet]'"
+        ) from error
+    return io.BufferedReader(
+        cast(io.RawIOBase, pyarrow.CompressedInputStream(pyarrow.PythonFile(file), "zstd"))
+    )
+
+
+COMPRESSIONS: dict[str, Compression] = {
+    "gzip": Compression(".gz", (b"\x1f\x8b",), _open_gzip),
+    "bzip2": Compression(
+        ".bz2",
+        tuple(b"BZh%d" % i + end for i in range(1, 10) for end in (b"1AY&SY", b"\x17rE8P\x90")),
+        bz2.BZ2File,
+    ),
+    "xz": Compression(".xz", (b"\xfd7zXZ\x00",), lzma.LZMAFile),
+    "zstd": Compression(".zst", (b"\x28\xb5\x2f\xfd",), _open_zstd),
+}
+COMPRESSION_SUFFIXES = tuple(compression.suffix for compression in COMPRESSIONS.values())
+
+
+def source_name(source: Any) -> str:
     """Name a source in a message.
 
-    >>> source_name("-"), source_name("data.csv")
-    ('standard input', 'data.csv')
+    >>> source_name("-"), source_name("data.csv"), source_name([{"text": "a"}])
+    ('standard input', 'data.csv', 'list')
 
-    source (str | Path): A path, or "-" for standard input.
+    source (Any): A path, "-" for standard input, or a collection in memory.
     RETURNS (str): The name.
     """
+    if not isinstance(source, str | os.PathLike):
+        return type(source).__name__
     return "standard input" if str(source) == STDIN else str(source)
 
 
-def check_exists(source: str | Path) -> None:
+def check_exists(source: str | os.PathLike[str]) -> None:
     """Check that there is a file.
 
-    source (str | Path): A path, or "-" for standard input.
+    source (str | os.PathLike): A path, or "-" for standard input.
     RAISES (ValueError): If there is no such file, or it is a directory.
     """
-    path = Path(source)
     if str(source) == STDIN:
         return
+    path = Path(source)
     if path.is_dir():
         raise ValueError(f"{path}: is a directory. Give a file.")
+    if "://" in str(source):
+        raise ValueError(f"{source}: is an address, not a file. Download it, and give the file.")
     if not path.exists():
         raise ValueError(f"{path}: there is no such file. Check the spelling.")
 
@@ -52,15 +105,29 @@ class Source:
     position (Position): Is updated while the source is read.
     """
 
-    def __init__(self, path: str | Path, position: Position | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], position: Position | None = None) -> None:
         """Initialize the source, without opening it.
 
-        path (str | Path): The path, or "-" for standard input.
+        path (str | os.PathLike): The path, or "-" for standard input.
         position (Position | None): Is updated while the source is read.
         """
         self.path = None if str(path) == STDIN else Path(path)
         self.name = source_name(path)
         self.position = Position() if position is None else position
+
+    @property
+    def is_regular(self) -> bool:
+        """RETURNS (bool): Whether this is a file that can be read twice, and not a pipe."""
+        return self.path is not None and self.path.is_file()
+
+    @property
+    def is_plain(self) -> bool:
+        """RETURNS (bool): Whether this is a file that can be read twice, and is not compressed."""
+        if not self.is_regular:
+            return False
+        with cast(Path, self.path).open("rb") as file:
+            head = file.read(HEAD_SIZE)
+        return not any(head.startswith(c.starts) for c in COMPRESSIONS.values())
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
@@ -68,29 +135,95 @@ class Source:
         standard input has no name.
 
         YIELDS (IO[bytes]): The uncompressed bytes.
-        RAISES (ValueError): While they are read, if a gzip file is damaged.
+        RAISES (PermissionError): If the file may not be read.
+        RAISES (ValueError): While they are read, if a compressed file is damaged.
         """
         with ExitStack() as stack:
-            stored: Any
-            if self.path is None:
-                stored = sys.stdin.buffer
-                if not hasattr(stored, "peek"):
-                    stored = io.BufferedReader(stored)
-            else:
-                stored = stack.enter_context(self.path.open("rb"))
+            stored: Any = self._open_stored(stack)
             size = _size_of(stored)
             if size:
                 self.position.follow(lambda: stored.tell() / size)
                 stack.callback(self.position.follow, lambda: 1.0)
-            if stored.peek(2)[:2] != GZIP_START:
-                yield stored
+            head, stream = look_ahead(stored)
+            found = [name for name, c in COMPRESSIONS.items() if head.startswith(c.starts)]
+            if not found:
+                yield stream
                 return
             try:
-                yield cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=stored)))
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                yield cast(IO[bytes], stack.enter_context(COMPRESSIONS[found[0]].open(stream)))
+            except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    # An error of the disk, not of the file's contents.
+                    raise
                 raise ValueError(
-                    f"{self.name}: is not a whole gzip file ({error}). Create it again."
+                    f"{self.name}: is not a whole {found[0]} file ({error}). Create it again."
                 ) from error
+
+    @contextmanager
+    def open_text(self, encoding: str | None = None) -> Iterator[DecodedText]:
+        """Open the source as text. A byte order mark decides that it is UTF-16 or UTF-32.
+
+        encoding (str | None): The encoding. None: UTF-8, unless there is another byte order mark.
+        YIELDS (DecodedText): The text.
+        RAISES (ValueError): If there is no such encoding, or the contents are not text.
+        """
+        with self.open() as stored:
+            head, stream = look_ahead(stored)
+            encoding, n_skipped = choose_encoding(self.name, head, encoding)
+            stream.read(n_skipped)
+            file = io.TextIOWrapper(stream, encoding, errors="surrogateescape", newline="")
+            try:
+                yield DecodedText(self.name, file, encoding, self._read_again)
+            except UnicodeError as error:
+                raise ValueError(
+                    f"{self.name}: cannot be decoded as {encoding} ({error}). The file is cut off, "
+                    "or its encoding is another one: name it (encoding, --encoding)."
+                ) from error
+
+    def _read_again(self) -> Iterator[bytes]:
+        """YIELDS (bytes): The lines of a regular file, to find out about its encoding."""
+        if self.is_regular:
+            with Source(cast(Path, self.path)).open() as file:
+                yield from file
+
+    def _open_stored(self, stack: ExitStack) -> Any:
+        if self.path is None:
+            return sys.stdin.buffer
+        try:
+            return stack.enter_context(self.path.open("rb"))
+        except PermissionError as error:
+            reason = "you may not read it. Ask for permission, or copy it as a user who has it"
+            raise PermissionError(errno.EACCES, reason, str(self.path)) from error
+
+
+def look_ahead(file: IO[bytes]) -> tuple[bytes, io.BufferedReader]:
+    """Read the first bytes of a stream, and give them back.
+
+    file (IO[bytes]): The stream, which may be a pipe.
+    RETURNS (tuple[bytes, io.BufferedReader]): The first bytes, and the whole stream.
+    """
+    head = file.read(HEAD_SIZE)
+    return head, io.BufferedReader(_Joined(head, file))
+
+
+class _Joined(io.RawIOBase):
+    """Some bytes, and the rest of a stream behind them. To close this does not close the stream."""
+
+    def __init__(self, head: bytes, rest: Any) -> None:
+        self._head = head
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._head[: len(buffer)]
+        self._head = self._head[len(data) :]
+        if not data:
+            read: Callable[[int], bytes] = getattr(self._rest, "read1", self._rest.read)
+            data = read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _size_of(file: IO[bytes]) -> int:

@@ -1,4 +1,5 @@
-"""Files of every format as rows of fields. Only this module and its helpers open and parse files.
+"""Files of every format, and tables in memory, as rows of fields. Only this module and its helpers
+open and parse files.
 
 `_formats.py` has the table of formats: a new format is one reader and one line of that table.
 """
@@ -8,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from .._texts import shorten
-from ._formats import FORMATS, Format, import_pyarrow
+from ._columns import import_pyarrow
+from ._formats import FORMATS, Format
+from ._memory import is_in_memory, read_memory
 from ._rows import InvalidRowError, Position, ReadSettings, Row, list_names
-from ._sources import STDIN, Source, check_exists, source_name
+from ._sources import COMPRESSION_SUFFIXES, STDIN, Source, check_exists, source_name
 
 __all__ = [
     "FORMATS",
@@ -23,6 +26,7 @@ __all__ = [
     "check_text",
     "find_kind",
     "import_pyarrow",
+    "is_in_memory",
     "list_suffixes",
     "missing_field",
     "read_fields",
@@ -32,13 +36,14 @@ __all__ = [
 
 
 def read_fields(
-    source: str | Path,
+    source: Any,
     kind: str | None = None,
     *,
     settings: ReadSettings | None = None,
     position: Position | None = None,
 ) -> Iterator[Row]:
-    """Read a file row by row. Only a .spacy file is in memory as a whole.
+    """Read a file or a table row by row. Only a .spacy file and a spreadsheet are in memory as a
+    whole.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as directory:
@@ -50,15 +55,24 @@ def read_fields(
     >>> rows[0].where
     'line 2'
 
-    source (str | Path): A file in UTF-8, which may be compressed by gzip; "-" is standard input.
-    kind (str | None): The format, a key of `FORMATS`. None: the suffix of the name decides.
-    settings (ReadSettings | None): The fields that the caller needs. None: no particular ones.
-    position (Position | None): Is updated while the file is read.
+    source (Any): The path of a file, which gzip, bzip2, xz or zstd may have compressed; "-" is
+        standard input. Or a collection in memory: a data frame (pandas, polars, pyarrow), a dataset
+        of the library `datasets`, a mapping from column to values, or an iterable of mappings or
+        texts.
+    kind (str | None): The format of the file, a key of `FORMATS`. None: the suffix decides.
+    settings (ReadSettings | None): The fields that the caller needs, and what it knows about the
+        file. None: nothing in particular.
+    position (Position | None): Is updated while the source is read.
     RETURNS (Iterator[Row]): The rows. A row that is invalid has its error in place of its fields.
     RAISES (ValueError): If there is no such file, or its format is not known. While rows are read:
         if the file is damaged, or a table lacks a required column. ImportError: if the format needs
         a package that is not installed.
     """
+    settings = ReadSettings() if settings is None else settings
+    if is_in_memory(source):
+        if kind is not None:
+            raise ValueError(f"kind is {kind!r}, but a {source_name(source)} has no file format.")
+        return read_memory(source, settings, Position() if position is None else position)
     kind = resolve_kind(source, kind)
     opened = Source(source, position)
     format = FORMATS[kind]
@@ -68,7 +82,7 @@ def read_fields(
         )
     if format.check_installed is not None:
         format.check_installed()
-    return format.read(opened, ReadSettings() if settings is None else settings)
+    return format.read(opened, settings)
 
 
 def find_kind(path: str | Path) -> str | None:
@@ -81,7 +95,8 @@ def find_kind(path: str | Path) -> str | None:
     RETURNS (str | None): A key of `FORMATS`; None if the suffix is not known.
     """
     path = Path(path)
-    suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
+    is_compressed = path.suffix.lower() in COMPRESSION_SUFFIXES
+    suffix = Path(path.stem).suffix if is_compressed else path.suffix
     for kind, format in FORMATS.items():
         if suffix.lower() in format.suffixes:
             return kind
@@ -113,7 +128,7 @@ def resolve_kind(source: str | Path, kind: str | None = None) -> str:
         )
     raise ValueError(
         f"{source}: the name does not say what the file is. Give a file that ends in "
-        f"{list_suffixes()}, also with .gz, or name its format (--format)."
+        f"{list_suffixes()}, also with .gz, .bz2, .xz or .zst, or name its format (--format)."
     )
 
 

@@ -1,12 +1,12 @@
 """Records: rows of fields interpreted as documents with a text, labels, an id and other fields."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
-from .._texts import shorten
-from ..labels import validate_cats
+from .._texts import is_missing, shorten
+from .cats import cats_from_fields
 from .fields import (
     FORMATS,
     InvalidRowError,
@@ -14,6 +14,7 @@ from .fields import (
     ReadSettings,
     Row,
     check_text,
+    is_in_memory,
     missing_field,
     read_fields,
     resolve_kind,
@@ -25,6 +26,9 @@ __all__ = ["OnError", "Position", "Record", "read_records"]
 logger = logging.getLogger(__name__)
 
 OnError = Literal["fail", "skip"]
+
+# Rows that are left out and logged one by one.
+MOST_LOGGED = 20
 
 
 class Record(NamedTuple):
@@ -50,23 +54,27 @@ class Record(NamedTuple):
 
 
 def read_records(
-    source: str | Path,
+    source: Any,
     *,
     text_field: str = "text",
     label_field: str | None = None,
     id_field: str = "id",
     kind: str | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    quotes: str | None = None,
     on_error: OnError = "fail",
     report: Callable[[str], None] | None = None,
     position: Position | None = None,
 ) -> Iterator[Record]:
-    """Read the documents of a file one by one. Only a .spacy file is in memory as a whole. Blank
-    lines are ignored.
+    """Read the documents of a file, or of a table in memory, one by one. Only a .spacy file and a
+    spreadsheet are in memory as a whole. Blank lines are ignored.
 
     Labels are read from the field "cats", which maps each label to its value, or from "label",
     which is one label or a list of labels. In CSV and TSV they are read from "label" only, and "|"
     separates several labels. A label that a row does not mention is unknown, not absent.
 
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as directory:
     ...     path = Path(directory, "data.jsonl")
@@ -74,16 +82,30 @@ def read_records(
     ...     list(read_records(path))
     [Record(text='Kick-off at eight.', cats={'SPORT': 1.0}, id='a1', meta={}, line=1)]
 
-    source (str | Path): A file in UTF-8, which may be compressed by gzip; "-" is standard input.
-    text_field (str): The field of the text. If its value is null, the text is empty.
+    >>> list(read_records([{"text": "Kick-off at eight.", "label": "SPORT"}]))
+    [Record(text='Kick-off at eight.', cats={'SPORT': 1.0}, id='0', meta={}, line=1)]
+
+    source (Any): The path of a file, which gzip, bzip2, xz or zstd may have compressed; "-" is
+        standard input. Or a collection in memory: a data frame (pandas, polars, pyarrow), a dataset
+        of the library `datasets`, a mapping from column to values, or an iterable of mappings or
+        texts.
+    text_field (str): The field of the text. If its value is null or NaN, the text is empty.
     label_field (str | None): The field of the labels. None: "cats" or "label". "": no labels are
         read.
     id_field (str): The field of the id, which a row may lack.
-    kind (str | None): The format: "jsonl", "csv", "tsv", "text" (one text per line), "spacy" or
-        "parquet". None: the suffix of the name decides.
+    kind (str | None): The format: "jsonl", "json", "csv", "tsv", "text" (one text per line),
+        "spacy", "parquet", "arrow" or "excel". None: the suffix of the name decides.
+    delimiter (str | None): The character between the cells of CSV and TSV, or "tab". None: the
+        first lines decide.
+    encoding (str | None): The encoding of a file of text, such as "cp1252". None: UTF-8, or what a
+        byte order mark says.
+    quotes (str | None): Whether quotation marks around the cells of CSV and TSV enclose them
+        ("csv") or are part of the texts ("literal"). None: "csv"; with tabs between the cells, the
+        file decides.
     on_error (str): Whether a row that is invalid is an error ("fail") or is left out ("skip").
     report (Callable[[str], None] | None): Is called with a sentence on each row that is left out.
-        None: the sentence is logged as a warning.
+        None: the sentences on the first rows are logged as warnings, and at the end the number of
+        rows by fault.
     position (Position | None): Is updated while the file is read, for a progress bar.
     RETURNS (Iterator[Record]): The records. Each is read when it is asked for.
     RAISES (ValueError): If there is no such file, or its format is not known. While records are
@@ -92,33 +114,68 @@ def read_records(
     """
     if on_error not in get_args(OnError):
         raise ValueError(f'on_error is {on_error!r}: give "fail" or "skip".')
-    kind = resolve_kind(source, kind)
+    if not is_in_memory(source):
+        kind = resolve_kind(source, kind)
     if kind == "text" and label_field:
         raise ValueError("Plain lines have no labels. Leave label_field out, or give JSON lines.")
     required = {"text_field": text_field, "label_field": label_field}
     settings = ReadSettings(
         text_field=text_field,
         required={setting: field for setting, field in required.items() if field},
-        nested=("cats", "label"),
+        nested=("cats", "label", id_field),
+        delimiter=delimiter,
+        encoding=encoding,
+        quotes=quotes,
     )
     rows = read_fields(source, kind, settings=settings, position=position)
-    parser = _RecordParser(
-        text_field, label_field, id_field, has_string_cells=FORMATS[kind].has_string_cells
-    )
+    has_string_cells = kind is not None and FORMATS[kind].has_string_cells
+    parser = _RecordParser(text_field, label_field, id_field, has_string_cells)
+    name = source_name(source)
 
     def generate() -> Iterator[Record]:
+        skipped = _SkippedRows(name) if report is None else None
+        n = 0
         for row in rows:
+            n += 1
             try:
                 record = parser.parse(row)
             except InvalidRowError as error:
-                message = f"{source_name(source)}, {row.where}: {error.detail}"
+                message = f"{name}, {row.where}: {error.detail}"
                 if on_error == "fail":
                     raise ValueError(message) from error
-                (report or logger.warning)(message)
+                if skipped is None:
+                    report(message)  # type: ignore[misc]
+                else:
+                    skipped.add(message, error.fault)
             else:
                 yield record
+        if skipped is not None:
+            skipped.conclude(n)
 
     return generate()
+
+
+class _SkippedRows:
+    """Logs the rows of a source that are left out: the first ones, and at the end their number.
+
+    name (str): The name of the source.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.faults: Counter[str] = Counter()
+
+    def add(self, message: str, fault: str) -> None:
+        self.faults[fault] += 1
+        if self.faults.total() <= MOST_LOGGED:
+            logger.warning("%s", message)
+
+    def conclude(self, n: int) -> None:
+        """n (int): The number of rows, with those left out."""
+        if self.faults:
+            faults = "; ".join(f"{fault} ({n})" for fault, n in self.faults.most_common())
+            left_out = self.faults.total()
+            logger.warning("%s: left out %d of %d rows: %s.", self.name, left_out, n, faults)
 
 
 class _RecordParser(NamedTuple):
@@ -144,57 +201,21 @@ class _RecordParser(NamedTuple):
                 self.text_field, fields, "Name the field of the text (text_field, --text-field)."
             )
         text = fields[self.text_field]
-        label_field = self.label_field
-        if label_field is None:
-            has_cats = not self.has_string_cells and fields.get("cats") is not None
-            label_field = "cats" if has_cats else "label"
-        used = {self.text_field, self.id_field, label_field}
-        if fields.get("cats") is None:
-            used.add("cats")
+        cats, used = cats_from_fields(
+            fields, self.label_field, has_string_cells=self.has_string_cells
+        )
+        used |= {self.text_field, self.id_field}
         return Record(
-            text="" if text is None else check_text(self.text_field, text),
-            cats=self._parse_labels(label_field, fields.get(label_field)),
+            text="" if is_missing(text) else check_text(self.text_field, text),
+            cats=cats,
             id=_parse_id(self.id_field, fields.get(self.id_field), row.number),
             meta={key: value for key, value in fields.items() if key not in used},
             line=row.line,
         )
 
-    def _parse_labels(self, name: str, value: Any) -> dict[str, float]:
-        if value is None:
-            return {}
-        if isinstance(value, Mapping) or name == "cats":
-            return _parse_cats(name, value)
-        if self.has_string_cells:
-            value = [label.strip() for label in value.split("|")]
-        cats = {}
-        for label in value if isinstance(value, list) else [value]:
-            # Many data sets name their classes by numbers.
-            if isinstance(label, bool) or not isinstance(label, str | int):
-                raise InvalidRowError(
-                    f"{name!r} is not a label",
-                    f"{name!r} is {shorten(repr(value))}. Give a label, or a list of labels.",
-                )
-            if label != "":
-                cats[check_text(name, str(label))] = 1.0
-        return cats
-
-
-def _parse_cats(name: str, value: Any) -> dict[str, float]:
-    # Parquet gives a map as a list of tuples. Its structs have every field in every row, and null
-    # stands for an unknown value.
-    if isinstance(value, list) and all(isinstance(pair, tuple) for pair in value):
-        value = dict(value)
-    if isinstance(value, Mapping):
-        value = {label: number for label, number in value.items() if number is not None}
-    try:
-        validate_cats(value, where=name)
-    except ValueError as error:
-        raise InvalidRowError(f"{name!r} does not hold labels", str(error)) from error
-    return {check_text(name, label): float(number) for label, number in value.items()}
-
 
 def _parse_id(name: str, value: Any, number: int) -> str:
-    if value is None or value == "":
+    if is_missing(value) or value == "":
         return str(number)
     if not isinstance(value, str | int | float):
         raise InvalidRowError(

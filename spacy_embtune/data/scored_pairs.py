@@ -57,6 +57,9 @@ def make_pairs_reader(
     score_range: Sequence[float] = (0.0, 1.0),
     limit: int = 0,
     skip_invalid: bool = False,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    quotes: str | None = None,
 ) -> Callable[[Language], Iterator[Example]]:
     """Create the reader `spacy-embtune.pairs.v1` for a file of pairs. See `PairsReader`.
 
@@ -71,6 +74,9 @@ def make_pairs_reader(
         score_range=score_range,
         limit=limit,
         skip_invalid=skip_invalid,
+        delimiter=delimiter,
+        encoding=encoding,
+        quotes=quotes,
     )
 
 
@@ -104,12 +110,14 @@ class PairsReader:
         score_range: Sequence[float] = (0.0, 1.0),
         limit: int = 0,
         skip_invalid: bool = False,
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        quotes: str | None = None,
     ) -> None:
         """Initialize the reader.
 
-        path (str | Path | None): A file in UTF-8: .jsonl or .ndjson with an object per line, .csv
-            (comma, double quotes) or .tsv (tab, no quotes) with the names of the columns in the
-            first line, or .parquet. The file may be compressed by gzip (.gz).
+        path (str | Path | None): A file of a format that names fields: JSON, CSV, TSV, Parquet,
+            Arrow, or a spreadsheet. gzip, bzip2, xz or zstd may have compressed it.
         text1, text2, score (str): The names of the fields. A score of None: the pairs have no
             scores.
         score_range (Sequence[float]): The lowest score, which stands for unrelated texts, and the
@@ -117,6 +125,7 @@ class PairsReader:
         limit (int): The number of valid pairs to read; 0 reads all.
         skip_invalid (bool): Whether invalid pairs are left out, and their faults are counted and
             logged once. If False, an invalid pair is an error.
+        delimiter, encoding, quotes (str | None): See `read_records`.
         RAISES (ValueError): If there is no path, or the range or the limit is not valid.
         """
         if path is None:
@@ -131,6 +140,13 @@ class PairsReader:
         self.score_range = check_score_range(score_range)
         self.limit = limit
         self.skip_invalid = skip_invalid
+        self._settings = ReadSettings(
+            nested=list(filter(None, self.names)),
+            example=EXAMPLE,
+            delimiter=delimiter,
+            encoding=encoding,
+            quotes=quotes,
+        )
         self._has_reported = False
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
@@ -160,10 +176,9 @@ class PairsReader:
                 fault = f"a file of the format {kind} has no fields for two texts"
             raise ValueError(
                 f"{self.path}: {fault}. Give a file that ends in {list_suffixes(kinds)}, also with "
-                ".gz."
+                ".gz, .bz2, .xz or .zst."
             )
-        settings = ReadSettings(nested=list(filter(None, self.names)), example=EXAMPLE)
-        for row in read_fields(self.path, kind, settings=settings):
+        for row in read_fields(self.path, kind, settings=self._settings):
             yield row.where, row.fields
 
 

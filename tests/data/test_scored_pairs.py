@@ -284,7 +284,7 @@ def test_several_faults_are_counted_each(tmp_path, caplog):
         ("pairs.jsonl.gz", b"{}", "line 1: there is no 'text1'"),
         ("pairs.txt", b"", "no fields for two texts. Give a file that ends in .jsonl, .ndjson,"),
         ("pairs.gz", b"", "the name does not say what the file is"),
-        ("pairs.spacy", b"", "ends in .jsonl, .ndjson, .csv, .tsv, .parquet"),
+        ("pairs.spacy", b"", "ends in .jsonl, .ndjson, .csv, .tsv, .tab, .parquet, .json"),
         ("pairs.jsonl", None, "no such file"),
     ],
 )

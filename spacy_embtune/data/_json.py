@@ -1,0 +1,302 @@
+"""Readers of JSON: an object per line, an array of objects, and a table as one object."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any, NoReturn
+
+from .._texts import shorten
+from ._encodings import DecodedText
+from ._rows import InvalidRowError, ReadSettings, Row, list_names
+from ._sources import Source
+
+# Characters of an array that are read at a time.
+CHUNK_SIZE = 1 << 16
+SPACE = re.compile(r"[ \t\n\r\ufeff]*")
+ARRAY_OF_OBJECTS = re.compile(r"\s*\[\s*(\{|$)")
+# Characters of the longest part of JSON that is not a string or a number: "false", with some more.
+LONGEST_TOKEN = 16
+NOT_WHOLE = "The file is cut off, or another program is still writing it. Create it again."
+
+
+def read_jsonl(source: Source, settings: ReadSettings) -> Iterator[Row]:
+    """Read a file that has a JSON object per line. Blank lines are ignored. An array of objects,
+    which many programs write under the same suffix, is read as `read_json` does."""
+    with source.open_text(settings.encoding) as text:
+        start = _Start(text)
+        if not start.lines:
+            return
+        if ARRAY_OF_OBJECTS.match(start.lines[0]):
+            yield from _read_array(source, start, settings)
+        else:
+            yield from _read_lines(start, settings)
+
+
+def read_json(source: Source, settings: ReadSettings) -> Iterator[Row]:
+    """Read a file of JSON: an array of objects, objects behind each other, or one object that holds
+    a table, as pandas writes it ({"text": {"0": ...}} or {"columns": ..., "data": ...}), or a list
+    of objects ({"data": [{...}, ...]}). Only a single object is in memory as a whole."""
+    with source.open_text(settings.encoding) as text:
+        start = _Start(text)
+        if not start.lines:
+            return
+        first = start.lines[0]
+        if first.lstrip(" \t\ufeff").startswith("["):
+            yield from _read_array(source, start, settings)
+        elif not isinstance(_parse_json(first, text, ""), InvalidRowError) and start.read_line():
+            yield from _read_lines(start, settings)
+        else:
+            # An object that spans several lines, or is the only one.
+            yield from _read_objects(source, start, settings)
+
+
+class _Start:
+    """The first lines of a text that are not blank.
+
+    text (DecodedText): The text, of which these lines were read.
+    lines (list[str]): The lines.
+    numbers (list[int]): Their numbers in the file.
+    """
+
+    def __init__(self, text: DecodedText) -> None:
+        """Read the first line."""
+        self.text = text
+        self.lines: list[str] = []
+        self.numbers: list[int] = []
+        self._number = 0
+        self.read_line()
+
+    def read_line(self) -> bool:
+        """RETURNS (bool): Whether there is a further line."""
+        for line in self.text.file:
+            self._number += 1
+            if line.strip(" \t\r\n\ufeff"):
+                self.lines.append(line)
+                self.numbers.append(self._number)
+                return True
+        return False
+
+
+def _read_lines(start: _Start, settings: ReadSettings) -> Iterator[Row]:
+    text, example = start.text, settings.example
+    numbered = chain(
+        zip(start.numbers, start.lines, strict=True),
+        enumerate(text.file, start=start.numbers[-1] + 1),
+    )
+    number = 0
+    for line_number, line in numbered:
+        if line.strip():
+            yield Row(_parse_json(line, text, example), number, line_number)
+            number += 1
+
+
+def _parse_json(line: str, text: DecodedText, example: str) -> Mapping[str, Any] | InvalidRowError:
+    try:
+        if not line.isascii():
+            text.check(line)
+            # Files that were put together have byte order marks in their middle.
+            line = line.lstrip("\ufeff")
+        fields = json.loads(line)
+    except InvalidRowError as error:
+        return error
+    except (ValueError, RecursionError) as error:
+        if not line.endswith(("\n", "\r")) and isinstance(error, ValueError):
+            return InvalidRowError(
+                "the line is not whole", f"is the last and is not whole ({error}). {NOT_WHOLE}"
+            )
+        return InvalidRowError(
+            "the line is not JSON",
+            f"is not JSON ({error}). Write one object a line, strings in double quotes, line "
+            "breaks in strings as \\n. If an object spans several lines, say --format json.",
+        )
+    return _check_object(fields, "the line", "Write an object a line", example)
+
+
+def _check_object(
+    value: Any, what: str, cure: str, example: str
+) -> Mapping[str, Any] | InvalidRowError:
+    if isinstance(value, dict):
+        return value
+    written = shorten(json.dumps(value, ensure_ascii=False))
+    return InvalidRowError(
+        f"{what} is not an object",
+        f"is {written}, a {type(value).__name__}. {cure}, such as {example}.",
+    )
+
+
+class _Values:
+    """The JSON values of a text, one by one.
+
+    line (int): The line of the next value.
+    """
+
+    def __init__(self, source: Source, start: _Start) -> None:
+        self._name = source.name
+        self._text = start.text
+        self._buffer = "".join(start.lines)
+        self._at = 0
+        self._is_end = False
+        self._decode = json.JSONDecoder().raw_decode
+        self.line = start.numbers[0]
+
+    def skip(self, characters: str = "") -> str:
+        """Skip space.
+
+        characters (str): Characters of which one is skipped as well, with the space behind it.
+        RETURNS (str): The character that was skipped, or the next one; empty at the end.
+        """
+        skipped = ""
+        while True:
+            end = SPACE.match(self._buffer, self._at).end()  # type: ignore[union-attr]
+            self._move(end)
+            following = self._buffer[self._at : self._at + 1]
+            if not following and not self._is_end:
+                self._read(CHUNK_SIZE)
+            elif not skipped and following and following in characters:
+                skipped = following
+                self._move(self._at + 1)
+            else:
+                return skipped or following
+
+    def next(self) -> Any:
+        """RETURNS (Any): The next value, which is behind no space.
+        RAISES (ValueError): If it is not JSON, or the text ends within it."""
+        size = CHUNK_SIZE
+        while True:
+            try:
+                value, end = self._decode(self._buffer, self._at)
+            except json.JSONDecodeError as error:
+                is_cut = error.msg.startswith("Unterminated") or (
+                    error.pos > len(self._buffer.rstrip()) - LONGEST_TOKEN
+                )
+                if not is_cut:
+                    found = shorten(self._buffer[error.pos :], 20)
+                    self.fail(f"what begins here is not JSON ({error.msg}: {found!r}). Correct it.")
+                if self._is_end:
+                    self.fail(f"the file ends within the object that begins here. {NOT_WHOLE}")
+            except (ValueError, RecursionError) as error:
+                self.fail(f"what begins here cannot be read ({error}).")
+            else:
+                # A number may go on in the part that is not read yet.
+                if end < len(self._buffer) or self._is_end:
+                    self._check(self._buffer[self._at : end])
+                    self._move(end)
+                    return value
+            self._read(size)
+            size *= 2
+
+    def fail(self, fault: str) -> NoReturn:
+        """RAISES (ValueError): Always, with the line of the next value."""
+        raise ValueError(f"{self._name}, line {self.line}: {fault}")
+
+    def show_next(self) -> str:
+        """RETURNS (str): The next characters, for messages."""
+        return repr(shorten(self._buffer[self._at :], 20))
+
+    def _move(self, end: int) -> None:
+        self.line += self._buffer.count("\n", self._at, end)
+        self._at = end
+
+    def _read(self, size: int) -> None:
+        chunk = self._text.file.read(size)
+        self._buffer = self._buffer[self._at :] + chunk
+        self._at = 0
+        self._is_end = not chunk
+
+    def _check(self, part: str) -> None:
+        try:
+            self._text.check(part)
+        except InvalidRowError as error:
+            self.fail(error.detail)
+
+
+def _read_array(source: Source, start: _Start, settings: ReadSettings) -> Iterator[Row]:
+    values = _Values(source, start)
+    values.skip("[")
+    number = 0
+    closing = values.skip()
+    while closing != "]":
+        line = values.line
+        if not closing:
+            values.fail(f"the file ends within the array. {NOT_WHOLE}")
+        value = values.next()
+        fields = _check_object(value, "the entry", "Give objects", settings.example)
+        yield Row(fields, number, line)
+        number += 1
+        separator = values.skip(",")
+        if separator == ",":
+            closing = values.skip()
+            if closing == "]":
+                values.fail("there is a comma before the end of the array. Remove it.")
+        elif separator == "]":
+            break
+        elif separator:
+            values.fail(f"there is {values.show_next()} in place of a comma. Correct it.")
+        else:
+            values.fail(f"the file ends within the array. {NOT_WHOLE}")
+    values.skip("]")
+    if values.skip():
+        values.fail(f"there is {values.show_next()} behind the end of the array. Remove it.")
+
+
+def _read_objects(source: Source, start: _Start, settings: ReadSettings) -> Iterator[Row]:
+    values = _Values(source, start)
+    number = 0
+    first: tuple[Any, int] | None = None
+    while values.skip():
+        line = values.line
+        value = values.next()
+        if number == 0:
+            first = value, line
+        else:
+            if first is not None:
+                yield Row(_check_object(first[0], "it", "Give objects", settings.example), 0, 1)
+                first = None
+            fields = _check_object(value, "it", "Give objects", settings.example)
+            yield Row(fields, number, line)
+        number += 1
+    if first is not None:
+        yield from _read_table(source.name, *first, settings)
+
+
+def _read_table(name: str, value: Any, line: int, settings: ReadSettings) -> Iterator[Row]:
+    """Read the only value of a file: a record, or a table in one of the forms of pandas."""
+    if not isinstance(value, dict) or (
+        settings.text_field in value and isinstance(value[settings.text_field], str)
+    ):
+        yield Row(_check_object(value, "it", "Give objects", settings.example), 0, line)
+        return
+    data = value.get("data")
+    columns = value.get("columns")
+    if isinstance(columns, list) and isinstance(data, list):
+        rows: Any = [
+            dict(zip(columns, row, strict=True))
+            if isinstance(row, list) and len(row) == len(columns)
+            else row
+            for row in data
+        ]
+    elif all(isinstance(column, dict) for column in value.values()):
+        keys = dict.fromkeys(key for column in value.values() for key in column)
+        rows = [{name: column.get(key) for name, column in value.items()} for key in keys]
+    else:
+        lists = [key for key, part in value.items() if _is_list_of_objects(part)]
+        if data == []:
+            lists.append("data")
+        if len(lists) != 1:
+            raise ValueError(
+                f"{name}: is one object with {list_names(value)}, which is neither a record nor a "
+                f"table. Give an array of objects, or an object a line, such as {settings.example}."
+            )
+        rows = value[lists[0]]
+    for number, row in enumerate(rows):
+        yield Row(
+            _check_object(row, "the entry", "Give objects", settings.example),
+            number,
+            number + 1,
+            "row",
+        )
+
+
+def _is_list_of_objects(part: Any) -> bool:
+    return isinstance(part, list) and bool(part) and all(isinstance(row, dict) for row in part)
