@@ -14,7 +14,7 @@ from spacy.training import Example
 from .._texts import text_key
 from ._record_docs import RecordDoc, read_record_docs
 from .fields import STDIN
-from .records import Record
+from .records import OnError, Record
 from .splitting import find_groups, link_documents
 
 logger = logging.getLogger(__name__)
@@ -30,14 +30,15 @@ def make_records_reader(
     group_field: str | None = None,
     text_field: str = "text",
     label_field: str | None = None,
-    label_fields: str | Sequence[str] | None = None,
+    label_fields: Sequence[str] = (),
     label_separator: str | None = None,
-    label_bins: Any = None,
+    label_bins: Sequence[float] = (),
     id_field: str = "id",
     kind: str | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
-    on_error: str = "fail",
+    quotes: str | None = None,
+    on_error: OnError = "fail",
     limit: int = 0,
     seed: int = 0,
 ) -> "RecordsReader":
@@ -61,13 +62,14 @@ def make_records_reader(
     settings = {
         "text_field": text_field,
         "label_field": label_field,
-        "label_fields": label_fields,
+        "label_fields": tuple(label_fields),
         "label_separator": label_separator,
-        "label_bins": label_bins,
+        "label_bins": tuple(label_bins),
         "id_field": id_field,
         "kind": kind,
         "delimiter": delimiter,
         "encoding": encoding,
+        "quotes": quotes,
         "on_error": on_error,
     }
     return RecordsReader(
@@ -78,7 +80,8 @@ def make_records_reader(
         group_field=group_field,
         limit=limit,
         seed=seed,
-        **{name: value for name, value in settings.items() if value is not None},
+        # "" is a value: it reads no labels.
+        **{name: value for name, value in settings.items() if value is not None and value != ()},
     )
 
 

@@ -61,7 +61,8 @@ def explain_exclusive(records: Sequence[Record]) -> tuple[bool, str]:
     reasons = []
     if several:
         reasons.append(
-            f"{count(len(several), 'document')} with several labels (first: line {several[0].line}, "
+            f"{count(len(several), 'document')} with several labels (first: line "
+            f"{several[0].line}, "
             f"{_name(several[0].cats)})"
         )
     if fewer:
@@ -108,8 +109,10 @@ def inspect_labels(
             "one_class",
             True,
             n - n_unlabelled,
-            f"The labelled documents ({n - n_unlabelled}) are all of one class, so there is nothing "
-            "to tell apart. Add documents with another label, or documents that are known to lack it.",
+            f"The labelled documents ({n - n_unlabelled}) are all of one class, so there is "
+            "nothing "
+            "to tell apart. Add documents with another label, or documents that are known to "
+            "lack it.",
             [counts[0].label],
         )
     elif not exclusive:
@@ -119,7 +122,8 @@ def inspect_labels(
                 "never_absent",
                 True,
                 len(always),
-                f"{count(len(always), 'label')} that no document is known to lack, so nothing can be "
+                f"{count(len(always), 'label')} that no document is known to lack, so nothing "
+                "can be "
                 "learned. Write 0 where a label is absent.",
                 always[:MOST_EXAMPLES],
             )
@@ -147,7 +151,8 @@ def inspect_labels(
             "rare_labels",
             False,
             len(once),
-            f"{count(len(once), 'label')} that only one document carries: it has no other document to "
+            f"{count(len(once), 'label')} that only one document carries: it has no other "
+            "document to "
             "be close to.",
             once[:MOST_EXAMPLES],
         )

@@ -135,7 +135,8 @@ def _inspect_empty(records: Sequence[Record]) -> Iterator[Finding]:
             "empty_texts",
             len(empty) == len(records),
             len(empty),
-            f"{count(len(empty), 'document')} without text, which have no vector and are left out. If "
+            f"{count(len(empty), 'document')} without text, which have no vector and are left "
+            "out. If "
             "the text is in another field, name it (--text-field).",
             [f"line {record.line}" for record in empty[:MOST_EXAMPLES]],
         )
@@ -243,7 +244,8 @@ def _inspect_encoded(
             False,
             n_long,
             f"{count(n_long, 'text')} of more than {encoder.window} tokens, which is all that the "
-            "encoder reads: the rest of a text has no effect. Split them, or take an encoder with a "
+            "encoder reads: the rest of a text has no effect. Split them, or take an encoder "
+            "with a "
             "larger window.",
             [],
         )
@@ -316,7 +318,8 @@ def _inspect_suspects(
             "suspects_not_searched",
             False,
             len(labels),
-            f"Labels that are probably wrong were not looked for: with {len(labels)} labels it takes "
+            f"Labels that are probably wrong were not looked for: with {len(labels)} labels it "
+            "takes "
             "minutes. Ask for it: --suspects.",
             [],
         )
