@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spacy.tokens import Doc, DocBin
-from spacy.training.corpus import walk_corpus
 from spacy.vocab import Vocab
 
 from ._sources import Source
@@ -50,7 +49,12 @@ def read_record_docs(
     """
     paths: list[str | Path] = [path]
     if str(path) != STDIN and Path(path).is_dir():
-        paths = [*walk_corpus(Path(path), DOCS_SUFFIX)]
+        # Like spaCy's own reader: all folders below, apart from hidden ones, in order.
+        paths = [
+            found
+            for found in sorted(Path(path).rglob(f"*{DOCS_SUFFIX}"))
+            if not any(part.startswith(".") for part in found.relative_to(path).parts)
+        ]
         if not paths:
             raise ValueError(
                 f"{path}: is a directory without {DOCS_SUFFIX} files. Give a file, or a directory "
