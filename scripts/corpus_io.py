@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,15 +92,3 @@ def show_splits(splits: Mapping[str, Sequence[Text]], *, most: int = 40) -> None
 def _as_json(text: Text) -> dict[str, object]:
     fields: dict[str, object] = {"text": text.text, "cats": dict(text.cats)}
     return fields if text.meta is None else {**fields, "meta": dict(text.meta)}
-
-
-def share_out(keys: Iterable[str], fraction: float) -> set[str]:
-    """Take a fraction of ordered keys, evenly from the first to the last.
-
-    keys (Iterable[str]): The keys.
-    fraction (float): How many of them, 0..1.
-    RETURNS (set[str]): The keys taken: of n keys, n * fraction rounded.
-    """
-    return {
-        key for i, key in enumerate(keys) if int(i * fraction + 0.5) < int((i + 1) * fraction + 0.5)
-    }

@@ -11,6 +11,7 @@ package costs nothing. More lives in the rooms: `spacy_embtune.finetune` has all
     ContrastiveLearner    pairs of vectors with scores -> tuned vectors
     SbertLearner          pairs of texts with scores -> a finetuned encoder
     read_records          files -> records (texts, labels, other fields)
+    inspect_records       records -> what is odd about them before training
     documents             a pipeline and records -> documents with base and tuned vectors
     report                base against tuned vectors: a table with intervals, and a verdict
     plot, page            pictures of documents; an interactive page
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         SbertLearner,
         SentenceEncoder,
     )
+    from .inspection import inspect_records
     from .labelling import bulk_table
     from .pipeline import EmbTune
     from .plots import page, plot
@@ -54,6 +56,7 @@ _ROOMS = {
     "bulk_table": "labelling",
     "documents": "reports",
     "embed_corpus": "embed",
+    "inspect_records": "inspection",
     "page": "plots",
     "plot": "plots",
     "read_records": "data",
@@ -71,6 +74,7 @@ __all__ = [
     "bulk_table",
     "documents",
     "embed_corpus",
+    "inspect_records",
     "page",
     "plot",
     "read_records",

@@ -17,6 +17,19 @@ def fold_text(text: str) -> str:
     return " ".join(text.split())
 
 
+def text_key(text: str) -> str:
+    """Reduce a text to what has to differ in another text. Texts with equal keys are copies of each
+    other: they differ only in case and white space.
+
+    >>> text_key(" Good\\n soup. ") == text_key("good soup.")
+    True
+
+    text (str): The text.
+    RETURNS (str): The key; empty if the text is empty or only white space.
+    """
+    return fold_text(text).casefold()
+
+
 def shorten(text: str, most: int = 40) -> str:
     """Cut a text for a message.
 

@@ -4,9 +4,11 @@ import typer
 from spacy.cli._util import app as spacy_app
 
 from .bulk import bulk
+from .convert import convert
 from .embed import embed
 from .evaluate import evaluate
 from .export_encoder import export_encoder
+from .inspect import inspect
 from .neighbors import neighbors
 from .plot import plot
 from .sweep import sweep
@@ -16,6 +18,8 @@ __all__ = ["app"]
 HELP = "Embed texts with a tuned pipeline, and compare tuned with base vectors."
 
 app = typer.Typer(name="embtune", help=HELP, no_args_is_help=True, rich_markup_mode=None)
+app.command("convert")(convert)
+app.command("inspect")(inspect)
 app.command("embed")(embed)
 app.command("evaluate")(evaluate)
 app.command("plot")(plot)

@@ -1,12 +1,16 @@
 """Data: files of every format as fields and records, and the pairs of documents for training."""
 
+from ._record_docs import RecordDoc, make_doc, read_record_docs
 from .cats import FoundCats, cats_from_fields
 from .corpus_pairs import PairsFromCorpus, make_pairs_from_corpus
 from .doc_pairs import Partner, get_group, get_partners, set_group, set_partners
 from .fields import FORMATS, InvalidRowError, Position, Row, find_kind, import_pyarrow, read_fields
 from .pair_targets import combine_pairs
+from .parts import write_parts
 from .records import Record, read_records
+from .records_reader import RecordsReader, make_records_reader
 from .scored_pairs import PairsReader, make_pairs_reader, pairs_to_examples
+from .splitting import RecordSplit, find_groups, link_documents, split_records
 
 __all__ = [
     "FORMATS",
@@ -17,18 +21,28 @@ __all__ = [
     "Partner",
     "Position",
     "Record",
+    "RecordDoc",
+    "RecordSplit",
+    "RecordsReader",
     "Row",
     "cats_from_fields",
     "combine_pairs",
+    "find_groups",
     "find_kind",
     "get_group",
     "get_partners",
     "import_pyarrow",
+    "link_documents",
+    "make_doc",
     "make_pairs_from_corpus",
     "make_pairs_reader",
+    "make_records_reader",
     "pairs_to_examples",
     "read_fields",
+    "read_record_docs",
     "read_records",
     "set_group",
     "set_partners",
+    "split_records",
+    "write_parts",
 ]

@@ -154,7 +154,7 @@ class TextEncoder:
             for start in range(0, len(order), size):
                 indices = order[start : start + size]
                 batch = [texts[i] for i in indices]
-                self.n_truncated += self._count_truncated(batch)
+                self.n_truncated += self.count_truncated(batch)
                 encoded = self.model.encode(batch, batch_size=size, show_progress_bar=False)
                 rows[indices] = np.asarray(encoded, dtype="float32")
                 self.n_encoded += len(batch)
@@ -165,8 +165,13 @@ class TextEncoder:
             np.divide(rows, lengths, out=rows, where=lengths > 0)
         return rows
 
-    def _count_truncated(self, texts: list[str]) -> int:
-        """RETURNS (int): Number of texts that have more tokens than the model reads."""
+    def count_truncated(self, texts: list[str]) -> int:
+        """Count the texts that have more tokens than the model reads, without encoding them.
+
+        texts (list[str]): The texts.
+        RETURNS (int): The number of texts of which the end has no effect; 0 if the window of the
+            model is not known.
+        """
         if self.window is None:
             return 0
         # A token has at least one character, so shorter texts fit. Most texts are shorter.

@@ -149,9 +149,16 @@ def check_corpus(
     if n_contradicting:
         logger.warning(
             "[%s] %d texts occur more than once with cats that contradict each other. The "
-            "component learns from all of them.",
+            "component learns from all of them. `python -m spacy embtune inspect` shows them.",
             name,
             n_contradicting,
+        )
+    if corpus.n_empty:
+        logger.warning(
+            "[%s] %d of %d training documents have no text, so nothing is learned from them.",
+            name,
+            corpus.n_empty,
+            n_docs,
         )
 
 

@@ -8,6 +8,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Model
 
+from .._texts import text_key
 from ..data import get_group, get_partners
 from ..encoder.doc_vectors import choose_source
 from ..encoder.shim import find_shim
@@ -25,9 +26,11 @@ class TrainingCorpus(NamedTuple):
     cats (list[dict[str, float]]): The cats of each document.
     sample (list[Doc | str]): Documents to initialize the model with: all distinct texts that fit
         the encoder's cache. They are strings if the encoder reads texts, else Docs.
+    n_empty (int): Number of documents without text.
     n_left_out (int): Number of distinct texts that do not fit the encoder's cache.
     has_pairs (bool): Whether a document has partners or a group.
-    n_contradicting (int): Number of texts that occur with different values of one label.
+    n_contradicting (int): Number of texts that occur with different values of one label. Texts
+        that differ only in case and white space count as one.
     n_of_two_labels (int): Number of other texts that occur with different labels. This is a
         contradiction if labels exclude each other.
     seen (SeenTexts): Digests of the texts, including the texts of partners.
@@ -35,6 +38,7 @@ class TrainingCorpus(NamedTuple):
 
     cats: list[dict[str, float]]
     sample: list[Any]
+    n_empty: int
     n_left_out: int
     has_pairs: bool
     n_contradicting: int
@@ -67,16 +71,19 @@ def read_corpus(
     contradicting: set[str] = set()
     of_two_labels: set[str] = set()
     has_pairs = False
+    n_empty = 0
     for i, example in enumerate(examples):
         reference = example.reference
         validate_cats(reference.cats, where=describe(i, example))
         cats.append(dict(reference.cats))
+        n_empty += not reference.text.strip()
         if reference.cats:
-            first = cats_of_text.setdefault(reference.text, cats[-1])
+            key = text_key(reference.text)
+            first = cats_of_text.setdefault(key, cats[-1])
             if any(first.get(label, value) != value for label, value in cats[-1].items()):
-                contradicting.add(reference.text)
+                contradicting.add(key)
             elif sum({**cats[-1], **first}.values()) > 1.0:
-                of_two_labels.add(reference.text)
+                of_two_labels.add(key)
         partners = get_partners(reference)
         if partners and not reads_texts:
             raise ValueError(
@@ -96,6 +103,7 @@ def read_corpus(
     return TrainingCorpus(
         cats,
         list(sample.values()),
+        n_empty,
         n_left_out,
         has_pairs,
         len(contradicting),

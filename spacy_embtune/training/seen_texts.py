@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .._texts import fold_text
+from .._texts import text_key
 
 # The largest number of texts to remember: 8 bytes each in a file.
 MAX_TEXTS = 100_000
@@ -83,7 +83,7 @@ class SeenTexts:
 
 
 def _digest(text: str) -> int | None:
-    folded = fold_text(text).casefold()
+    folded = text_key(text)
     if not folded:
         return None
     data = folded.encode("utf8", "surrogatepass")

@@ -339,13 +339,16 @@ def test_odd_corpora_are_reported(make_nlp: MakeNlp, caplog: pytest.LogCaptureFi
     nlp = make_nlp()
     examples = make_examples(nlp, 6)
     examples[0].reference.cats = {"SPORT": 1.0, "FOOD": 0.0, "MUSIC": 0.0}
+    # A copy up to case and white space.
     again = Example.from_dict(
-        nlp.make_doc(examples[0].text), {"cats": {"SPORT": 0.0, "FOOD": 1.0, "MUSIC": 0.0}}
+        nlp.make_doc(f"{examples[0].text.upper()} "),
+        {"cats": {"SPORT": 0.0, "FOOD": 1.0, "MUSIC": 0.0}},
     )
     rare = Example.from_dict(nlp.make_doc("new old"), {"cats": {"RARE": 1.0}})
     nlp.initialize(lambda: [*examples, again, rare])
     assert "only one training document carries 'RARE'" in caplog.text
     assert "1 texts occur more than once with cats that contradict" in caplog.text
+    assert "no text" not in caplog.text
     caplog.clear()
     nlp = make_nlp()
     positives = make_examples(nlp, 6, cats=lambda topic: {topic: 1.0})
@@ -357,6 +360,11 @@ def test_odd_corpora_are_reported(make_nlp: MakeNlp, caplog: pytest.LogCaptureFi
     nlp = make_nlp()
     nlp.initialize(lambda: make_examples(nlp, cats=lambda topic: {"ONE": 1.0}))
     assert "all labelled training documents are of one class" in caplog.text
+    caplog.clear()
+    nlp = make_nlp()
+    empty = Example.from_dict(nlp.make_doc(" \n"), {"cats": {"SPORT": 1.0}})
+    nlp.initialize(lambda: [*make_examples(nlp, cats=lambda topic: {topic: 1.0}), empty])
+    assert "1 of 31 training documents have no text" in caplog.text
     caplog.clear()
     nlp = make_nlp()
     labels = ["A", "B"]

@@ -1,0 +1,92 @@
+"""`embtune inspect`: report what labelled data say about themselves, before training."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .._files import atomic_path
+from . import _options, _reading
+from ._common import (
+    OnError,
+    SkippedRecords,
+    check_output,
+    good,
+    reporting_errors,
+)
+
+
+def inspect(
+    data: _options.Data,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="TEST", help="Documents that must not be among those of DATA"),
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(metavar="NAME", help="Encoder for near duplicates and suspect labels")
+    ] = "sentence-transformers/all-MiniLM-L6-v2",
+    encode: Annotated[
+        bool, typer.Option("--encode/--no-encode", help="Whether to encode the texts")
+    ] = True,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Directory that keeps vectors across runs")
+    ] = None,
+    near: Annotated[
+        float, typer.Option(help="Cosine from which on texts count as near duplicates")
+    ] = 0.95,
+    suspects: Annotated[
+        bool | None,
+        typer.Option(
+            "--suspects/--no-suspects",
+            help="Look for labels that are probably wrong. Default: if it takes seconds",
+        ),
+    ] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the numbers here")] = None,
+    text_field: _options.TextField = "text",
+    label_field: _options.LabelField = None,
+    id_field: _options.IdField = "id",
+    kind: _options.Kind = None,
+    on_error: _options.OnErrorOption = OnError.fail,
+    force: Annotated[bool, typer.Option("--force", "-F", help="Replace files that exist")] = False,
+) -> None:
+    """Report what DATA say about themselves, before training.
+
+    Shows how many documents carry each label, whether labels are exclusive and why, copies of texts
+    and near duplicates, copies with contradicting labels, languages, texts that are empty or longer
+    than the encoder reads, and labels that are probably wrong. With --against also texts that are
+    in both files. Texts count as copies if they differ only in case and white space.
+    """
+    if json_path is not None:
+        check_output(json_path, force=force, suffixes=[".json"], inputs=[data, against])
+    skipped = SkippedRecords()
+    read = partial(
+        _reading.read_all,
+        text_field=text_field,
+        label_field=label_field,
+        id_field=id_field,
+        on_error=on_error,
+        report=skipped,
+    )
+    with reporting_errors("Nothing was inspected"):
+        from ..inspection import inspect_records
+
+        records = read(data, kind=kind)
+        others = None if against is None else read(against, kind=kind, is_second=True)
+        found = inspect_records(
+            records,
+            against=others,
+            encoder=encoder if encode else None,
+            cache_dir=cache_dir,
+            near=near,
+            suspects=suspects,
+        )
+        skipped.conclude()
+        typer.echo(found.to_text())
+    if json_path is not None:
+        with reporting_errors(f"{json_path} was not written"):
+            with atomic_path(json_path) as unfinished:
+                content = json.dumps(found.to_dict(), indent=2, ensure_ascii=False)
+                unfinished.write_text(f"{content}\n", encoding="utf8")
+            good(f"Wrote {json_path}")
