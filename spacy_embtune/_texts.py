@@ -1,4 +1,8 @@
-"""Small helpers for texts: one form for comparing them, and a short form for messages."""
+"""Small helpers for texts: a form for comparing them, a short form, and values that are missing."""
+
+from typing import Any
+
+import numpy as np
 
 
 def fold_text(text: str) -> str:
@@ -25,3 +29,17 @@ def shorten(text: str, most: int = 40) -> str:
     """
     text = text[: most + 1].replace("\n", " ")
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def is_missing(value: Any) -> bool:
+    """Decide whether a value stands for an unknown one.
+
+    >>> is_missing(None), is_missing(float("nan")), is_missing("")
+    (True, True, False)
+
+    value (Any): A value from a file, an array or a table.
+    RETURNS (bool): Whether it is None, NaN, or the NA or NaT of pandas.
+    """
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating) and bool(value != value)

@@ -1,12 +1,12 @@
 """Records: rows of fields interpreted as documents with a text, labels, an id and other fields."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from .._texts import shorten
-from ..labels import validate_cats
+from .._texts import is_missing, shorten
+from .cats import CatsReader, LabelSettings
 from .fields import (
     FORMATS,
     InvalidRowError,
@@ -25,6 +25,12 @@ __all__ = ["OnError", "Position", "Record", "read_records"]
 logger = logging.getLogger(__name__)
 
 OnError = Literal["fail", "skip"]
+
+# Fields whose lists and mappings are read.
+NESTED = (
+    *("cats", "label", "labels"),
+    *("accept", "options", "data", "annotations", "annotation", "fields", "responses"),
+)
 
 
 class Record(NamedTuple):
@@ -54,6 +60,9 @@ def read_records(
     *,
     text_field: str = "text",
     label_field: str | None = None,
+    label_fields: Sequence[str] = (),
+    label_separator: str | None = None,
+    label_bins: Sequence[float] = (),
     id_field: str = "id",
     kind: str | None = None,
     on_error: OnError = "fail",
@@ -63,9 +72,11 @@ def read_records(
     """Read the documents of a file one by one. Only a .spacy file is in memory as a whole. Blank
     lines are ignored.
 
-    Labels are read from the field "cats", which maps each label to its value, or from "label",
-    which is one label or a list of labels. In CSV and TSV they are read from "label" only, and "|"
-    separates several labels. A label that a row does not mention is unknown, not absent.
+    Labels are read from the field "cats", which maps each label to its value, or from "label" or
+    "labels", which is one label or a list of labels. In CSV and TSV "|" separates several labels. A
+    label that a row does not mention is unknown, not absent. Whole numbers (also 1.0) and truth
+    values name a label: "1", "true". Exports of Prodigy, doccano, Label Studio and Argilla are
+    recognised: a rejected label is absent, and what was ignored or skipped is unknown.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as directory:
@@ -76,8 +87,14 @@ def read_records(
 
     source (str | Path): A file in UTF-8, which may be compressed by gzip; "-" is standard input.
     text_field (str): The field of the text. If its value is null, the text is empty.
-    label_field (str | None): The field of the labels. None: "cats" or "label". "": no labels are
-        read.
+    label_field (str | None): The field of the labels, or the question of an annotation tool. None:
+        "cats", "label", "labels", or the labels of an annotation tool. "": no labels are read.
+    label_fields (Sequence[str]): Fields that are a label each, with the values 0 (absent), 1
+        (present), a number between, or nothing (unknown). "*" and "?" stand for any characters.
+    label_separator (str | None): What separates several labels in one string. None: "|" in CSV and
+        TSV, and nothing in other files. "": nothing.
+    label_bins (Sequence[float]): Limits between classes, if labels are numbers: [2, 4] makes the
+        labels "<2", "2..4" and ">=4".
     id_field (str): The field of the id, which a row may lack.
     kind (str | None): The format: "jsonl", "csv", "tsv", "text" (one text per line), "spacy" or
         "parquet". None: the suffix of the name decides.
@@ -86,25 +103,31 @@ def read_records(
         None: the sentence is logged as a warning.
     position (Position | None): Is updated while the file is read, for a progress bar.
     RETURNS (Iterator[Record]): The records. Each is read when it is asked for.
-    RAISES (ValueError): If there is no such file, or its format is not known. While records are
-        read: if the file is damaged, or a row is invalid and `on_error` is "fail". The message has
-        the line, the fault and how to correct it. ImportError: if Parquet needs pyarrow.
+    RAISES (ValueError): If there is no such file, its format is not known, or settings contradict
+        each other. While records are read: if the file is damaged, a row is invalid and `on_error`
+        is "fail", or the labels are really free text. The message has the line, the fault and how
+        to correct it. ImportError: if Parquet needs pyarrow.
     """
     if on_error not in get_args(OnError):
         raise ValueError(f'on_error is {on_error!r}: give "fail" or "skip".')
     kind = resolve_kind(source, kind)
-    if kind == "text" and label_field:
+    labels = LabelSettings(label_field, label_fields, label_separator, label_bins)
+    if kind == "text" and any(labels):
         raise ValueError("Plain lines have no labels. Leave label_field out, or give JSON lines.")
     required = {"text_field": text_field, "label_field": label_field}
     settings = ReadSettings(
         text_field=text_field,
         required={setting: field for setting, field in required.items() if field},
-        nested=("cats", "label"),
+        nested=NESTED,
     )
     rows = read_fields(source, kind, settings=settings, position=position)
-    parser = _RecordParser(
-        text_field, label_field, id_field, has_string_cells=FORMATS[kind].has_string_cells
+    cats = CatsReader(
+        labels,
+        has_string_cells=FORMATS[kind].has_string_cells,
+        text_field=text_field,
+        id_field=id_field,
     )
+    parser = _RecordParser(text_field, id_field, cats)
 
     def generate() -> Iterator[Record]:
         for row in rows:
@@ -115,8 +138,15 @@ def read_records(
                 if on_error == "fail":
                     raise ValueError(message) from error
                 (report or logger.warning)(message)
+            except ValueError as error:
+                # The fault is in the whole column, so that no row can be left out.
+                raise ValueError(f"{source_name(source)}, {row.where}: {error}") from error
             else:
                 yield record
+        try:
+            cats.conclude()
+        except ValueError as error:
+            raise ValueError(f"{source_name(source)}: {error}") from error
 
     return generate()
 
@@ -124,77 +154,38 @@ def read_records(
 class _RecordParser(NamedTuple):
     """Interprets the fields of a row.
 
-    text_field, label_field, id_field: See `read_records`.
-    has_string_cells (bool): Whether all values are strings, as in CSV.
+    text_field, id_field: See `read_records`.
+    cats (CatsReader): Reads the labels.
     """
 
     text_field: str
-    label_field: str | None
     id_field: str
-    has_string_cells: bool
+    cats: CatsReader
 
     def parse(self, row: Row) -> Record:
         """RETURNS (Record): The record of a row.
         RAISES (InvalidRowError): If the row is invalid."""
-        fields = row.fields
-        if isinstance(fields, InvalidRowError):
-            raise fields
+        if isinstance(row.fields, InvalidRowError):
+            raise row.fields
+        fields = self.cats.unwrap(row.fields)
         if self.text_field not in fields:
             raise missing_field(
                 self.text_field, fields, "Name the field of the text (text_field, --text-field)."
             )
         text = fields[self.text_field]
-        label_field = self.label_field
-        if label_field is None:
-            has_cats = not self.has_string_cells and fields.get("cats") is not None
-            label_field = "cats" if has_cats else "label"
-        used = {self.text_field, self.id_field, label_field}
-        if fields.get("cats") is None:
-            used.add("cats")
+        cats, used = self.cats.read(fields)
+        used = {self.text_field, self.id_field, *used}
         return Record(
-            text="" if text is None else check_text(self.text_field, text),
-            cats=self._parse_labels(label_field, fields.get(label_field)),
+            text="" if is_missing(text) else check_text(self.text_field, text),
+            cats=cats,
             id=_parse_id(self.id_field, fields.get(self.id_field), row.number),
             meta={key: value for key, value in fields.items() if key not in used},
             line=row.line,
         )
 
-    def _parse_labels(self, name: str, value: Any) -> dict[str, float]:
-        if value is None:
-            return {}
-        if isinstance(value, Mapping) or name == "cats":
-            return _parse_cats(name, value)
-        if self.has_string_cells:
-            value = [label.strip() for label in value.split("|")]
-        cats = {}
-        for label in value if isinstance(value, list) else [value]:
-            # Many data sets name their classes by numbers.
-            if isinstance(label, bool) or not isinstance(label, str | int):
-                raise InvalidRowError(
-                    f"{name!r} is not a label",
-                    f"{name!r} is {shorten(repr(value))}. Give a label, or a list of labels.",
-                )
-            if label != "":
-                cats[check_text(name, str(label))] = 1.0
-        return cats
-
-
-def _parse_cats(name: str, value: Any) -> dict[str, float]:
-    # Parquet gives a map as a list of tuples. Its structs have every field in every row, and null
-    # stands for an unknown value.
-    if isinstance(value, list) and all(isinstance(pair, tuple) for pair in value):
-        value = dict(value)
-    if isinstance(value, Mapping):
-        value = {label: number for label, number in value.items() if number is not None}
-    try:
-        validate_cats(value, where=name)
-    except ValueError as error:
-        raise InvalidRowError(f"{name!r} does not hold labels", str(error)) from error
-    return {check_text(name, label): float(number) for label, number in value.items()}
-
 
 def _parse_id(name: str, value: Any, number: int) -> str:
-    if value is None or value == "":
+    if is_missing(value) or value == "":
         return str(number)
     if not isinstance(value, str | int | float):
         raise InvalidRowError(

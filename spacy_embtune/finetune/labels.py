@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from .._texts import is_missing
 from ..labels import (
     TOLERANCE,
     count_labels,
@@ -344,20 +345,6 @@ def require_contrast(targets: Targets, classes: NDArray[Any]) -> None:
             "y has one class only: each label is either present in all rows where it is known, or "
             "absent in all of them, so there is nothing to learn. Give rows of both."
         )
-
-
-def is_missing(value: Any) -> bool:
-    """Check whether a value is None, NaN, or pandas' NA or NaT.
-
-        >>> is_missing(None), is_missing(float("nan")), is_missing("A")
-        (True, True, False)
-
-    value (Any): The value.
-    RETURNS (bool): Whether it is missing.
-    """
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, float | np.floating) and bool(value != value)
 
 
 def find_missing(values: NDArray[Any]) -> NDArray[Any]:
