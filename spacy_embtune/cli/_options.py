@@ -31,6 +31,21 @@ TextField = Annotated[str, typer.Option(help="Field or column of the text")]
 LabelField = Annotated[
     str | None, typer.Option(help="Field of the labels, instead of cats and label")
 ]
+LabelFields = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,C",
+        help="Fields that are a label each: 1, 0 or empty (unknown). Patterns: 'is_*'",
+    ),
+]
+LabelSeparator = Annotated[
+    str | None,
+    typer.Option(help="What separates several labels in one cell. Default: | in CSV and TSV"),
+]
+LabelBins = Annotated[
+    str | None,
+    typer.Option(metavar="X,Y", help="Limits between classes, if labels are numbers: 2.5,3.5"),
+]
 IdField = Annotated[str, typer.Option(help="Field or column of the id, if there is one")]
 Kind = Annotated[
     str | None,

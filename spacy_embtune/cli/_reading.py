@@ -1,6 +1,6 @@
 """Read the files that commands are given, and turn their records into documents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ def read_all(
     delimiter: str | None = None,
     encoding: str | None = None,
     quotes: str | None = None,
+    labels: Mapping[str, Any] | None = None,
     is_second: bool = False,
 ) -> "list[Record]":
     """Read all records of a file, or end the command if there are none. The other arguments are
@@ -39,6 +40,7 @@ def read_all(
     report (Callable): Called with a message for each record that is skipped.
     is_second (bool): Whether `kind` is the format of DATA and this is another file. Its suffix is
         then more important than `kind`.
+    labels (Mapping[str, Any] | None): The result of `label_settings`.
     RETURNS (list[Record]): The records.
     """
     from ..data import find_kind, read_records
@@ -57,11 +59,33 @@ def read_all(
             quotes=quotes,
             on_error=on_error.value,
             report=report,
+            **(labels or {}),
         )
     )
     if not records:
         fail(f"{source} holds no documents", "Give a file with at least one text.")
     return records
+
+
+def label_settings(
+    label_fields: str | None, label_separator: str | None, label_bins: str | None
+) -> dict[str, Any]:
+    """Turn options into arguments of `read_records`.
+
+    label_fields (str | None): Names or patterns, with commas between them.
+    label_separator (str | None): The separator.
+    label_bins (str | None): Numbers, with commas between them.
+    RETURNS (dict[str, Any]): The arguments.
+    """
+    return {
+        "label_fields": _split(label_fields),
+        "label_separator": label_separator,
+        "label_bins": _split(label_bins),
+    }
+
+
+def _split(option: str | None) -> list[str]:
+    return [] if option is None else [part.strip() for part in option.split(",") if part.strip()]
 
 
 def read_with_fit(
@@ -78,6 +102,7 @@ def read_with_fit(
     records = read_all(data, kind=kind, label_field=label_field, **settings)
     if fit is None:
         return records, None
+    settings.pop("labels", None)
     return records, read_all(fit, kind=kind, label_field="", is_second=True, **settings)
 
 

@@ -1,11 +1,11 @@
 """`embtune embed`: write the vectors of a corpus of any size."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from . import _options
+from . import _options, _reading
 from ._common import (
     OnError,
     SkippedRecords,
@@ -30,6 +30,9 @@ def embed(
     label_field: Annotated[
         str | None, typer.Option(help="Field of the labels, kept by .spacy and .jsonl")
     ] = None,
+    label_fields: _options.LabelFields = None,
+    label_separator: _options.LabelSeparator = None,
+    label_bins: _options.LabelBins = None,
     kind: _options.Kind = None,
     delimiter: _options.Delimiter = None,
     encoding: _options.Encoding = None,
@@ -59,10 +62,14 @@ def embed(
     with reporting_errors(f"{out} was not written"):
         # .npz and .parquet contain no labels, so invalid labels are no error.
         keeps_labels = out.suffix.lower() in (".spacy", ".jsonl")
+        labels: dict[str, Any] = {"label_field": ""}
+        if keeps_labels:
+            labels = _reading.label_settings(label_fields, label_separator, label_bins)
+            labels["label_field"] = label_field
         records = read_records(
             data,
             text_field=text_field,
-            label_field=label_field if keeps_labels else "",
+            **labels,
             id_field=id_field,
             kind=kind,
             delimiter=delimiter,

@@ -1,7 +1,7 @@
 """Data: files of every format as fields and records, and the pairs of documents for training."""
 
 from ._record_docs import RecordDoc, make_doc, read_record_docs
-from .cats import FoundCats, cats_from_fields
+from .cats import CatsReader, LabelSettings, bin_name, find_label_fields
 from .corpus_pairs import PairsFromCorpus, make_pairs_from_corpus
 from .doc_pairs import Partner, get_group, get_partners, set_group, set_partners
 from .fields import FORMATS, InvalidRowError, Position, Row, find_kind, import_pyarrow, read_fields
@@ -14,8 +14,9 @@ from .splitting import RecordSplit, find_groups, link_documents, split_records
 
 __all__ = [
     "FORMATS",
-    "FoundCats",
+    "CatsReader",
     "InvalidRowError",
+    "LabelSettings",
     "PairsFromCorpus",
     "PairsReader",
     "Partner",
@@ -25,10 +26,11 @@ __all__ = [
     "RecordSplit",
     "RecordsReader",
     "Row",
-    "cats_from_fields",
+    "bin_name",
     "combine_pairs",
     "find_groups",
     "find_kind",
+    "find_label_fields",
     "get_group",
     "get_partners",
     "import_pyarrow",

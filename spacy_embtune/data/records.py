@@ -2,11 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from .._texts import is_missing, shorten
-from .cats import cats_from_fields
+from .cats import CatsReader, LabelSettings
 from .fields import (
     FORMATS,
     InvalidRowError,
@@ -29,6 +29,11 @@ OnError = Literal["fail", "skip"]
 
 # Rows that are left out and logged one by one.
 MOST_LOGGED = 20
+# Fields whose lists and mappings are read.
+NESTED = (
+    *("cats", "label", "labels"),
+    *("accept", "options", "data", "annotations", "annotation", "fields", "responses"),
+)
 
 
 class Record(NamedTuple):
@@ -58,6 +63,9 @@ def read_records(
     *,
     text_field: str = "text",
     label_field: str | None = None,
+    label_fields: Sequence[str] = (),
+    label_separator: str | None = None,
+    label_bins: Sequence[float] = (),
     id_field: str = "id",
     kind: str | None = None,
     delimiter: str | None = None,
@@ -70,9 +78,11 @@ def read_records(
     """Read the documents of a file, or of a table in memory, one by one. Only a .spacy file and a
     spreadsheet are in memory as a whole. Blank lines are ignored.
 
-    Labels are read from the field "cats", which maps each label to its value, or from "label",
-    which is one label or a list of labels. In CSV and TSV they are read from "label" only, and "|"
-    separates several labels. A label that a row does not mention is unknown, not absent.
+    Labels are read from the field "cats", which maps each label to its value, or from "label" or
+    "labels", which is one label or a list of labels. In CSV and TSV "|" separates several labels. A
+    label that a row does not mention is unknown, not absent. Whole numbers (also 1.0) and truth
+    values name a label: "1", "true". Exports of Prodigy, doccano, Label Studio and Argilla are
+    recognised: a rejected label is absent, and what was ignored or skipped is unknown.
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
@@ -90,8 +100,14 @@ def read_records(
         of the library `datasets`, a mapping from column to values, or an iterable of mappings or
         texts.
     text_field (str): The field of the text. If its value is null or NaN, the text is empty.
-    label_field (str | None): The field of the labels. None: "cats" or "label". "": no labels are
-        read.
+    label_field (str | None): The field of the labels, or the question of an annotation tool. None:
+        "cats", "label", "labels", or the labels of an annotation tool. "": no labels are read.
+    label_fields (Sequence[str]): Fields that are a label each, with the values 0 (absent), 1
+        (present), a number between, or nothing (unknown). "*" and "?" stand for any characters.
+    label_separator (str | None): What separates several labels in one string. None: "|" in CSV and
+        TSV, and nothing in other files. "": nothing.
+    label_bins (Sequence[float]): Limits between classes, if labels are numbers: [2, 4] makes the
+        labels "<2", "2..4" and ">=4".
     id_field (str): The field of the id, which a row may lack.
     kind (str | None): The format: "jsonl", "json", "csv", "tsv", "text" (one text per line),
         "spacy", "parquet", "arrow" or "excel". None: the suffix of the name decides.
@@ -108,28 +124,35 @@ def read_records(
         rows by fault.
     position (Position | None): Is updated while the file is read, for a progress bar.
     RETURNS (Iterator[Record]): The records. Each is read when it is asked for.
-    RAISES (ValueError): If there is no such file, or its format is not known. While records are
-        read: if the file is damaged, or a row is invalid and `on_error` is "fail". The message has
-        the line, the fault and how to correct it. ImportError: if Parquet needs pyarrow.
+    RAISES (ValueError): If there is no such file, its format is not known, or settings contradict
+        each other. While records are read: if the file is damaged, a row is invalid and `on_error`
+        is "fail", or the labels are really free text. The message has the line, the fault and how
+        to correct it. ImportError: if Parquet needs pyarrow.
     """
     if on_error not in get_args(OnError):
         raise ValueError(f'on_error is {on_error!r}: give "fail" or "skip".')
+    labels = LabelSettings(label_field, label_fields, label_separator, label_bins)
     if not is_in_memory(source):
         kind = resolve_kind(source, kind)
-    if kind == "text" and label_field:
+    if kind == "text" and any(labels):
         raise ValueError("Plain lines have no labels. Leave label_field out, or give JSON lines.")
     required = {"text_field": text_field, "label_field": label_field}
     settings = ReadSettings(
         text_field=text_field,
         required={setting: field for setting, field in required.items() if field},
-        nested=("cats", "label", id_field),
+        nested=(*NESTED, id_field),
         delimiter=delimiter,
         encoding=encoding,
         quotes=quotes,
     )
     rows = read_fields(source, kind, settings=settings, position=position)
-    has_string_cells = kind is not None and FORMATS[kind].has_string_cells
-    parser = _RecordParser(text_field, label_field, id_field, has_string_cells)
+    cats = CatsReader(
+        labels,
+        has_string_cells=kind is not None and FORMATS[kind].has_string_cells,
+        text_field=text_field,
+        id_field=id_field,
+    )
+    parser = _RecordParser(text_field, id_field, cats)
     name = source_name(source)
 
     def generate() -> Iterator[Record]:
@@ -147,10 +170,17 @@ def read_records(
                     report(message)  # type: ignore[misc]
                 else:
                     skipped.add(message, error.fault)
+            except ValueError as error:
+                # The fault is in the whole column, so that no row can be left out.
+                raise ValueError(f"{name}, {row.where}: {error}") from error
             else:
                 yield record
         if skipped is not None:
             skipped.conclude(n)
+        try:
+            cats.conclude()
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
     return generate()
 
@@ -181,30 +211,27 @@ class _SkippedRows:
 class _RecordParser(NamedTuple):
     """Interprets the fields of a row.
 
-    text_field, label_field, id_field: See `read_records`.
-    has_string_cells (bool): Whether all values are strings, as in CSV.
+    text_field, id_field: See `read_records`.
+    cats (CatsReader): Reads the labels.
     """
 
     text_field: str
-    label_field: str | None
     id_field: str
-    has_string_cells: bool
+    cats: CatsReader
 
     def parse(self, row: Row) -> Record:
         """RETURNS (Record): The record of a row.
         RAISES (InvalidRowError): If the row is invalid."""
-        fields = row.fields
-        if isinstance(fields, InvalidRowError):
-            raise fields
+        if isinstance(row.fields, InvalidRowError):
+            raise row.fields
+        fields = self.cats.unwrap(row.fields)
         if self.text_field not in fields:
             raise missing_field(
                 self.text_field, fields, "Name the field of the text (text_field, --text-field)."
             )
         text = fields[self.text_field]
-        cats, used = cats_from_fields(
-            fields, self.label_field, has_string_cells=self.has_string_cells
-        )
-        used |= {self.text_field, self.id_field}
+        cats, used = self.cats.read(fields)
+        used = {self.text_field, self.id_field, *used}
         return Record(
             text="" if is_missing(text) else check_text(self.text_field, text),
             cats=cats,

@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from spacy.language import Language
 
+from ..labels import label_name
 from ..losses import CosinePairs, CrossEntropy, Preserve, Sum, SupervisedContrastive
 from ..pipeline import EmbTune
 from . import _estimator_files as storage
@@ -44,7 +45,8 @@ def to_component(
     encoder (SentenceEncoder | str | None): The encoder of the vectors that the tuner was fitted on:
         the estimator, or the name or directory of a model. None: the encoder of the scikit-learn
         pipeline, else all-MiniLM-L6-v2.
-    labels (Sequence[str] | None): Names of the labels. None: the tuner's classes, as strings.
+    labels (Sequence[str] | None): Names of the labels. None: the tuner's classes, named as in
+        files: 1.0 is "1", and True is "true".
     config (dict[str, Any] | None): More settings of the component, such as {"set_cats": True}, and
         of its encoder, such as {"model": {"encoder": {"save_weights": False}}}.
     RETURNS (EmbTune): The component, trained.
@@ -54,7 +56,9 @@ def to_component(
     """
     encoder, tuner = _split(tuner, encoder)
     check_is_fitted(tuner, "head_")
-    labels = [str(c) for c in tuner.classes_.tolist()] if labels is None else list(labels)
+    if labels is None:
+        labels = [label_name(c) or str(c) for c in tuner.classes_.tolist()]
+    labels = list(labels)
     if len(set(labels)) != len(tuner.classes_):
         raise ValueError(
             f"The tuner knows {len(tuner.classes_)} classes, but the labels are {labels!r}. Give "

@@ -12,6 +12,7 @@ from .._texts import is_missing
 from ..labels import (
     TOLERANCE,
     count_labels,
+    find_free_text,
     is_exclusive,
     labels_in,
     make_targets,
@@ -55,7 +56,7 @@ def read_labels(
     y (Any): One class for each document (a list, an array or a Series; None, NaN and pandas' NA
         mean that it is not known); or a matrix with one column for each label (an array or a
         DataFrame, with values from 0 to 1, or NaN); or a list of mappings from label to value, as
-        in `doc.cats`.
+        in `doc.cats`; or a list of lists of names, the labels that each document has.
     classes (Any): The classes, in the order of the columns. None: those of y, sorted. The columns
         of a DataFrame are matched by name, those of an array by position.
     allow_new (bool): Whether y may have other classes as well. They are appended to `classes`.
@@ -102,6 +103,8 @@ def _recognise(
     elif isinstance(y, Iterator):
         y = list(y)
     cats = _as_cats(y)
+    if cats is None:
+        cats = _lists_as_cats(y)
     if cats is not None:
         return "cats", cats, None
     array = _as_array(y)
@@ -133,20 +136,41 @@ def _as_cats(y: Any) -> list[Mapping[str, float]] | None:
     rows = y.tolist() if isinstance(y, np.ndarray) else list(y)
     if not any(isinstance(row, Mapping) for row in rows):
         return None
-    return [{} if is_missing(row) else row for row in rows]
+    return [{} if is_missing(row) else _drop_missing(row) for row in rows]
+
+
+def _drop_missing(row: Any) -> Any:
+    if not isinstance(row, Mapping):
+        return row
+    return {label: value for label, value in row.items() if not is_missing(value)}
+
+
+def _lists_as_cats(y: Any) -> list[Mapping[str, float]] | None:
+    """RETURNS (list | None): The cats of documents whose labels are lists of names, empty where
+    they are missing; None if y has another form, or each list has exactly one name."""
+    if isinstance(y, str | Mapping) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) != 1:
+        return None
+    rows = y.tolist() if isinstance(y, np.ndarray) else list(y)
+    lists = [row for row in rows if isinstance(row, list | tuple | set | frozenset | np.ndarray)]
+    names = [label for row in lists for label in row if not is_missing(label)]
+    if not names or not all(isinstance(label, str) for label in names):
+        return None
+    is_column = len(lists) == len(rows) and all(len(row) == 1 for row in lists)
+    if is_column and not isinstance(lists[0], set | frozenset):
+        return None
+    n_others = sum(not is_missing(row) for row in rows) - len(lists)
+    if n_others:
+        raise ValueError(
+            f"y has {len(lists)} lists of labels and {n_others} other values. Give a list of "
+            "labels for each row, and None where nothing is known."
+        )
+    return [
+        {} if is_missing(row) else {label: 1.0 for label in row if not is_missing(label)}
+        for row in rows
+    ]
 
 
 def _as_array(y: Any) -> NDArray[Any]:
-    listed = y if isinstance(y, Sequence) and not isinstance(y, str) else ()
-    rows = [row for row in listed if isinstance(row, set | frozenset | list | tuple)]
-    if any(isinstance(row, set | frozenset) or len(row) != 1 for row in rows) and any(
-        isinstance(label, str) for row in rows for label in row
-    ):
-        raise ValueError(
-            f"y has several names of labels for each row, such as {rows[0]!r:.60}. Give a matrix "
-            "with one column for each label (see sklearn.preprocessing.MultiLabelBinarizer), or "
-            "cats, {'label': 1.0}."
-        )
     try:
         array = np.asarray(y)
     except ValueError as error:
@@ -224,6 +248,10 @@ def _read_classes(
                 "y mixes strings with other values. Give all classes as strings, and None or NaN "
                 "where the class is missing."
             )
+    if known.dtype.kind == "U":
+        fault = find_free_text(known.tolist())
+        if fault is not None:
+            raise ValueError(f"y does not hold labels. {fault}")
     if len(known):
         check_classification_targets(known)
     classes = _settle(np.unique(known), classes, allow_new)

@@ -1,22 +1,12 @@
 """Score how well the nearest neighbours within a corpus share labels: p@1, MAP@R, R-precision."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from .ranking import (
-    Array,
-    Bools,
-    Floats,
-    Ints,
-    blocks,
-    carried_labels,
-    group_labels,
-    nearest_first,
-    ranking_keys,
-    unit_rows,
-)
+from ..labels import SparseTargets
+from ._rankings import find_carriers, rank_neighbours
+from .ranking import Array, Bools, Floats, Ints, unit_rows
 
 
 class LabelScores(NamedTuple):
@@ -76,7 +66,7 @@ class QueryScores(NamedTuple):
 
 def retrieval_scores(
     vectors: Array,
-    values: Array,
+    values: Array | SparseTargets,
     known: Array | None = None,
     *,
     block_size: int | None = None,
@@ -98,19 +88,21 @@ def retrieval_scores(
     (1.0, 4)
 
     vectors (Array): The vectors, shape (n, d).
-    values (Array): How much of each label each document carries, 0..1, shape (n, L).
+    values (Array | SparseTargets): How much of each label each document carries, 0..1, shape
+        (n, L); or the targets of the n documents, if there are many labels.
     known (Array | None): Above 0 where the value is known, shape (n, L). None: all are known.
     block_size (int | None): The number of queries to compare at a time. None: the number that needs
         less than 64 MB, not counting a copy of the vectors.
     RETURNS (RetrievalScores): The scores.
     RAISES (ValueError): If the shapes do not fit or a vector is not finite.
     """
-    unit, carries, is_known, _ = _documents(vectors, values, known)
-    counts = carries.sum(axis=0)
+    unit, rows = unit_rows(vectors)
+    found = find_carriers(values, known, rows, n_docs=np.shape(vectors)[0])
+    counts = found.counts()
     asked = counts >= 2
     sums = np.zeros((3, counts.size))
-    for label, _, ranked, _ in _rankings(unit, carries, is_known, block_size):
-        sums[:, label] += _score_queries(carries[ranked, label]).sum(axis=1)
+    for ranking in rank_neighbours(unit, found, block_size):
+        sums[:, ranking.label] += _score_queries(ranking.hits).sum(axis=1)
     means = np.full_like(sums, np.nan)
     np.divide(sums, counts, out=means, where=asked)
     n_queries = np.where(asked, counts, 0)
@@ -142,58 +134,19 @@ def query_scores(
     RETURNS (QueryScores): The scores of all n documents, including those without a vector.
     RAISES (ValueError): If the shapes do not fit or a vector is not finite.
     """
-    unit, carries, is_known, rows = _documents(vectors, values, known)
+    unit, rows = unit_rows(vectors)
+    found = find_carriers(values, known, rows, n_docs=np.shape(vectors)[0])
     scores = QueryScores(*(np.zeros(np.shape(values), d) for d in (bool, *4 * (float,))))
-    for label, queries, ranked, r in _rankings(unit, carries, is_known, block_size, beyond=1):
-        hits = carries[ranked, label]
+    for label, queries, ranked, hits, carriers, r in rank_neighbours(
+        unit, found, block_size, beyond=1
+    ):
         at = rows[queries]
         scores.asks[at, label] = True
         scores.p_at_1[at, label], scores.map_at_r[at, label], _ = _score_queries(hits[:, :r])
-        effects = _sum_effects(
-            hits, r, ranked, queries, np.flatnonzero(carries[:, label]), rows.size
-        )
+        effects = _sum_effects(hits, r, ranked, queries, carriers, rows.size)
         scores.p_at_1_effect[rows, label] += effects[0]
         scores.map_at_r_effect[rows, label] += effects[1]
     return scores
-
-
-def _documents(
-    vectors: Array, values: Array, known: Array | None
-) -> tuple[Floats, Bools, Bools, Ints]:
-    """RETURNS (tuple): For the documents that have a vector: unit vectors, which labels they carry,
-    which labels are known, and their rows."""
-    unit, rows = unit_rows(vectors)
-    carries, is_known = carried_labels(values, known, n_docs=np.shape(vectors)[0])
-    return unit, carries[rows], is_known[rows], rows
-
-
-def _rankings(
-    unit: Floats, carries: Bools, known: Bools, block_size: int | None, *, beyond: int = 0
-) -> Iterator[tuple[int, Ints, Ints, int]]:
-    """Rank the neighbours of each query, for one block of queries and one label at a time.
-
-    beyond (int): How many neighbours to rank after the R nearest.
-    YIELDS (tuple): A label, the queries of the block, their nearest neighbours, shape (queries, R +
-        beyond) or less if there are fewer documents, and R.
-    """
-    counts = carries.sum(axis=0)
-    asked = counts >= 2
-    groups = group_labels(known, np.flatnonzero(asked))
-    queries = np.flatnonzero(carries[:, asked].any(axis=1))
-    for block in blocks(queries, unit.shape[0], block_size):
-        keys = ranking_keys(unit, block)
-        for gallery, labels in groups:
-            asking = carries[np.ix_(block, labels)]
-            asks = asking.any(axis=1)
-            if not asks.any():
-                continue
-            depth = int(counts[labels][asking.any(axis=0)].max()) - 1 + beyond
-            # The query itself ranks last, so it is not among the neighbours.
-            ranked = nearest_first(keys[np.ix_(asks, gallery)], min(depth, gallery.size - 1))
-            for label, chosen in zip(labels, asking[asks].T, strict=True):
-                if chosen.any():
-                    r = int(counts[label]) - 1
-                    yield int(label), block[asks][chosen], ranked[chosen, : r + beyond], r
 
 
 def _score_queries(hits: Bools) -> Floats:

@@ -14,6 +14,9 @@ from ._training_corpus import TrainingCorpus
 
 logger = logging.getLogger(__name__)
 
+# How many labels a warning names.
+MOST_NAMES = 10
+
 # The name of a score is the name of the extension and one of these.
 SCORES = (
     *("_p1", "_map_r", "_base_p1", "_base_map_r"),
@@ -163,7 +166,9 @@ def check_corpus(
 
 
 def _quote(labels: Sequence[str]) -> str:
-    return ", ".join(repr(label) for label in labels)
+    named = ", ".join(repr(label) for label in labels[:MOST_NAMES])
+    more = len(labels) - MOST_NAMES
+    return f"{named} and {more} others" if more > 0 else named
 
 
 def check_cache_size(corpus: TrainingCorpus, name: str, model: Model[Any, Any]) -> None:

@@ -18,7 +18,7 @@ from thinc.types import Floats2d
 from thinc.util import to_numpy as _to_numpy
 
 from ..encoder.shim import EncoderShim, find_shim
-from ..labels import count_labels, labels_in, make_targets
+from ..labels import labels_in, make_sparse_targets
 from ..training import (
     Batch,
     MemoryBank,
@@ -179,12 +179,11 @@ class EmbTune(TrainablePipe):
             check_pipeline(self, nlp)
         corpus = read_corpus(get_examples(), self.model, nlp, self)
         assert corpus.sample, Errors.E923.format(name=self.name)
-        for label in labels_in(corpus.cats) if labels is None else labels:
-            self.add_label(label)
+        self._add_labels(labels_in(corpus.cats) if labels is None else labels)
         require_something_to_learn(self, corpus)
         exclusive = find_exclusive(corpus, self.name, self.labels, self.exclusive_classes)
-        targets = make_targets(corpus.cats, self.labels, exclusive=exclusive)
-        counts = count_labels(targets)
+        targets = make_sparse_targets(corpus.cats, self.labels, exclusive=exclusive)
+        counts = targets.count_labels()
         # The component counts as untrained, because its weights are replaced below.
         self.cfg.update(exclusive_classes=exclusive, label_counts=counts.tolist(), is_trained=False)
         self.seen = corpus.seen
@@ -192,7 +191,8 @@ class EmbTune(TrainablePipe):
         check_corpus(corpus, self.name, self.labels, counts, exclusive=exclusive)
         check_cache_size(corpus, self.name, self.model)
         self.bank.clear()
-        self.model.initialize(X=corpus.sample, Y=cast(Any, targets.values[:10]))
+        sample = targets.select(range(min(10, targets.shape[0])))
+        self.model.initialize(X=corpus.sample, Y=cast(Any, sample.values))
 
     def predict(self, docs: Iterable[Doc]) -> Prediction:
         """Compute vectors and label probabilities of documents. The documents are not changed.
@@ -341,27 +341,45 @@ class EmbTune(TrainablePipe):
         RETURNS (int): 0 if the component has this label already, otherwise 1.
         RAISES (ValueError): When the label is no string, or the head cannot be resized.
         """
-        if not isinstance(label, str):
-            raise ValueError(Errors.E187)
-        if label in self.labels:
+        return self._add_labels([label])
+
+    def _add_labels(self, labels: Sequence[str]) -> int:
+        """RETURNS (int): How many of the labels are new."""
+        known = set(self.labels)
+        new = []
+        for label in labels:
+            if not isinstance(label, str):
+                raise ValueError(Errors.E187)
+            if label not in known:
+                known.add(label)
+                new.append(label)
+        if not new:
             return 0
-        try:
-            self._allow_extra_label()
-        except ValueError as error:
-            raise ValueError(
-                f"[{self.name}] cannot add the label {label!r}: its head has a fixed number of "
-                f"labels. Pass all labels to initialize, or, for a PyTorchHead, give its module a "
-                f"method resize_output(n_out). {error}"
-            ) from error
-        if self.is_resizable and self.model.has_dim("nO"):
-            self.model.attrs["resize_output"](self.model, len(self.labels) + 1)
+        for label in new if not self.is_resizable else new[:1]:
+            try:
+                self._allow_extra_label()
+            except ValueError as error:
+                raise ValueError(
+                    f"[{self.name}] cannot add the label {label!r}: its head has a fixed number of "
+                    f"labels. Pass all labels to initialize, or, for a PyTorchHead, give its "
+                    f"module a method resize_output(n_out). {error}"
+                ) from error
+            if not self.is_resizable:
+                self._append_label(label)
+        if self.is_resizable:
+            if self.model.has_dim("nO"):
+                self.model.attrs["resize_output"](self.model, len(self.labels) + len(new))
+            for label in new:
+                self._append_label(label)
+        self.bank.clear()
+        return len(new)
+
+    def _append_label(self, label: str) -> None:
         self.cfg["labels"].append(label)
         if self.cfg["label_counts"] is not None:
             for counts in self.cfg["label_counts"]:
                 counts.append(0.0)
-        self.bank.clear()
         self.vocab.strings.add(label)
-        return 1
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """Score documents that the pipeline has processed.

@@ -11,9 +11,8 @@ from spacy.scorer import Scorer
 from spacy.training import Example
 
 from ..data import get_partners
-from ..labels import is_exclusive, labels_in, make_targets
+from ..labels import SparseTargets, is_exclusive, labels_in, make_sparse_targets
 from ..metrics import correlation_scores, retrieval_scores
-from ..types import Targets
 from .extensions import get_vector
 
 logger = logging.getLogger(__name__)
@@ -124,7 +123,7 @@ class EmbTuneScorer:
         if not labels:
             # The component was trained on pairs only. Score it by the labels that the data have.
             labels, exclusive_classes, set_cats = labels_in(cats), is_exclusive(cats), False
-        targets = make_targets(cats, labels, exclusive=bool(exclusive_classes))
+        targets = make_sparse_targets(cats, labels, exclusive=bool(exclusive_classes))
         base, tuned = _vectors(examples, base_extension), _vectors(examples, extension)
         base = base if untuned is None else untuned
         key = _digest(extension, base, targets)
@@ -166,10 +165,10 @@ def _vectors(examples: Sequence[Example], name: str) -> NDArray[Any] | None:
     return np.asarray([nothing if vector is None else vector for vector in vectors])
 
 
-def _score(vectors: NDArray[Any] | None, targets: Targets) -> dict[str, float | None]:
+def _score(vectors: NDArray[Any] | None, targets: SparseTargets) -> dict[str, float | None]:
     if vectors is None:
         return {"p1": None, "map_r": None}
-    scores = retrieval_scores(vectors, targets.values, targets.known)
+    scores = retrieval_scores(vectors, targets)
     return {"p1": scores.p_at_1, "map_r": scores.map_at_r}
 
 
@@ -202,8 +201,8 @@ def _correlate(
     return {"spearman": spearman, "pearson": pearson}
 
 
-def _digest(name: str, base: NDArray[Any] | None, targets: Targets) -> bytes:
+def _digest(name: str, base: NDArray[Any] | None, targets: SparseTargets) -> bytes:
     digest = hashlib.sha256(name.encode("utf8"))
-    for array in (base, targets.values, targets.known):
-        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+    digest.update(b"" if base is None else np.ascontiguousarray(base).tobytes())
+    digest.update(targets.digest())
     return digest.digest()

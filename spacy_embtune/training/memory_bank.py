@@ -21,6 +21,28 @@ class Entries(NamedTuple):
     groups: list[str | None]
 
 
+class _Row(NamedTuple):
+    """What is known of the labels of one document.
+
+    columns (ndarray): The labels with a value, shape (m,).
+    values (ndarray): Their values, float32, shape (m,).
+    is_complete (bool): Whether all other labels are known to be absent.
+    n_labels (int): The number of labels L.
+    """
+
+    columns: NDArray[Any]
+    values: NDArray[Any]
+    is_complete: bool
+    n_labels: int
+
+    @classmethod
+    def make(cls, values: NDArray[Any], known: NDArray[Any]) -> "_Row":
+        """RETURNS (_Row): The row of arrays of shape (L,)."""
+        is_complete = bool(known.all())
+        columns = np.flatnonzero(values if is_complete else known)
+        return cls(columns, values[columns], is_complete, len(known))
+
+
 class MemoryBank:
     """A queue of the base vectors and targets of the latest training documents.
 
@@ -49,7 +71,7 @@ class MemoryBank:
         if size < 0:
             raise ValueError(f"bank_size is {size}: give the number of documents, or 0 for none.")
         self.size = size
-        self._entries: dict[Hashable, tuple[Any, Any, Any, str | None]] = {}
+        self._entries: dict[Hashable, tuple[Any, _Row, str | None]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The documents belong to one training and are not pickled.
@@ -71,7 +93,7 @@ class MemoryBank:
         for key, base, values, known, group in zip(keys, *entries, strict=True):
             if base.any() and (known.any() or group is not None):
                 self._entries.pop(key, None)
-                self._entries[key] = (base.copy(), values.copy(), known.copy(), group)
+                self._entries[key] = (base.copy(), _Row.make(values, known), group)
         for key in list(self._entries)[: max(len(self._entries) - self.size, 0)]:
             del self._entries[key]
 
@@ -86,8 +108,13 @@ class MemoryBank:
         kept = [entry for key, entry in self._entries.items() if key not in leave_out]
         if not kept:
             return None
-        base, values, known, groups = zip(*kept, strict=True)
-        return Entries(np.stack(base), np.stack(values), np.stack(known), list(groups))
+        base, rows, groups = zip(*kept, strict=True)
+        values = np.zeros((len(rows), rows[0].n_labels), dtype="float32")
+        known = np.zeros_like(values)
+        for i, row in enumerate(rows):
+            values[i, row.columns] = row.values
+            known[i, slice(None) if row.is_complete else row.columns] = 1.0
+        return Entries(np.stack(base), values, known, list(groups))
 
     def clear(self) -> None:
         """Remove all documents."""

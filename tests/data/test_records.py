@@ -176,11 +176,11 @@ BAD_LINES = [
     ('{"text": "a", "id": [1]}', "'id' is [1], a list"),
     ('{"text": "a", "id": "\\udfff"}', "half a character"),
     ('{"text": "a", "cats": {"A": 2}}', "outside 0..1"),
-    ('{"text": "a", "cats": {"A": NaN}}', "not finite"),
+    ('{"text": "a", "cats": {"A": Infinity}}', "not finite"),
     ('{"text": "a", "cats": {"\\ud800": 1}}', "half a character"),
-    ('{"text": "a", "cats": ["A"]}', "a list. Give a mapping"),
+    ('{"text": "a", "cats": "A"}', "a str. Give a mapping"),
     ('{"text": "a", "label": 0.5}', "'label' is 0.5"),
-    ('{"text": "a", "label": [true]}', "'label' is [True]"),
+    ('{"text": "a", "label": [[0, 4, "A"]]}', "a part of the text with a label"),
 ]
 
 

@@ -127,7 +127,7 @@ def test_one_column_is_read_as_classes_with_a_warning():
     [
         (None, "requires y to be passed.*Give|requires y to be passed.*give"),
         ("abc", r"shape \(\).*Give one class for each row"),
-        ([], "all values are missing"),
+        ([], "has no class"),
         ([None, NAN], "has no class.*missing.*Give"),
         ([{}, {}], "has no class.*Give"),
         (["a", 1], "mixes strings with other values.*Give"),
@@ -136,11 +136,11 @@ def test_one_column_is_read_as_classes_with_a_warning():
         ([1.0, np.inf], "infinity"),
         ([[1, 0], [1]], "cannot be read as an array.*rows of one length"),
         (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
-        ([["a", "b"], ["c", "d"]], "several names of labels.*Give a matrix"),
+        ([["a", "b"], "c"], "1 lists of labels and 1 other values.*None where nothing"),
         (np.asarray([["a", "b"], ["c", "d"]]), "not numbers.*Give 1 where"),
         ([[0, 3], [1, 0]], "Row 0 of y has the value 3 for the label 1.*NaN where it is not known"),
         ([[0, 1], [-1, 0]], "Row 1 of y has the value -1 for the label 0"),
-        ([{"A": 1.0}, {"A": NAN}], "Row 1 of y.*not finite. Leave the label out"),
+        ([{"A": 1.0}, {"A": np.inf}], "Row 1 of y.*not finite. Leave the label out"),
         ([{"A": 1.0}, {"A": "yes"}], "Row 1 of y.*a str"),
         ([{"A": 1.0}, "A"], "Row 1 of y.*a str. Give a mapping"),
         ([{1: 1.0}], "Row 0 of y.*not a non-empty string"),
@@ -396,7 +396,32 @@ def test_a_sparse_matrix_is_a_matrix():
     assert np.asarray(made.targets.values).tolist() == [[1, 0], [1, 1]]
 
 
-@pytest.mark.parametrize("y", [[["a"], ["a", "b"]], [["a", "b"], ["b", "c"]], [{"a"}, {"b"}]])
-def test_rows_of_names_are_told_how_to_become_a_matrix(y):
-    with pytest.raises(ValueError, match=r"several names of labels.*MultiLabelBinarizer.*cats"):
-        read_labels(y)
+@pytest.mark.parametrize(
+    "y",
+    [
+        [["b"], ["a", "b"], None, []],
+        (("b",), ("b", "a"), None, ()),
+        [{"b"}, {"a", "b"}, NAN, set()],
+        pandas.Series([["b"], ["a", "b"], None, []]),
+        [np.array(["b"]), np.array(["a", "b"]), NA, []],
+        [["b", None], ["a", "b"], [], [NAN]],
+    ],
+    ids=lambda y: type(y).__name__,
+)
+def test_lists_of_names_are_the_labels_that_a_document_has(y):
+    kind, classes, targets = read(y)
+    assert (kind, classes, targets.exclusive) == ("cats", ["a", "b"], False)
+    # A label that a list does not name is unknown, as everywhere.
+    assert_array_equal(filled(targets), [[NAN, 1], [1, 1], [NAN, NAN], [NAN, NAN]])
+
+
+def test_missing_values_of_cats_are_unknown():
+    for missing in (None, NAN, NA, np.float32("nan")):
+        targets = read([{"A": 1.0, "B": missing}, {"A": 0, "B": 1}])[2]
+        assert_array_equal(filled(targets), [[1, 0], [0, 1]])
+
+
+def test_texts_are_no_classes():
+    texts = [f"The customer number {i} says that the parcel has not arrived." for i in range(100)]
+    with pytest.raises(ValueError, match=r"y does not hold labels.*100 different labels"):
+        read_labels(texts)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_embtune.metrics import _retrieval, query_scores, ranking, retrieval_scores
+from spacy_embtune.metrics import query_scores, ranking, retrieval_scores
 
 from .made_up import corpora, cosine_steps
 
@@ -175,13 +175,13 @@ def test_memory_stays_bounded_and_far_below_the_full_similarity_matrix(monkeypat
 def test_documents_known_alike_are_ranked_once_for_all_labels(monkeypatch):
     rng = np.random.default_rng(0)
     calls = []
-    first = _retrieval.nearest_first
+    first = _rankings.nearest_first
 
     def counted(keys, depth):
         calls.append(keys.shape)
         return first(keys, depth)
 
-    monkeypatch.setattr(_retrieval, "nearest_first", counted)
+    monkeypatch.setattr(_rankings, "nearest_first", counted)
     retrieval_scores(rng.normal(size=(30, 4)), np.ones((30, 5)), block_size=10)
     assert calls == [(10, 30)] * 3
 

@@ -1,0 +1,176 @@
+"""What is known of the labels of a whole corpus, in memory that grows with what is known."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from thinc.types import Floats2d
+
+from ..types import Targets
+from ._arrays import TOLERANCE
+from .cats import describe_document, validate_cats
+
+
+class SparseTargets(NamedTuple):
+    """What is known of the labels of n documents, one entry for each known value.
+
+    >>> targets = make_sparse_targets([{"A": 1.0}, {"B": 0.0}], ["A", "B"], exclusive=False)
+    >>> targets.shape, len(targets.values)
+    ((2, 2), 2)
+    >>> targets.select([0]).known.tolist()
+    [[1.0, 0.0]]
+
+    rows (ndarray): The document of each entry, in ascending order, shape (m,).
+    columns (ndarray): The label of each entry, shape (m,).
+    values (ndarray): How much of the label the document carries, 0..1, float32, shape (m,).
+    is_complete (ndarray): Whether all labels of a document are known; those without an entry are
+        absent. Bool, shape (n,).
+    n_labels (int): The number of labels L.
+    exclusive (bool): Whether a document carries exactly one label.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    values: NDArray[np.float32]
+    is_complete: NDArray[np.bool_]
+    n_labels: int
+    exclusive: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """RETURNS (tuple[int, int]): The numbers of documents and labels, (n, L)."""
+        return len(self.is_complete), self.n_labels
+
+    def select(self, rows: Any) -> Targets:
+        """Make the arrays of some documents, for a batch.
+
+        rows (Sequence[int] | ndarray): The documents, shape (k,).
+        RETURNS (Targets): Their targets, float32, shape (k, L), without counts and weights.
+        """
+        rows = np.asarray(rows, dtype=np.intp)
+        values = np.zeros((len(rows), self.n_labels), dtype="float32")
+        known = np.zeros_like(values)
+        known[self.is_complete[rows]] = 1.0
+        at, entries = self.entries_of(rows)
+        values[at, self.columns[entries]] = self.values[entries]
+        known[at, self.columns[entries]] = 1.0
+        return Targets(cast(Floats2d, values), cast(Floats2d, known), self.exclusive)
+
+    def entries_of(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Find the entries of some documents.
+
+        rows (ndarray): The k documents.
+        RETURNS (tuple[ndarray, ndarray]): For each entry of these documents, the position of its
+            document in `rows`, and the index of the entry.
+        """
+        first = np.searchsorted(self.rows, rows, side="left")
+        n_each = np.searchsorted(self.rows, rows, side="right") - first
+        at = np.repeat(np.arange(len(rows)), n_each)
+        start = np.cumsum(n_each) - n_each
+        entries = np.arange(len(at)) - start[at] + first[at]
+        return at, entries.astype(np.intp)
+
+    def subset(self, rows: Any) -> "SparseTargets":
+        """Keep some documents.
+
+        rows (Sequence[int] | ndarray): The documents, shape (k,).
+        RETURNS (SparseTargets): The targets of these documents, in this order.
+        """
+        rows = np.asarray(rows, dtype=np.intp)
+        at, entries = self.entries_of(rows)
+        return self._replace(
+            rows=at.astype(np.intp),
+            columns=self.columns[entries],
+            values=self.values[entries],
+            is_complete=self.is_complete[rows],
+        )
+
+    def count_labels(self, weights: NDArray[Any] | None = None) -> NDArray[np.float32]:
+        """Count how often each label is known to be present and known to be absent, as
+        `count_labels` does for `Targets`.
+
+        >>> targets = make_sparse_targets([{"A": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
+        >>> targets.count_labels().tolist()
+        [[1.0, 1.0], [1.0, 1.0]]
+
+        weights (ndarray | None): The weights of the documents, shape (n,). None: all are 1.
+        RETURNS (ndarray): The counts, float32, shape (2, L).
+        """
+        of_rows = np.ones(len(self.is_complete)) if weights is None else np.asarray(weights, float)
+        of_entries = of_rows[self.rows]
+        size = self.n_labels
+        present = np.bincount(self.columns, self.values * of_entries, size)
+        # An entry of a complete document is counted with all labels of the document.
+        apart = np.where(self.is_complete[self.rows], 0.0, of_entries)
+        known = np.bincount(self.columns, apart, size) + of_rows[self.is_complete].sum()
+        return np.stack([present, known - present]).astype("float32")
+
+    def digest(self) -> bytes:
+        """RETURNS (bytes): A digest of what is known."""
+        digest = hashlib.sha256(repr((self.n_labels, self.exclusive)).encode())
+        for array in self[:4]:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.digest()
+
+
+def make_sparse_targets(
+    cats: Iterable[Mapping[str, float]],
+    labels: Sequence[str],
+    *,
+    exclusive: bool,
+    where: Callable[[int], str] | None = None,
+) -> SparseTargets:
+    """Collect what is known of the labels of a corpus, with the rules of `make_targets`.
+
+    cats (Iterable[Mapping[str, float]]): What is known of each of the n documents' labels.
+    labels (Sequence[str]): The L labels. Other labels are ignored.
+    exclusive (bool): Whether a document carries exactly one label.
+    where (Callable[[int], str] | None): Returns the name of the i-th document (from 0) for error
+        messages.
+    RETURNS (SparseTargets): The targets.
+    RAISES (ValueError): As `make_targets`.
+    """
+    columns = {label: j for j, label in enumerate(labels)}
+    name = describe_document if where is None else where
+    entries: list[tuple[int, int, float]] = []
+    is_complete: list[bool] = []
+    for i, mapping in enumerate(cats):
+        known = [
+            (i, columns[label], _read_value(mapping, value, i, name))
+            for label, value in mapping.items()
+            if label in columns
+        ]
+        total = sum(value for _, _, value in known)
+        if exclusive and total > 1.0 + TOLERANCE:
+            raise ValueError(
+                f"{name(i)}: the labels are exclusive, but the values of {dict(mapping)!r} "
+                "sum to more than 1. Set exclusive_classes = false if a document may carry "
+                "several labels at once."
+            )
+        is_complete.append(exclusive and total >= 1.0 - TOLERANCE)
+        entries.extend(sorted(known))
+    rows, at, values = zip(*entries, strict=True) if entries else ((), (), ())
+    return SparseTargets(
+        np.asarray(rows, dtype=np.intp),
+        np.asarray(at, dtype=np.intp),
+        np.asarray(values, dtype="float32"),
+        np.asarray(is_complete, dtype=bool),
+        len(columns),
+        exclusive,
+    )
+
+
+def _read_value(
+    mapping: Mapping[str, float], value: float, i: int, name: Callable[[int], str]
+) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    # All comparisons with NaN are false, so this form also finds NaN.
+    if not 0.0 <= number <= 1.0:
+        validate_cats(mapping, where=name(i))
+    return number
