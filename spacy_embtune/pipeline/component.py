@@ -191,9 +191,8 @@ class EmbTune(TrainablePipe):
         check_corpus(corpus, self.name, self.labels, counts, exclusive=exclusive)
         check_cache_size(corpus, self.name, self.model)
         self.bank.clear()
-        self.model.initialize(
-            X=corpus.sample, Y=targets.select(range(min(10, targets.shape[0]))).values
-        )
+        first = targets.select(range(min(10, targets.shape[0])))
+        self.model.initialize(X=corpus.sample, Y=cast(Any, first.values))
 
     def predict(self, docs: Iterable[Doc]) -> Prediction:
         """Compute vectors and label probabilities of documents. The documents are not changed.

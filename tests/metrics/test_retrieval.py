@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_embtune.metrics import query_scores, ranking, retrieval_scores
+from spacy_embtune.metrics import _rankings, query_scores, ranking, retrieval_scores
 
 from .made_up import corpora, cosine_steps
 
