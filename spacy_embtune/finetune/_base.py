@@ -16,12 +16,20 @@ from ..heads import has_vector
 from ..labels import count_labels
 from ..pipeline.model import Head
 from ..training import RowBatch, build_section, count_batches, label_batches, seeded, train_head
-from ..types import Loss, Targets
+from ..types import Loss
 from . import _estimator_files as storage
 from ._apply import apply_head
 from ._distinct_rows import merge_equal_rows
 from ._parameters import check_parameters, count_epochs, require_vectors
-from .labels import Kind, Labels, add_classes, read_labels, require_contrast
+from .labels import (
+    AnyTargets,
+    Kind,
+    Labels,
+    add_classes,
+    n_documents,
+    read_labels,
+    require_contrast,
+)
 
 
 class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -242,14 +250,14 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             exclusive=self.exclusive_classes if reset else self.exclusive_classes_,
             weights=weights,
         )
-        check_consistent_length(X, labels.targets.values)
+        check_consistent_length(X, range(n_documents(labels.targets)))
         return X, self._weigh(labels, whole=whole)
 
     def _weigh(self, labels: Labels, *, whole: bool) -> Labels:
         """RETURNS (Labels): The labels, with weights that parameters of the tuner ask for."""
         return labels
 
-    def _begin(self, base: NDArray[Any], labels: Labels, targets: Targets, rng: Any) -> None:
+    def _begin(self, base: NDArray[Any], labels: Labels, targets: AnyTargets, rng: Any) -> None:
         self._random = rng
         self._set_labels(
             labels.classes,
@@ -292,7 +300,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self._head_config = config
         self.head_ = head
 
-    def _learn_mean(self, base: NDArray[Any], targets: Targets) -> None:
+    def _learn_mean(self, base: NDArray[Any], targets: AnyTargets) -> None:
         """Update the mean that the head subtracts: the mean of all rows so far, by their
         weights."""
         weights = targets.weights
@@ -309,7 +317,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         after = before + (mean - before) * (total / self._n_seen)
         layer.set_param("mean", ops.asarray(after.astype("float32")))
 
-    def _extend(self, labels: Labels, base: NDArray[Any], targets: Targets) -> None:
+    def _extend(self, labels: Labels, base: NDArray[Any], targets: AnyTargets) -> None:
         n_new = len(labels.classes) - len(self.classes_)
         if n_new:
             counts = np.zeros((2, n_new), dtype="float32")
@@ -350,7 +358,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return tags
 
 
-def _without_even_weights(targets: Targets, counts: NDArray[Any]) -> Targets:
+def _without_even_weights(targets: AnyTargets, counts: NDArray[Any]) -> AnyTargets:
     """RETURNS (Targets): The targets for a loss: with label counts, and without equal weights."""
     weights = None if targets.weights is None else np.asarray(targets.weights)
     if weights is not None and len(weights) and (weights == weights[0]).all():

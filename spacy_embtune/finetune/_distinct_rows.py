@@ -1,11 +1,12 @@
 """Merging of equal rows, so that a fit does not depend on the order or number of copies."""
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..training import ScoredPairs
+from ..labels import SparseTargets
+from ..training import ScoredPairs, select_rows
 from ..types import Targets
 
 
@@ -23,31 +24,38 @@ def distinct_rows(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return first, place
 
 
-def merge_equal_rows(X: NDArray[Any], targets: Targets) -> tuple[NDArray[Any], Targets]:
+def merge_equal_rows(
+    X: NDArray[Any], targets: Targets | SparseTargets
+) -> tuple[NDArray[Any], Targets | SparseTargets]:
     """Merge documents with equal vectors and equal targets into one document, with the sum of their
     weights, and sort the documents into an order that does not depend on the order of the rows.
 
     X (ndarray): Vectors, float32, shape (n, d).
-    targets (Targets): The targets of the n documents.
-    RETURNS (tuple[ndarray, Targets]): The vectors and targets of the m distinct documents. The
-        weights are None if all are 1. Documents with weight 0 are left out.
+    targets (Targets | SparseTargets): The targets of the n documents.
+    RETURNS (tuple[ndarray, Targets | SparseTargets]): The vectors and targets of the m distinct
+        documents. The weights are None if all are 1. Documents with weight 0 are left out.
     """
-    values, known = np.asarray(targets.values), np.asarray(targets.known)
-    weights = targets.weights
+    weights = None if targets.weights is None else np.asarray(targets.weights, dtype="float64")
     if weights is not None:
-        counted = np.asarray(weights) > 0
-        X, values, known = X[counted], values[counted], known[counted]
-    every = np.concatenate([X, values, known], axis=1)
+        counted = np.flatnonzero(weights > 0)
+        X, targets, weights = X[counted], _take(targets, counted), weights[counted]
+    if isinstance(targets, SparseTargets):
+        as_bytes = np.ascontiguousarray(X).view("uint8").reshape(len(X), -1)
+        every = np.concatenate([as_bytes, targets.row_digests()], axis=1)
+    else:
+        every = np.concatenate([X, targets.values, targets.known], axis=1)
     first, place = distinct_rows(every)
-    of_each = None if weights is None else np.asarray(weights, dtype="float64")[counted]
-    merged: Any = np.bincount(place, of_each, minlength=len(first))
+    merged: Any = np.bincount(place, weights, minlength=len(first))
     if (merged == 1).all():
         merged = None
-    return X[first], targets._replace(
-        values=cast(Any, values[first]),
-        known=cast(Any, known[first]),
-        weights=None if merged is None else cast(Any, merged.astype("float32")),
-    )
+    merged = None if merged is None else merged.astype("float32")
+    return X[first], _take(targets, first)._replace(weights=merged)
+
+
+def _take(targets: Targets | SparseTargets, rows: NDArray[Any]) -> Targets | SparseTargets:
+    if isinstance(targets, SparseTargets):
+        return targets.subset(rows)
+    return select_rows(targets, rows)
 
 
 def distinct_pairs(X1: NDArray[Any], X2: NDArray[Any], scores: NDArray[Any]) -> ScoredPairs:

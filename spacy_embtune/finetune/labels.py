@@ -11,16 +11,21 @@ from scipy.sparse import issparse
 from .._texts import is_missing
 from ..labels import (
     TOLERANCE,
+    SparseTargets,
     count_labels,
     find_free_text,
     is_exclusive,
     labels_in,
-    make_targets,
+    make_sparse_targets,
     validate_cats,
 )
 from ..types import Targets
 
 Kind: TypeAlias = Literal["classes", "matrix", "cats"]
+AnyTargets: TypeAlias = Targets | SparseTargets
+
+# Targets with more values than this (documents times labels) hold only what is known.
+MOST_DENSE = 2**22
 
 
 class Labels(NamedTuple):
@@ -29,12 +34,13 @@ class Labels(NamedTuple):
     kind (str): The form of y. "classes": one class for each document. "matrix": one column for each
         label. "cats": one mapping from label to value for each document, as in `doc.cats`.
     classes (ndarray): The L classes or labels, in the order of the columns of `targets`.
-    targets (Targets): The targets, as numpy arrays of shape (n, L).
+    targets (Targets | SparseTargets): The targets, as numpy arrays of shape (n, L); if there are
+        many labels, only what is known.
     """
 
     kind: Kind
     classes: NDArray[Any]
-    targets: Targets
+    targets: AnyTargets
 
 
 def read_labels(
@@ -74,6 +80,10 @@ def read_labels(
     if exclusive not in (None, True, False):
         raise ValueError(f"exclusive_classes is {exclusive!r}: give True, False or None.")
     names = None if classes is None else as_classes(classes)
+    targets: AnyTargets
+    if issparse(y) and y.shape[0] * y.shape[1] > MOST_DENSE:
+        names, targets = _read_sparse(y, names, allow_new, exclusive)
+        return Labels("matrix", names, targets._replace(weights=cast(Any, weights)))
     kind, rows, columns = _recognise(y, names, exclusive)
     if kind == "cats":
         names, targets = _read_cats(rows, names, allow_new, exclusive)
@@ -228,7 +238,7 @@ def add_classes(known: NDArray[Any], classes: Any) -> NDArray[Any]:
 
 def _read_classes(
     values: NDArray[Any], classes: NDArray[Any] | None, allow_new: bool, exclusive: bool | None
-) -> tuple[NDArray[Any], Targets]:
+) -> tuple[NDArray[Any], AnyTargets]:
     from sklearn.utils import assert_all_finite
     from sklearn.utils.multiclass import check_classification_targets
 
@@ -256,12 +266,46 @@ def _read_classes(
         check_classification_targets(known)
     classes = _settle(np.unique(known), classes, allow_new)
     column = {label: j for j, label in enumerate(classes.tolist())}
-    matrix = np.zeros((len(values), len(classes)), dtype="float32")
-    rows = np.flatnonzero(~missing)
-    matrix[rows, [column[v] for v in known.tolist()]] = 1.0
-    is_known = np.zeros_like(matrix)
-    is_known[rows] = 1.0
-    return classes, Targets(cast(Any, matrix), cast(Any, is_known), True)
+    columns = np.asarray([column[v] for v in known.tolist()], dtype=np.intp)
+    ones = np.ones(len(known), dtype="float32")
+    targets = SparseTargets(
+        np.flatnonzero(~missing), columns, ones, ~missing, len(classes), exclusive=True
+    )
+    return classes, _dense_if_small(targets)
+
+
+def _dense_if_small(targets: SparseTargets) -> AnyTargets:
+    n_docs, n_labels = targets.shape
+    return targets if n_docs * n_labels > MOST_DENSE else targets.select(range(n_docs))
+
+
+def _read_sparse(
+    y: Any, classes: NDArray[Any] | None, allow_new: bool, exclusive: bool | None
+) -> tuple[NDArray[Any], AnyTargets]:
+    """RETURNS (tuple): The labels and targets of a sparse matrix. Its entries are present labels,
+    and all others are known to be absent."""
+    matrix = y.tocoo()
+    names = np.arange(matrix.shape[1]) if classes is None else classes
+    values = np.asarray(matrix.data, dtype="float32")
+    is_valid = (values >= 0) & (values <= 1)
+    if len(names) != matrix.shape[1] or not is_valid.all() or allow_new:
+        # The rare cases are those of dense matrices.
+        return _read_matrix(y.toarray(), None, classes, allow_new, exclusive)
+    order = np.lexsort((matrix.col, matrix.row))
+    targets = SparseTargets(
+        matrix.row[order].astype(np.intp),
+        matrix.col[order].astype(np.intp),
+        values[order],
+        np.ones(matrix.shape[0], dtype=bool),
+        matrix.shape[1],
+        exclusive=bool(exclusive),
+    )
+    sums = targets.row_sums()
+    if exclusive is None:
+        targets = targets._replace(exclusive=bool((abs(sums - 1.0) < TOLERANCE).all()))
+    elif exclusive and (sums > 1.0 + TOLERANCE).any():
+        return _read_matrix(y.toarray(), None, classes, allow_new, exclusive)
+    return names, targets
 
 
 def _read_matrix(
@@ -332,37 +376,48 @@ def _read_cats(
     classes: NDArray[Any] | None,
     allow_new: bool,
     exclusive: bool | None,
-) -> tuple[NDArray[Any], Targets]:
+) -> tuple[NDArray[Any], AnyTargets]:
     for i, mapping in enumerate(cats):
         validate_cats(mapping, where=f"Row {i} of y")
     classes = _settle(np.asarray(labels_in(cats)), classes, allow_new)
     if exclusive is None:
         exclusive = is_exclusive(cats)
-    targets = make_targets(
+    targets = make_sparse_targets(
         cats, classes.tolist(), exclusive=exclusive, where=lambda i: f"Row {i} of y"
     )
-    return classes, targets
+    return classes, _dense_if_small(targets)
 
 
-def require_contrast(targets: Targets, classes: NDArray[Any]) -> None:
+def n_documents(targets: AnyTargets) -> int:
+    """RETURNS (int): The number of documents."""
+    return targets.shape[0] if isinstance(targets, SparseTargets) else len(targets.values)
+
+
+def require_contrast(targets: AnyTargets, classes: NDArray[Any]) -> None:
     """Check that the documents differ in their labels, so that there is something to learn.
 
         >>> require_contrast(read_labels(["A", "B"]).targets, np.array(["A", "B"]))
 
-    targets (Targets): The targets of n documents.
+    targets (Targets | SparseTargets): The targets of n documents.
     classes (ndarray): The L classes or labels.
     RAISES (ValueError): If all documents are of one class, or if no label is known to be present in
         one document and absent in another.
     """
-    values, known = np.asarray(targets.values), np.asarray(targets.known)
-    if not known.any():
+    if isinstance(targets, SparseTargets):
+        is_known = targets.is_known()
+        rows: Any = targets.row_digests()[is_known]
+        carried = np.unique(targets.columns[targets.values > 0])
+    else:
+        values, known = np.asarray(targets.values), np.asarray(targets.known)
+        is_known = np.asarray(known.any(axis=1))
+        rows = np.concatenate([values[is_known], known[is_known]], axis=1)
+        carried = np.flatnonzero(values.any(axis=0))
+    if not is_known.any():
         raise ValueError("y has no known label: give the labels that are known.")
     if targets.exclusive:
-        is_labelled = known.any(axis=1)
-        rows = np.concatenate([values[is_labelled], known[is_labelled]], axis=1)
         if len(classes) > 1 and (rows != rows[0]).any():
             return
-        names = ", ".join(map(repr, classes[values.any(axis=0)].tolist()))
+        names = ", ".join(map(repr, classes[carried].tolist()))
         raise ValueError(
             f"y has one class only, {names}, so there is nothing to learn. Give rows of two or "
             "more classes."

@@ -8,6 +8,7 @@ from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 
+from ..labels import SparseTargets
 from ._base import HeadTuner
 from .labels import Labels, read_labels
 
@@ -101,9 +102,13 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         of_class = np.asarray([float(self.class_weight.get(c, 1.0)) for c in classes])
         if not ((of_class >= 0) & (of_class < np.inf)).all():
             raise ValueError("class_weight has a weight that is negative or not finite.")
-        values: Any = np.asarray(targets.values)
+        if isinstance(targets, SparseTargets):
+            weighted, sums = targets.row_sums(of_class), targets.row_sums()
+        else:
+            values: Any = np.asarray(targets.values)
+            weighted, sums = values @ of_class, values.sum(axis=1)
         # The part of 1 that known labels leave may belong to any class, and has weight 1.
-        weights = values @ of_class + np.clip(1.0 - values.sum(axis=1), 0.0, 1.0)
+        weights: Any = weighted + np.clip(1.0 - sums, 0.0, 1.0)
         if targets.weights is not None:
             weights = weights * np.asarray(targets.weights)
         return labels._replace(targets=targets._replace(weights=weights))
@@ -145,9 +150,11 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         RAISES (NotFittedError): Before `fit`.
         """
         probabilities = self.predict_proba(X)
-        _, targets = read_labels(
+        targets = read_labels(
             y, classes=self.classes_, allow_new=True, exclusive=self.exclusive_classes_
-        )[1:]
+        ).targets
+        if isinstance(targets, SparseTargets):
+            targets = targets.select(range(targets.shape[0]))
         values, known = np.asarray(targets.values), np.asarray(targets.known) > 0
         check_consistent_length(probabilities, values, sample_weight)
         counted = known.any(axis=1)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from thinc.types import Floats2d
+from thinc.types import Floats1d, Floats2d
 
 from ..types import Targets
 from ._arrays import TOLERANCE
@@ -30,6 +30,8 @@ class SparseTargets(NamedTuple):
         absent. Bool, shape (n,).
     n_labels (int): The number of labels L.
     exclusive (bool): Whether a document carries exactly one label.
+    counts (Floats2d | None): See `Targets`, shape (2, L).
+    weights (Floats1d | None): How much each document counts, see `Targets`, shape (n,).
     """
 
     rows: NDArray[np.intp]
@@ -38,6 +40,8 @@ class SparseTargets(NamedTuple):
     is_complete: NDArray[np.bool_]
     n_labels: int
     exclusive: bool
+    counts: Floats2d | None = None
+    weights: Floats1d | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -48,7 +52,7 @@ class SparseTargets(NamedTuple):
         """Make the arrays of some documents, for a batch.
 
         rows (Sequence[int] | ndarray): The documents, shape (k,).
-        RETURNS (Targets): Their targets, float32, shape (k, L), without counts and weights.
+        RETURNS (Targets): Their targets, float32, shape (k, L).
         """
         rows = np.asarray(rows, dtype=np.intp)
         values = np.zeros((len(rows), self.n_labels), dtype="float32")
@@ -57,7 +61,16 @@ class SparseTargets(NamedTuple):
         at, entries = self.entries_of(rows)
         values[at, self.columns[entries]] = self.values[entries]
         known[at, self.columns[entries]] = 1.0
-        return Targets(cast(Floats2d, values), cast(Floats2d, known), self.exclusive)
+        return Targets(
+            cast(Floats2d, values),
+            cast(Floats2d, known),
+            self.exclusive,
+            self.counts,
+            weights=self._weights_of(rows),
+        )
+
+    def _weights_of(self, rows: NDArray[np.intp]) -> Any:
+        return None if self.weights is None else np.asarray(self.weights)[rows]
 
     def entries_of(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Find the entries of some documents.
@@ -86,9 +99,38 @@ class SparseTargets(NamedTuple):
             columns=self.columns[entries],
             values=self.values[entries],
             is_complete=self.is_complete[rows],
+            weights=self._weights_of(rows),
         )
 
-    def count_labels(self, weights: NDArray[Any] | None = None) -> NDArray[np.float32]:
+    def row_sums(self, of_label: NDArray[Any] | None = None) -> NDArray[np.float64]:
+        """Add up the values of each document.
+
+        of_label (ndarray | None): A factor for each label, shape (L,). None: all are 1.
+        RETURNS (ndarray): The sums, shape (n,).
+        """
+        factors = np.ones(self.n_labels) if of_label is None else of_label
+        weights = self.values.astype("float64") * factors[self.columns]
+        return np.bincount(self.rows, weights, len(self.is_complete)).astype("float64")
+
+    def is_known(self) -> NDArray[np.bool_]:
+        """RETURNS (ndarray): Whether a label of each document is known, bool, shape (n,)."""
+        known = self.is_complete.copy()
+        known[self.rows] = True
+        return known
+
+    def row_digests(self) -> NDArray[np.uint8]:
+        """RETURNS (ndarray): A digest of what is known of each document, shape (n, 16)."""
+        ends = np.searchsorted(self.rows, np.arange(len(self.is_complete) + 1))
+        digests = [
+            hashlib.blake2b(
+                self.columns[a:b].tobytes() + self.values[a:b].tobytes() + bytes([bool(complete)]),
+                digest_size=16,
+            ).digest()
+            for a, b, complete in zip(ends, ends[1:], self.is_complete, strict=False)
+        ]
+        return np.frombuffer(b"".join(digests), dtype="uint8").reshape(-1, 16)
+
+    def count_labels(self) -> NDArray[np.float32]:
         """Count how often each label is known to be present and known to be absent, as
         `count_labels` does for `Targets`.
 
@@ -96,10 +138,11 @@ class SparseTargets(NamedTuple):
         >>> targets.count_labels().tolist()
         [[1.0, 1.0], [1.0, 1.0]]
 
-        weights (ndarray | None): The weights of the documents, shape (n,). None: all are 1.
         RETURNS (ndarray): The counts, float32, shape (2, L).
         """
-        of_rows = np.ones(len(self.is_complete)) if weights is None else np.asarray(weights, float)
+        of_rows = np.ones(len(self.is_complete))
+        if self.weights is not None:
+            of_rows = np.asarray(self.weights, dtype="float64")
         of_entries = of_rows[self.rows]
         size = self.n_labels
         present = np.bincount(self.columns, self.values * of_entries, size)

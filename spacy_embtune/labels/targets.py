@@ -14,7 +14,7 @@ from thinc.types import Floats1d, Floats2d
 from ..types import Targets
 from ._arrays import array_module, clean_arrays, document_weights
 from .cats import describe_document
-from .sparse import make_sparse_targets
+from .sparse import SparseTargets, make_sparse_targets
 
 # The largest float32.
 _MAX_WEIGHT = float(np.finfo("float32").max)
@@ -64,7 +64,7 @@ def make_targets(
     )
 
 
-def count_labels(targets: Targets) -> Floats2d:
+def count_labels(targets: Targets | SparseTargets) -> Floats2d:
     """Count how often each label is known to be present and known to be absent.
 
     A value between 0 and 1 counts in part for both. A document with a weight of 2 counts twice.
@@ -73,11 +73,13 @@ def count_labels(targets: Targets) -> Floats2d:
     >>> count_labels(targets).tolist()
     [[1.25, 0.0], [0.75, 1.0]]
 
-    targets (Targets): What is known of n documents, shape (n, L).
+    targets (Targets | SparseTargets): What is known of n documents, shape (n, L).
     RETURNS (Floats2d): The sum of the values (row 0) and of 1 - value (row 1) over the documents in
         which the label is known, float32 of shape (2, L).
     RAISES (ValueError): If the weights are not valid.
     """
+    if isinstance(targets, SparseTargets):
+        return cast(Floats2d, targets.count_labels())
     values, known = clean_arrays(targets)
     xp = array_module(values)
     weights = document_weights(targets)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import combine_pairs
+from ..labels import SparseTargets
 from ..types import Targets
 
 
@@ -66,7 +67,7 @@ def shuffled_batches(n: int, batch_size: int, rng: Any) -> Iterator[NDArray[Any]
     yield from np.array_split(rng.permutation(n), count_batches(n, batch_size))
 
 
-def select_rows(targets: Targets, rows: NDArray[Any]) -> Targets:
+def select_rows(targets: Targets | SparseTargets, rows: NDArray[Any]) -> Targets:
     """Select the targets of some documents.
 
         >>> import numpy as np
@@ -75,11 +76,13 @@ def select_rows(targets: Targets, rows: NDArray[Any]) -> Targets:
         >>> select_rows(targets, np.array([1])).values.tolist()
         [[0.0, 1.0]]
 
-    targets (Targets): The targets of n documents, without pairs.
+    targets (Targets | SparseTargets): The targets of n documents, without pairs.
     rows (ndarray of int): The documents to select, shape (m,).
     RETURNS (Targets): The targets of the m documents. `counts` stays, because it describes the
         training corpus.
     """
+    if isinstance(targets, SparseTargets):
+        return targets.select(rows)
     weights = targets.weights
     return targets._replace(
         values=cast(Any, targets.values)[rows],
@@ -89,7 +92,12 @@ def select_rows(targets: Targets, rows: NDArray[Any]) -> Targets:
 
 
 def label_batches(
-    base: NDArray[Any], targets: Targets, *, batch_size: int, n_epochs: int, rng: Any
+    base: NDArray[Any],
+    targets: Targets | SparseTargets,
+    *,
+    batch_size: int,
+    n_epochs: int,
+    rng: Any,
 ) -> Iterator[RowBatch]:
     """Make batches of labelled documents, in a new order in each epoch.
 
@@ -102,7 +110,7 @@ def label_batches(
         [2, 2, 2]
 
     base (ndarray): Base vectors, float32, shape (n, d).
-    targets (Targets): The targets of the n documents.
+    targets (Targets | SparseTargets): The targets of the n documents.
     batch_size (int): The largest size of a batch.
     n_epochs (int): The number of passes over the documents.
     rng (RandomState): The generator for the order.

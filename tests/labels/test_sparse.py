@@ -30,8 +30,11 @@ def test_sparse_targets_are_the_dense_ones(cats, data):
         assert_array_equal(part.known, dense.known[rows])
     assert_array_equal(sparse.count_labels(), count_labels(dense))
     weights = np.arange(len(cats)) / 2
-    weighted = dense._replace(weights=weights)
-    assert_allclose(sparse.count_labels(weights), count_labels(weighted), rtol=1e-6)
+    both = (part._replace(weights=weights) for part in (sparse, dense))
+    assert_allclose(*map(count_labels, both), rtol=1e-6)
+    assert_array_equal(sparse._replace(weights=weights).select(rows).weights, weights[rows])
+    assert_array_equal(sparse.row_sums(), dense.values.sum(axis=1))
+    assert_array_equal(sparse.is_known(), dense.known.any(axis=1))
 
 
 @given(EXCLUSIVE)
