@@ -83,6 +83,11 @@ def test_groups_are_on_one_side(tmp_path):
     ]
     assert len(sides[0]) + len(sides[1]) == 50
     assert not sides[0] & sides[1]
+    # A digest of few groups alone could leave a side empty.
+    for seed in range(20):
+        few = write_csv(tmp_path / "few.csv", 20, group=True)
+        dev = texts(RecordsReader(few, split="dev", group_field="object", seed=seed))
+        assert len(dev) == 4
     with pytest.raises(ValueError, match="no document has the field 'author'"):
         texts(RecordsReader(path, split="dev", group_field="author"))
 
