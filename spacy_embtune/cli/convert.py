@@ -136,7 +136,9 @@ class _Reader:
             kind = find_kind(Path(source)) or kind
         is_directory = str(source) != "-" and Path(source).is_dir()
         if is_directory or (kind or find_kind(source)) == "spacy":
+            # As `read_all` hands them to `read_records`.
             settings = {**self.settings, "on_error": self.settings["on_error"].value, "kind": kind}
+            settings |= settings.pop("labels", None) or {}
             found = list(
                 read_record_docs(
                     source, tokenize=self.nlp.tokenizer, vocab=self.nlp.vocab, settings=settings

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -217,19 +218,33 @@ class RecordsReader:
         read = list(docs)
         keys = [text_key(record.text) for record, _ in read]
         groups = find_groups([record for record, _ in read], self.group_field, where=str(self.path))
-        units = link_documents(keys, groups)
+        dev = self._choose_dev_units(link_documents(keys, groups), keys)
+        for (record, doc), is_dev in zip(read, dev, strict=True):
+            yield (record if is_dev == (self.share == "dev") else None), doc
+
+    def _choose_dev_units(self, units: Sequence[int], keys: Sequence[str]) -> list[bool]:
+        """RETURNS (list[bool]): Whether each document is in the dev corpus. There may be few
+        groups, so they are taken in the order of their digests until the share is reached."""
+        sizes = Counter(units)
         first: dict[int, str] = {}
         for unit, key in zip(units, keys, strict=True):
             first[unit] = min(first.get(unit, key), key)
-        for (record, doc), unit in zip(read, units, strict=True):
-            yield (record if self._is_here(first[unit]) else None), doc
+        room = self.dev_fraction * len(units)
+        dev: set[int] = set()
+        for unit in sorted(sizes, key=lambda unit: (self._digest(first[unit]), first[unit])):
+            if room >= sizes[unit] / 2:
+                dev.add(unit)
+                room -= sizes[unit]
+        return [unit in dev for unit in units]
 
     def _is_here(self, key: str) -> bool:
-        digest = hashlib.blake2b(
-            f"{self.seed} {key}".encode("utf8", "surrogatepass"), digest_size=8
-        ).digest()
-        is_dev = int.from_bytes(digest, "big") < self.dev_fraction * 2**64
+        is_dev = self._digest(key) < self.dev_fraction * 2**64
         return is_dev == (self.share == "dev")
+
+    def _digest(self, key: str) -> int:
+        """RETURNS (int): A number below 2 ** 64, which depends on the seed and the text only."""
+        data = f"{self.seed} {key}".encode("utf8", "surrogatepass")
+        return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
     def _report(self, n: int, n_read: int, n_empty: int, n_labelled: int) -> None:
         """Log once what was left out.

@@ -169,7 +169,8 @@ def link_documents(keys: Sequence[str], groups: Sequence[Hashable]) -> list[int]
 
     first: dict[tuple[str, Hashable], int] = {}
     for i, (key, group) in enumerate(zip(keys, groups, strict=True)):
-        links: list[tuple[str, Hashable]] = [("text", key)]
+        # Documents without text are no copies of each other.
+        links: list[tuple[str, Hashable]] = [("text", key)] if key else []
         if group is not None:
             links.append(("group", group))
         for link in links:

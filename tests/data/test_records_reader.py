@@ -13,6 +13,8 @@ from spacy.util import load_config, registry
 from spacy_embtune._texts import text_key
 from spacy_embtune.data import RecordsReader, make_records_reader, read_records
 
+from ..conftest import make_texts
+
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.cfg"))
 NLP = spacy.blank("en")
 
@@ -81,6 +83,11 @@ def test_groups_are_on_one_side(tmp_path):
     ]
     assert len(sides[0]) + len(sides[1]) == 50
     assert not sides[0] & sides[1]
+    # A digest of few groups alone could leave a side empty.
+    for seed in range(20):
+        few = write_csv(tmp_path / "few.csv", 20, group=True)
+        dev = texts(RecordsReader(few, split="dev", group_field="object", seed=seed))
+        assert len(dev) == 4
     with pytest.raises(ValueError, match="no document has the field 'author'"):
         texts(RecordsReader(path, split="dev", group_field="author"))
 
@@ -205,3 +212,26 @@ def test_shipped_configs_take_a_table_as_it_is(tmp_path, config_path):
     assert split[0] + split[1] == 200
     assert 20 <= split[1] <= 60
     assert given == (200, 8)
+
+
+def test_spacy_trains_on_a_table_without_a_dev_file(tmp_path, tiny_encoder):
+    from spacy.cli.train import train
+
+    path = tmp_path / "data.csv"
+    rows = [f"{text},{topic}" for text, topic in make_texts(120)]
+    path.write_text("\n".join(["text,label", *rows]))
+    overrides = {
+        "paths.train": str(path),
+        "components.embtune.model.encoder.name": str(tiny_encoder),
+        "training.max_steps": 40,
+        "training.eval_frequency": 20,
+    }
+    config = next(path for path in CONFIGS if path.stem == "feedforward")
+    train(config, tmp_path / "out", overrides=overrides)
+    nlp = spacy.load(tmp_path / "out" / "model-best")
+    assert set(nlp.get_pipe("embtune").labels) == {"SPORT", "FOOD", "MUSIC"}
+    assert nlp.meta["performance"]["embtune_p1"] > 0.5
+    dev = set(texts(RecordsReader(path, split="dev")))
+    train_texts = [text for text, _ in make_texts(120) if text not in dev]
+    assert nlp.get_pipe("embtune").seen.recognize(train_texts).all()
+    assert not nlp.get_pipe("embtune").seen.recognize(sorted(dev)).any()

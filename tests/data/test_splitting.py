@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_embtune._texts import text_key
-from spacy_embtune.data import Record, split_records
+from spacy_embtune.data import Record, link_documents, split_records
 
 
 def make_records(texts, cats=None, groups=None):
@@ -119,6 +119,10 @@ def test_groups_and_copies_never_straddle_even_when_they_are_linked(rows):
     assert not {r.text for r in train} & {r.text for r in dev}
     groups = [{r.meta["author"] for r in part} - {None} for part in (train, dev)]
     assert not groups[0] & groups[1]
+
+
+def test_documents_without_text_do_not_link_groups():
+    assert link_documents(["", "a", "", "b"], ["x", "x", "y", "y"]) == [0, 0, 2, 2]
 
 
 def test_the_order_of_documents_decides_nothing_and_the_seed_does():
