@@ -73,6 +73,9 @@ embtune_base_p1 = null
 embtune_base_map_r = null
 """
 
+# spaCy does not close all the files that it opens.
+files_left_open = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
 
 def command(*args: object, code: int = 0) -> str:
     """RETURNS (str): What a command of spaCy printed, both streams."""
@@ -204,11 +207,10 @@ def test_apply_keeps_vectors(files: Files, tmp_path: Path) -> None:
         assert_allclose(doc._.topic, same._.topic, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@files_left_open
 def test_debug_profile(files: Files, tmp_path: Path) -> None:
     texts = tmp_path / "texts.jsonl"
     texts.write_text("".join(json.dumps({"text": text}) + "\n" for text, _ in make_texts(3)))
-    # spaCy leaves the file of texts open.
     assert "function calls" in command("debug", "profile", files.model, texts)
 
 
@@ -226,6 +228,7 @@ def test_assemble_copies_a_sourced_component_under_a_third_name(
     assert_array_equal(one("bread and soup")._.topic, other("bread and soup")._.topic)
 
 
+@files_left_open
 def test_a_wheel_holds_all_that_loading_needs(files: Files, tmp_path: Path) -> None:
     command("package", files.model, tmp_path, "--build", "wheel", "--name", "topics")
     (wheel,) = tmp_path.rglob("*.whl")
