@@ -4,9 +4,9 @@ An attribute is a getter and a setter over `doc.user_data`, with the key that sp
 attributes with a default value. So it is stored with the Doc like other attributes, and reading a
 missing vector raises an error that names the cause.
 
-`doc.to_json(underscore=[...])` refuses arrays, because JSON has none, and the attribute cannot give
 `doc.to_json(underscore=[...])` refuses arrays, because JSON has none, and the attribute cannot be
-a list there and an array elsewhere. Write `doc._.embtune.tolist()` to JSON. A list that is set, also
+a list there and an array elsewhere. Write `doc._.embtune.tolist()` to JSON. A list that is set,
+also by `Doc.from_json`, becomes an array again.
 """
 
 from functools import partial
