@@ -19,17 +19,10 @@ from ..training import RowBatch, build_section, count_batches, label_batches, se
 from ..types import Loss
 from . import _estimator_files as storage
 from ._apply import apply_head
+from ._class_order import merge_classes, name_columns, order_output, sort_columns
 from ._distinct_rows import merge_equal_rows
 from ._parameters import check_parameters, count_epochs, require_vectors
-from .labels import (
-    AnyTargets,
-    Kind,
-    Labels,
-    add_classes,
-    n_documents,
-    read_labels,
-    require_contrast,
-)
+from .labels import AnyTargets, Kind, Labels, n_documents, read_labels, require_contrast
 
 
 class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -37,7 +30,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     Attributes of a fitted tuner:
         head_ (Model): The head, one of `spacy_embtune.heads`.
-        classes_ (ndarray): The L classes or labels.
+        classes_ (ndarray): The L classes or labels, sorted; if y is a matrix, in the order of its
+            columns, with labels that came later at the end.
         exclusive_classes_ (bool): Whether a document has exactly one of them.
         label_counts_ (ndarray): How often each label is known to be present (first row) and absent
             (second row), shape (2, L).
@@ -105,15 +99,14 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
         X, y, sample_weight (Any): As for `fit`. All rows may be of one class, or without a known
             class. Weights are relative to each other in the loss, and absolute in the mean.
-        classes (Any): The names of the classes. None in the first call: those of y. A later call
-            adds classes that are new, in any order.
+        classes (Any): The names of the classes, in any order. None in the first call: those of y.
+            A later call adds classes that are new. A matrix without column names has its columns in
+            the order of `classes` if all classes are named, and in that of `classes_` otherwise.
         RETURNS (Self): The tuner.
         RAISES (ValueError): If X or y is invalid, or y has a class that is not known.
         """
         check_parameters(self)
         is_first = not hasattr(self, "head_")
-        if not is_first:
-            classes = add_classes(self.classes_, classes)
         X, labels = self._read(X, y, sample_weight, reset=is_first, classes=classes)
         base, targets = merge_equal_rows(X, labels.targets)
         if is_first:
@@ -194,6 +187,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             tuner._n_seen = saved["n_seen"]
             tuner.n_steps_ = saved["n_steps"]
             storage.arrays_to_head(arrays, tuner.head_, tuner._optimizer)
+            # Earlier versions appended new classes.
+            tuner._sort_classes()
             if tuner.random_state is None:
                 tuner._random = check_random_state(None)
             else:
@@ -216,6 +211,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         if arrays is not None:
             self._make_head(self.n_features_in_, self._head_config)
             storage.arrays_to_head(arrays, self.head_, self._optimizer)
+            self._sort_classes()
 
     def _n_epochs(self) -> int | None:
         return self.n_epochs
@@ -234,7 +230,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
         reset (bool): Whether this is the first training of the tuner.
         whole (bool): Whether these rows are all training data, and no stream.
-        classes (Any): The names of the classes; None: those of y.
+        classes (Any): The names of the classes, or of new ones; None: those of y.
         RETURNS (tuple[ndarray, Labels]): The vectors, float32, shape (n, d), and the labels.
         """
         require_vectors(X)
@@ -244,13 +240,15 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             weights = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
+        names = classes if reset else merge_classes(self.classes_, classes, self._label_kind)
         labels = read_labels(
             y,
-            classes=classes,
+            classes=names,
             exclusive=self.exclusive_classes if reset else self.exclusive_classes_,
             weights=weights,
         )
         check_consistent_length(X, range(n_documents(labels.targets)))
+        labels = sort_columns(labels) if reset else name_columns(labels, y, classes)
         return X, self._weigh(labels, whole=whole)
 
     def _weigh(self, labels: Labels, *, whole: bool) -> Labels:
@@ -325,9 +323,21 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             arrays = storage.head_to_arrays(self.head_, self._optimizer)
             self.head_.attrs["resize_output"](self.head_, len(labels.classes))
             storage.keep_moments(arrays, self.head_, self._optimizer)
-            self.classes_ = labels.classes
+            names = labels.classes.tolist()
+            old = self.classes_.tolist()
+            self.classes_ = np.asarray([*old, *(name for name in names if name not in set(old))])
+            self._sort_classes()
         self.label_counts_ = self.label_counts_ + np.asarray(count_labels(targets))
         self._learn_mean(base, targets)
+
+    def _sort_classes(self) -> None:
+        """Sort the classes, with what was learned of each, unless the first y was a matrix."""
+        order = np.argsort(self.classes_, kind="stable")
+        if self._label_kind == "matrix" or (order == np.arange(len(order))).all():
+            return
+        self.classes_ = self.classes_[order]
+        self.label_counts_ = self.label_counts_[:, order]
+        order_output(self.head_, self._optimizer, order)
 
     def _train(self, batches: Iterable[RowBatch], *, n_steps: int | None) -> None:
         with seeded(self._random):

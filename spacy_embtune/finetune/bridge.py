@@ -124,7 +124,7 @@ def to_estimator(pipe: EmbTune) -> HeadTuner:
     numbers as classes was converted before.
 
     pipe (EmbTune): The component. Its head is FeedForward or Contrastive.
-    RETURNS (FeedForwardTuner | ContrastiveTuner): The tuner. `classes_` are the labels.
+    RETURNS (FeedForwardTuner | ContrastiveTuner): The tuner. `classes_` are the labels, sorted.
     RAISES (ValueError): When the component is not trained, or there is no estimator for its head.
     """
     if not pipe.is_trained:
@@ -169,6 +169,7 @@ def to_estimator(pipe: EmbTune) -> HeadTuner:
     tuner._n_seen = float(tuner.label_counts_.sum(axis=0).max(initial=0.0))
     tuner.n_steps_ = 0
     storage.arrays_to_head(storage.head_to_arrays(head, None), tuner.head_)
+    tuner._sort_classes()
     return tuner
 
 

@@ -173,7 +173,9 @@ def read_texts(X: Any, *, name: str = "X") -> list[str]:
     array = X.to_numpy() if hasattr(X, "to_numpy") else X
     if isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if not isinstance(array, Iterable) or getattr(array, "ndim", 1) == 0:
+    # Some columns of data sets have __getitem__ only.
+    is_listed = isinstance(array, Iterable) or hasattr(array, "__getitem__")
+    if not is_listed or getattr(array, "ndim", 1) == 0:
         raise ValueError(f"{name} is {X!r:.60}, a {type(X).__name__}: give a list of texts.")
     texts = []
     for i, text in enumerate(array):

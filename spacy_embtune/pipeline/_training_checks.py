@@ -7,6 +7,7 @@ from typing import Any
 
 from spacy.errors import Errors
 from spacy.language import Language
+from spacy.pipeline import TextCategorizer
 from thinc.api import Model
 
 from ..encoder.shim import find_shim
@@ -26,7 +27,8 @@ SCORES = (
 
 def check_pipeline(pipe: Any, nlp: Language) -> None:
     """Compare the settings of a component with the rest of its pipeline. Log a warning if
-    [training.score_weights] names a score that no component gives.
+    [training.score_weights] names a score that no component gives, or if another component writes
+    to `doc.cats` as well.
 
     pipe (EmbTune): The component.
     nlp (Language): Its pipeline.
@@ -34,6 +36,14 @@ def check_pipeline(pipe: Any, nlp: Language) -> None:
     """
     prefixes = set()
     for other_name, other in nlp.components:
+        if other is not pipe and pipe.set_cats and _writes_cats(other):
+            logger.warning(
+                "[%s] and [%s] both write to doc.cats and give the scores cats_*, so the component "
+                "that comes later in the pipeline replaces the values of labels that both have. "
+                "Set set_cats = false, or leave one of them out.",
+                pipe.name,
+                other_name,
+            )
         if not isinstance(other, type(pipe)):
             continue
         prefixes.add(f"{other.extension}_")
@@ -53,6 +63,12 @@ def check_pipeline(pipe: Any, nlp: Language) -> None:
                 pipe.name,
                 ", ".join(f"{pipe.extension}{score}" for score in SCORES),
             )
+
+
+def _writes_cats(pipe: Any) -> bool:
+    """RETURNS (bool): Whether a component writes to `doc.cats`."""
+    # spaCy's multi-label classifier is a subclass of this one.
+    return isinstance(pipe, TextCategorizer) or getattr(pipe, "set_cats", False) is True
 
 
 def _find_shared_attribute(pipe: Any, other: Any) -> str | None:

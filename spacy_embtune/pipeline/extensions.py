@@ -3,6 +3,10 @@
 An attribute is a getter and a setter over `doc.user_data`, with the key that spaCy uses for
 attributes with a default value. So it is stored with the Doc like other attributes, and reading a
 missing vector raises an error that names the cause.
+
+`doc.to_json(underscore=[...])` refuses arrays, because JSON has none, and the attribute cannot be
+a list there and an array elsewhere. Write `doc._.embtune.tolist()` to JSON. A list that is set,
+also by `Doc.from_json`, becomes an array again.
 """
 
 from functools import partial
@@ -65,7 +69,7 @@ def get_vector(doc: Doc, name: str) -> NDArray[Any] | None:
     name (str): The attribute.
     RETURNS (ndarray | None): The vector under `doc._.name`, float32, shape (k,), or None.
     """
-    return cast("NDArray[Any] | None", doc.user_data.get(_key(name)))
+    return _as_vector(doc.user_data.get(_key(name)))
 
 
 def set_vector_hooks(doc: Doc, name: str) -> None:
@@ -96,12 +100,17 @@ def _key(name: str) -> Any:
 
 
 def _set(doc: Doc, value: Any, *, name: str) -> None:
-    doc.user_data[_key(name)] = value
+    doc.user_data[_key(name)] = _as_vector(value)
+
+
+def _as_vector(value: Any) -> Any:
+    """RETURNS (Any): The value; a list, as from JSON, as an array, float32."""
+    return np.asarray(value, dtype="float32") if isinstance(value, list) else value
 
 
 def _get(doc: Doc, *, name: str, role: Role) -> Any:
     try:
-        return doc.user_data[_key(name)]
+        return _as_vector(doc.user_data[_key(name)])
     except KeyError:
         raise MissingVectorError(_missing(name, role)) from None
 

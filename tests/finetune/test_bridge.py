@@ -180,7 +180,7 @@ def test_an_estimator_goes_on_from_a_component(Tuner, encoder, nlp):
     X = encoder.transform(TEXTS)
     cats = [{label: 1.0} for label in LABELS]
     back.partial_fit(X, LABELS).partial_fit(X, cats).partial_fit(X, LABELS, classes=["NEW"])
-    assert back.classes_.tolist() == [*sorted(TOPICS), "NEW"]
+    assert back.classes_.tolist() == ["FOOD", "MUSIC", "NEW", "SPORT"]
     assert back.n_steps_ == 3
     assert (back.transform(X) != tuner.transform(X)).any()
     # The component is another thing.

@@ -239,13 +239,84 @@ def test_new_classes_have_to_be_named():
 def test_classes_may_be_given_in_any_order(Tuner):
     X, y = make_vectors(30)
     tuner = Tuner(random_state=0).partial_fit(X, names(y), classes=["SPORT", "FOOD", "MUSIC"])
-    assert tuner.classes_.tolist() == ["SPORT", "FOOD", "MUSIC"]
+    assert tuner.classes_.tolist() == ["FOOD", "MUSIC", "SPORT"]
+    assert_array_equal(
+        tuner.transform(X), Tuner(random_state=0).partial_fit(X, names(y)).transform(X)
+    )
     tuner.partial_fit(X, names(y), classes=["MUSIC", "FOOD", "SPORT", "A LONGER ONE"])
-    assert tuner.classes_.tolist() == ["SPORT", "FOOD", "MUSIC", "A LONGER ONE"]
+    assert tuner.classes_.tolist() == ["A LONGER ONE", "FOOD", "MUSIC", "SPORT"]
     if Tuner is FeedForwardTuner:
         for _ in range(100):
             tuner.partial_fit(X, names(y))
         assert (tuner.predict(X) == names(y)).mean() > 0.9
+
+
+@each_tuner
+def test_a_class_that_comes_later_takes_its_sorted_place_with_all_that_was_learned(Tuner):
+    """A tuner whose new class sorts first learns the same as one whose new class sorts last."""
+    X, y = make_vectors(90)
+    late = y == 2
+    results = []
+    for new in ("A", "Z"):
+        labels = np.asarray(["K", "M", new])[y]
+        tuner = Tuner(random_state=0, dropout=0.0)
+        tuner.partial_fit(X[~late], labels[~late]).partial_fit(X[~late], labels[~late])
+        tuner.partial_fit(X, labels, classes=[new])
+        assert tuner.classes_.tolist() == sorted(set(labels))
+        assert (
+            tuner.label_counts_[0]
+            == [(labels == c).sum() + 60 * (c != new) for c in tuner.classes_]
+        ).all()
+        results.append(tuner.partial_fit(X, labels))
+    first, last = results
+    order = [1, 2, 0]
+    assert_allclose(first.transform(X), last.transform(X), rtol=1e-4, atol=1e-5)
+    of_first, of_last = state(first), state(last)
+    position = list(first.head_.walk()).index(first.head_.layers[-1])
+    for kind in ("", "mom1.", "mom2."):
+        for name in ("W", "b"):
+            key = f"{kind}{position}.{name}"
+            if key in of_last:
+                there = of_last[key].reshape(3, -1)
+                assert_allclose(of_first[key].reshape(3, -1)[order], there, rtol=1e-3, atol=1e-5)
+    assert_allclose(first.label_counts_[:, order], last.label_counts_)
+
+
+def test_a_matrix_keeps_the_order_of_its_columns():
+    X, y = make_vectors(30)
+    matrix = np.eye(3)[y]
+    tuner = FeedForwardTuner(n_epochs=5, random_state=0)
+    tuner.partial_fit(X, matrix[:, [2, 0, 1]], classes=["SPORT", "FOOD", "MUSIC"])
+    assert tuner.classes_.tolist() == ["SPORT", "FOOD", "MUSIC"]
+    expected = copy.deepcopy(tuner).partial_fit(X, matrix[:, [2, 0, 1]])
+    # The columns are those of `classes` when all are named.
+    tuner.partial_fit(X, matrix, classes=TOPICS)
+    assert_array_equal(tuner.transform(X), expected.transform(X))
+    tuner.partial_fit(X, np.c_[matrix[:, [2, 0, 1]], np.zeros(30)], classes=["A"])
+    assert tuner.classes_.tolist() == ["SPORT", "FOOD", "MUSIC", "A"]
+
+
+@pytest.mark.parametrize("store", ["pickle", "directory"])
+def test_files_with_classes_out_of_order_load_in_order(store, tmp_path):
+    """Earlier versions appended new classes."""
+    import pickle
+
+    from spacy_embtune.finetune._class_order import order_output
+
+    X, y = make_vectors(90)
+    tuner = FeedForwardTuner(random_state=0).partial_fit(X, names(y))
+    expected = tuner.predict_proba(X)
+    old, order = copy.deepcopy(tuner), np.asarray([2, 0, 1])
+    order_output(old.head_, old._optimizer, order)
+    old.classes_, old.label_counts_ = old.classes_[order], old.label_counts_[:, order]
+    if store == "pickle":
+        loaded = pickle.loads(pickle.dumps(old))
+    else:
+        old.to_disk(tmp_path)
+        loaded = FeedForwardTuner.from_disk(tmp_path)
+    assert loaded.classes_.tolist() == list(TOPICS)
+    assert_allclose(loaded.predict_proba(X), expected, atol=1e-6)
+    assert_same_state(loaded.partial_fit(X, names(y)), tuner.partial_fit(X, names(y)))
 
 
 def test_the_first_call_learns_the_classes_if_they_are_not_given():

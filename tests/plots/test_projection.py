@@ -204,3 +204,17 @@ class TestUmap:
             projection = project(documents, method="umap")
             assert np.isfinite(projection.base.xy).all()
             assert np.isfinite(projection.tuned.xy).all()
+
+    @pytest.mark.parametrize("case", ["3", "4", "5", "49 equal", "fitted on 3", "fitted on equal"])
+    @pytest.mark.filterwarnings("error")
+    def test_thin_data_have_finite_places_the_same_each_time(self, case):
+        alike = draw(50)
+        alike.base[1:], alike.tuned[1:] = alike.base[1], alike.tuned[1]
+        fit = {"fitted on 3": draw(3, seed=1), "fitted on equal": alike}.get(case)
+        documents = draw(20 if fit is not None or case == "49 equal" else int(case))
+        documents = alike if case == "49 equal" else documents
+        first, second = (project(documents, fit, method="umap") for _ in range(2))
+        for one, other in ((first.base, second.base), (first.tuned, second.tuned)):
+            assert one.xy.shape == (len(documents.base), 2)
+            assert np.isfinite(one.xy).all()
+            np.testing.assert_array_equal(one.xy, other.xy)
