@@ -19,6 +19,7 @@ from .fields import (
     resolve_kind,
     source_name,
 )
+from .other_fields import unescape_cells
 
 __all__ = ["OnError", "Position", "Record", "read_records"]
 
@@ -139,6 +140,7 @@ class _RecordParser(NamedTuple):
         fields = row.fields
         if isinstance(fields, InvalidRowError):
             raise fields
+        fields = unescape_cells(fields)
         if self.text_field not in fields:
             raise missing_field(
                 self.text_field, fields, "Name the field of the text (text_field, --text-field)."

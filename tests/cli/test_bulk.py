@@ -65,7 +65,8 @@ def test_unlabelled_texts_beside_labelled_ones(trained, embtune, tmp_path):
     assert all(row["label"] == row["suspect"] == row["color"] == "" for row in rows[60:])
     assert all(row["predicted"] for row in rows)
     assert embtune("bulk", trained.model, data, out, "--color", "predicted", "-F")[0] == 0
-    assert all(row["color"] == row["predicted"] for row in rows_of(out))
+    colors = {(row["color"], row["predicted"]) for row in rows_of(out)}
+    assert sorted(color for color, _ in colors) == ["0", "1", "2"]
 
 
 def test_a_component_that_does_not_predict_labels_is_told_of(embtune, train, tmp_path):
@@ -108,7 +109,7 @@ def test_what_is_wrong_is_said_in_words_and_nothing_is_written(trained, embtune,
     for source, target, expected in (
         (data, out, "Write .jsonl"),
         (two, out, "a projection needs at least 3"),
-        (trained.data, tmp_path / "out.txt", "ends in .csv or .jsonl"),
+        (trained.data, tmp_path / "out.txt", "ends in .csv, .jsonl, .xlsx or .parquet"),
         (tmp_path / "missing.csv", out, "missing.csv"),
     ):
         code, output, error = embtune("bulk", trained.model, source, target)
