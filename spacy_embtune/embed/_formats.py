@@ -280,7 +280,15 @@ class Parquet(Format):
                 return float_type
         if types.is_list(one) and types.is_list(other):
             item = self._common_type(one.value_type, other.value_type)
-            return None if item is None else self.pyarrow.list_(item)
+            field = one.value_field
+            return None if item is None else self.pyarrow.list_(field.with_type(item))
+        if types.is_struct(one) and types.is_struct(other):
+            if [field.name for field in one] != [field.name for field in other]:
+                return None
+            pairs = zip(one, other, strict=True)
+            fields = [(a.name, self._common_type(a.type, b.type)) for a, b in pairs]
+            is_known = all(type is not None for _, type in fields)
+            return self.pyarrow.struct(fields) if is_known else None
         return None
 
     def _convert(self, table: Any, schema: Any, as_json: set[str]) -> Any:
@@ -313,10 +321,9 @@ def _are_texts(values: Sequence[Any]) -> bool:
 
 
 def _is_large(value: Any) -> bool:
-    """RETURNS (bool): Whether the value is a whole number, or a list with one, that a float may not
-    hold."""
-    if isinstance(value, list | tuple):
-        return any(map(_is_large, value))
+    """RETURNS (bool): Whether the value is, or holds, a whole number that a float may not hold."""
+    if isinstance(value, list | tuple | dict):
+        return any(map(_is_large, value.values() if isinstance(value, dict) else value))
     return isinstance(value, int) and abs(value) > 2**53
 
 

@@ -1,6 +1,7 @@
 """Write a table for labelling as CSV, JSON Lines, Parquet or a spreadsheet."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -219,7 +220,9 @@ def _write_xlsx(table: BulkTable, path: Path) -> None:
         "strings_to_numbers": False,
         "default_date_format": "yyyy-mm-dd hh:mm:ss",
     }
-    with path.open("wb") as file, xlsxwriter.Workbook(file, options) as book:
+    # In memory, because an error of the disk would leave XlsxWriter with a file that is half open.
+    content = io.BytesIO()
+    with xlsxwriter.Workbook(content, options) as book:
         # Without this date the same table would give other bytes a second later.
         book.set_properties({"created": datetime(2000, 1, 1)})
         sheet = book.add_worksheet()
@@ -228,6 +231,7 @@ def _write_xlsx(table: BulkTable, path: Path) -> None:
         for i, row in enumerate(table.rows, 1):
             for column, name in enumerate(columns):
                 _write_cell(sheet, i, column, name, row.get(name))
+    path.write_bytes(content.getvalue())
 
 
 def _write_cell(sheet: Any, i: int, column: int, name: str, value: Any) -> None:
