@@ -267,7 +267,8 @@ class TestSpreadsheets:
             assert not [name for name in file.namelist() if "rels/sheet" in name]
 
     def test_the_same_table_has_the_same_bytes(self, tmp_path):
-        one, two = (write(with_fields(), tmp_path / f"{n}.xlsx") for n in (1, 2))
+        documents = with_fields()
+        one, two = (write(documents, tmp_path / f"{n}.xlsx") for n in (1, 2))
         assert one.read_bytes() == two.read_bytes()
 
     def test_a_text_that_is_too_long_is_an_error_and_not_cut(self, tmp_path):
