@@ -31,6 +31,10 @@ SOURCES = {
 }
 
 
+# The default of embedding-atlas.
+MOST_NEIGHBORS = 15
+
+
 class Color(StrEnum):
     """What the colours of points show."""
 
@@ -48,7 +52,7 @@ class Space(StrEnum):
 def bulk(
     model: _options.Model,
     data: _options.Data,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help=".csv or .jsonl")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help=".csv, .jsonl, .xlsx or .parquet")],
     fit: _options.Fit = None,
     method: Annotated[
         Method, typer.Option(help="How to project vectors to two dimensions; UMAP needs umap-learn")
@@ -58,8 +62,13 @@ def bulk(
         typer.Option(help="What colours show", show_default="label, if any is known"),
     ] = None,
     neighbors: Annotated[
-        int, typer.Option(min=0, help="List the ids of this many nearest documents (tuned)")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            help="List the ids of this many nearest documents (tuned)",
+            show_default="15 in .parquet, else 0",
+        ),
+    ] = None,
     suspects_from: Annotated[
         Space | None,
         typer.Option(
@@ -90,10 +99,12 @@ def bulk(
     given label is suspect: a classifier that did not see the document contradicts it. Sort by
     margin to find the documents to label next.
 
-    CSV contains texts unchanged. A spreadsheet reads texts that begin with = + - or @ as formulas:
-    import all columns as text.
+    The other fields of DATA follow. embedding-atlas opens OUT.parquet with --text text
+    --x projection_x --y projection_y --neighbors neighbors, and a spreadsheet opens OUT.xlsx. In
+    CSV a text that a spreadsheet would run as a formula, such as =1+1, gets an apostrophe before
+    it. The commands of embtune remove it when they read the file.
     """
-    from ..labelling import SUFFIXES, bulk_table, write_bulk
+    from ..labelling import SUFFIXES, bulk_table, require_writer, write_bulk
     from ..plots import project, require_umap
 
     check_output(out, force=force, inputs=[data, fit], suffixes=SUFFIXES)
@@ -101,6 +112,7 @@ def bulk(
     with reporting_errors(f"{out} was not written"):
         if method is Method.umap:
             require_umap()
+        require_writer(out)
         records, learned = _reading.read_with_fit(
             data,
             fit,
@@ -118,6 +130,10 @@ def bulk(
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
         documents = _reading.make_documents(nlp, pipe, records)
         fitted = None if learned is None else _reading.fit_documents(nlp, pipe, learned)
+        if neighbors is None:
+            # embedding-atlas shows the neighbours of a document.
+            is_atlas = out.suffix.lower() == ".parquet"
+            neighbors = min(MOST_NEIGHBORS, len(records) - 1) if is_atlas else 0
         if suspects_from is None:
             suspects_from = _choose_space(pipe, documents)
         table = bulk_table(
@@ -132,6 +148,9 @@ def bulk(
     skipped.conclude()
     if table.source != "component":
         warn("The component does not predict labels", SOURCES[table.source])
+    if table.renamed:
+        names = ", ".join(f"{name} is now {new}" for name, new in table.renamed.items())
+        warn("Some fields of DATA have the name of a column of this table or of bulk", names)
     n = len(table.rows)
     if neighbors >= n:
         warn(f"There are only {n - 1:,} other documents, not {neighbors:,}")
@@ -140,7 +159,10 @@ def bulk(
         suspects = f", {table.n_suspects:,} of them with a suspect label"
     elif any(row["cats"] for row in table.rows):
         suspects = "; too few are labelled to check their labels"
-    good(f"Wrote {n:,} documents{suspects}: {out}")
+    numbers = [f"{number} {name}" for number, name in enumerate(table.colors)]
+    has_color = table.colors and out.suffix.lower() != ".parquet"
+    colors = f"Colours: {', '.join(numbers)}." if has_color else ""
+    good(f"Wrote {n:,} documents{suspects}: {out}", colors)
 
 
 def _choose_space(pipe: "EmbTune", documents: "Documents") -> Space:

@@ -49,7 +49,8 @@ def embed(
     code: _options.Code = None,
     gpu_id: _options.GpuId = -1,
 ) -> None:
-    """Write the vectors of all texts of DATA to OUT, in constant memory.
+    """Write the vectors of all texts of DATA to OUT, in constant memory. The other fields of DATA
+    are kept, except in .npz.
 
     Finished chunks are kept in the directory OUT.parts until OUT is complete. After Ctrl-C, a kill
     or a full disk the same command resumes where it stopped, and OUT is the same byte for byte.
@@ -94,6 +95,9 @@ def embed(
     skipped.conclude()
     if summary.n_empty:
         warn(f"{_count(summary.n_empty, 'empty text')} got vectors of zeros")
+    if summary.left_out:
+        names = ", ".join(summary.left_out)
+        warn(f"{out.suffix} holds no other fields", f"Left out: {names}. Join them by id.")
     earlier = f", {summary.n_kept:,} of them finished earlier" if summary.n_kept else ""
     good(f"Embedded {_count(summary.n, 'text')} in {summary.seconds:.0f} s{earlier}: {out}")
 

@@ -5,6 +5,17 @@ from .cats import CatsReader, LabelSettings, bin_name, find_label_fields
 from .corpus_pairs import PairsFromCorpus, make_pairs_from_corpus
 from .doc_pairs import Partner, get_group, get_partners, set_group, set_partners
 from .fields import FORMATS, InvalidRowError, Position, Row, find_kind, import_pyarrow, read_fields
+from .other_fields import (
+    ESCAPED,
+    escape_cells,
+    json_column,
+    rename_fields,
+    to_arrow,
+    to_cell,
+    to_json,
+    to_json_value,
+    unescape_cells,
+)
 from .pair_targets import combine_pairs
 from .parts import write_parts
 from .records import Record, read_records
@@ -13,6 +24,7 @@ from .scored_pairs import PairsReader, make_pairs_reader, pairs_to_examples
 from .splitting import RecordSplit, find_groups, link_documents, split_records
 
 __all__ = [
+    "ESCAPED",
     "FORMATS",
     "CatsReader",
     "InvalidRowError",
@@ -28,12 +40,14 @@ __all__ = [
     "Row",
     "bin_name",
     "combine_pairs",
+    "escape_cells",
     "find_groups",
     "find_kind",
     "find_label_fields",
     "get_group",
     "get_partners",
     "import_pyarrow",
+    "json_column",
     "link_documents",
     "make_doc",
     "make_pairs_from_corpus",
@@ -43,8 +57,14 @@ __all__ = [
     "read_fields",
     "read_record_docs",
     "read_records",
+    "rename_fields",
     "set_group",
     "set_partners",
     "split_records",
+    "to_arrow",
+    "to_cell",
+    "to_json",
+    "to_json_value",
+    "unescape_cells",
     "write_parts",
 ]

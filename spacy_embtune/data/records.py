@@ -20,6 +20,7 @@ from .fields import (
     resolve_kind,
     source_name,
 )
+from .other_fields import unescape_cells
 
 __all__ = ["OnError", "Position", "Record", "read_records"]
 
@@ -224,7 +225,7 @@ class _RecordParser(NamedTuple):
         RAISES (InvalidRowError): If the row is invalid."""
         if isinstance(row.fields, InvalidRowError):
             raise row.fields
-        fields = self.cats.unwrap(row.fields)
+        fields = self.cats.unwrap(unescape_cells(row.fields))
         if self.text_field not in fields:
             raise missing_field(
                 self.text_field, fields, "Name the field of the text (text_field, --text-field)."

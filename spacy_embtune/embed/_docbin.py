@@ -13,13 +13,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import srsly
 from spacy.language import Language
 from spacy.tokens import DocBin
 from srsly.msgpack import Packer
 
+from ..data import to_json_value
 from ..pipeline import EmbTune
-from ._formats import Chunk, Format
+from ._formats import Chunk, Format, other_fields
 from ._parts import Part
 
 # The size of a bytes field has 32 bits.
@@ -31,7 +33,8 @@ STRINGS = "strings"
 
 class SpacyDocs(Format):
     """Tokenized Docs with vectors in the component's `doc._` attributes, the id in
-    `doc.user_data["id"]`, and in `doc.cats` the scores, or the known cats if there are none."""
+    `doc.user_data["id"]`, the other fields in `doc.user_data` too, and in `doc.cats` the scores, or
+    the known cats if there are none."""
 
     suffix = ".zip"
 
@@ -49,6 +52,8 @@ class SpacyDocs(Format):
             doc = self.nlp.tokenizer(record.text)
             doc.cats = dict(record.cats)
             doc.user_data["id"] = record.id
+            for name, value in other_fields(chunk, i).items():
+                doc.user_data[name] = _to_msgpack(value)
             for key, rows in chunk.vectors.items():
                 if key == "scores":
                     doc.cats = dict(zip(self.labels, rows[i].tolist(), strict=True))
@@ -102,6 +107,14 @@ class SpacyDocs(Format):
             else:
                 yield _header(kind, sum(part.info[name][1] for part in parts))
                 yield from _read(parts, name)
+
+
+def _to_msgpack(value: Any) -> Any:
+    """RETURNS (Any): The value of a field, as msgpack can hold it."""
+    value = value if isinstance(value, np.ndarray | float) else to_json_value(value)
+    # Whole numbers of msgpack have 64 bits.
+    is_large = isinstance(value, int) and not -(2**63) <= value < 2**64
+    return str(value) if is_large else value
 
 
 def _header(kind: str, size: int) -> bytes:

@@ -10,14 +10,25 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import Record, import_pyarrow
+from ..data import (
+    Record,
+    import_pyarrow,
+    json_column,
+    rename_fields,
+    to_arrow,
+    to_json,
+)
 from ._parts import Part
+
+# The fields of a result that are not fields of DATA.
+OWN = ("id", "text", "cats", "base", "tuned", "scores")
 
 # A numpy array of strings uses the length of the longest string for each row.
 MOST_ID_CHARACTERS = 256
@@ -38,14 +49,34 @@ class Chunk(NamedTuple):
     vectors: dict[str, NDArray[Any]]
 
 
+def other_fields(chunk: Chunk, i: int) -> dict[str, Any]:
+    """Find the fields of a record that are neither its text nor its id or labels.
+
+    chunk (Chunk): The chunk.
+    i (int): Zero-based position of the record.
+    RETURNS (dict[str, Any]): The values by the name that they get in the result. Vectors and scores
+        of an earlier result are left out if the chunk has new ones.
+    """
+    meta = chunk.records[i].meta
+    fields = {
+        name: value
+        for name, value in meta.items()
+        if not (name in chunk.vectors and isinstance(value, list | tuple | dict | np.ndarray))
+    }
+    names = rename_fields(fields, OWN)
+    return {names[name]: value for name, value in fields.items()}
+
+
 class Format(ABC):
     """The base class of file formats.
 
     suffix (str): The suffix of the file of a chunk.
+    keeps_fields (bool): Whether a result holds the other fields of records.
     labels (tuple[str, ...]): The labels, the columns of the scores.
     """
 
     suffix: str
+    keeps_fields = True
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels = labels
@@ -77,18 +108,21 @@ class Format(ABC):
 
 
 class JsonLines(Format):
-    """JSON Lines: id, text, cats if any are known, vectors as lists, scores by label."""
+    """JSON Lines: id, text, cats if any are known, vectors as lists, scores by label, and the other
+    fields."""
 
     suffix = ".jsonl"
 
     def write_part(self, chunk: Chunk, path: Path) -> dict[str, Any]:
-        with path.open("w", encoding="utf8", newline="\n") as file:
+        with path.open("w", encoding="utf8", errors="replace", newline="\n") as file:
             for i, record in enumerate(chunk.records):
                 cats = {"cats": record.cats} if record.cats else {}
                 head = {"id": record.id, "text": record.text, **cats}
                 fields = [json.dumps(head, ensure_ascii=False)[1:-1]]
                 for key, rows in chunk.vectors.items():
                     fields.append(f'"{key}": {self._dump(key, rows[i])}')
+                for name, value in other_fields(chunk, i).items():
+                    fields.append(f"{to_json(name)}: {to_json(value)}")
                 file.write(f"{{{', '.join(fields)}}}\n")
         return {}
 
@@ -109,9 +143,10 @@ class JsonLines(Format):
 
 class Npz(Format):
     """Arrays of numpy: `ids`, vectors and scores of n rows each, and the `labels` of the scores.
-    Texts are not written."""
+    Texts and other fields are not written, because all strings of an array have the same length."""
 
     suffix = ".npz"
+    keeps_fields = False
 
     def write_part(self, chunk: Chunk, path: Path) -> dict[str, Any]:
         ids = [record.id for record in chunk.records]
@@ -159,7 +194,11 @@ def _member(
 
 class Parquet(Format):
     """Parquet: columns `id` and `text`, vectors as lists of a fixed length, scores as a struct with
-    a field for each label."""
+    a field for each label, and a column for each other field.
+
+    The chunks may have other fields, or values of other types. The result then has the type that
+    holds all values, or holds them as JSON if there is none.
+    """
 
     suffix = ".parquet"
 
@@ -180,18 +219,27 @@ class Parquet(Format):
             else:
                 flat = pyarrow.array(rows.ravel())
                 columns[key] = pyarrow.FixedSizeListArray.from_arrays(flat, rows.shape[1])
+        rows_of_fields = [other_fields(chunk, i) for i in range(len(chunk.records))]
+        as_json, large = [], []
+        for name in dict.fromkeys(chain.from_iterable(rows_of_fields)):
+            values = [fields.get(name) for fields in rows_of_fields]
+            columns[name] = to_arrow(values)
+            if pyarrow.types.is_string(columns[name].type) and not _are_texts(values):
+                as_json.append(name)
+            if any(map(_is_large, values)):
+                large.append(name)
         table = pyarrow.table(columns)
         with self._open(path, table.schema) as writer:
             writer.write_table(table)
-        return {}
+        return {"as_json": as_json, "large": large}
 
     def join(self, parts: Sequence[Part], path: Path) -> None:
-        schema = self.pyarrow.parquet.read_schema(parts[0].path)
+        schema, as_json = self._unify(parts)
         with self._open(path, schema) as writer:
             group: list[Any] = []
             for part in parts:
                 with self.pyarrow.parquet.ParquetFile(part.path) as file:
-                    group.append(file.read())
+                    group.append(self._convert(file.read(), schema, as_json - _json_of(part)))
                 n_rows, n_bytes = (
                     sum(getattr(t, of) for t in group) for of in ("num_rows", "nbytes")
                 )
@@ -199,6 +247,62 @@ class Parquet(Format):
                     table = self.pyarrow.concat_tables(group)
                     writer.write_table(table, row_group_size=len(table))
                     group = []
+
+    def _unify(self, parts: Sequence[Part]) -> tuple[Any, set[str]]:
+        """RETURNS (tuple[Schema, set[str]]): The columns of the result, and the names of those that
+        hold JSON."""
+        pyarrow = self.pyarrow
+        as_json: set[str] = set().union(*map(_json_of, parts))
+        large = {name for part in parts for name in part.info["large"]}
+        types: dict[str, Any] = {}
+        for part in parts:
+            for field in pyarrow.parquet.read_schema(part.path):
+                name, type = field.name, field.type
+                earlier = types.get(name, type)
+                common = self._common_type(earlier, type)
+                # Floats may not hold large whole numbers.
+                is_changed = not {common, pyarrow.null()}.issuperset((earlier, type))
+                if common is None or (is_changed and name in large):
+                    as_json.add(name)
+                types[name] = pyarrow.string() if name in as_json else common
+        return pyarrow.schema(list(types.items())), as_json
+
+    def _common_type(self, one: Any, other: Any) -> Any:
+        """RETURNS (DataType | None): The type that holds the values of two columns; None if there
+        is none, as for texts and numbers."""
+        types = self.pyarrow.types
+        if one == other or types.is_null(other):
+            return one
+        if types.is_null(one):
+            return other
+        for number, float_type in ((one, other), (other, one)):
+            if types.is_integer(number) and types.is_floating(float_type):
+                return float_type
+        if types.is_list(one) and types.is_list(other):
+            item = self._common_type(one.value_type, other.value_type)
+            field = one.value_field
+            return None if item is None else self.pyarrow.list_(field.with_type(item))
+        if types.is_struct(one) and types.is_struct(other):
+            if [field.name for field in one] != [field.name for field in other]:
+                return None
+            pairs = zip(one, other, strict=True)
+            fields = [(a.name, self._common_type(a.type, b.type)) for a, b in pairs]
+            is_known = all(type is not None for _, type in fields)
+            return self.pyarrow.struct(fields) if is_known else None
+        return None
+
+    def _convert(self, table: Any, schema: Any, as_json: set[str]) -> Any:
+        """RETURNS (Table): The table with the columns of a schema. Those of `as_json` are turned
+        into JSON."""
+        columns = []
+        for field in schema:
+            if field.name not in table.schema.names:
+                columns.append(self.pyarrow.nulls(len(table), field.type))
+            elif field.name in as_json:
+                columns.append(json_column(table[field.name].to_pylist()))
+            else:
+                columns.append(table[field.name].cast(field.type))
+        return self.pyarrow.table(columns, schema=schema)
 
     @contextmanager
     def _open(self, path: Path, schema: Any) -> Iterator[Any]:
@@ -210,3 +314,19 @@ class Parquet(Format):
             ) as writer,
         ):
             yield writer
+
+
+def _are_texts(values: Sequence[Any]) -> bool:
+    return all(value is None or isinstance(value, str) for value in values)
+
+
+def _is_large(value: Any) -> bool:
+    """RETURNS (bool): Whether the value is, or holds, a whole number that a float may not hold."""
+    if isinstance(value, list | tuple | dict):
+        return any(map(_is_large, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, int) and abs(value) > 2**53
+
+
+def _json_of(part: Part) -> set[str]:
+    """RETURNS (set[str]): The columns of a chunk that hold JSON."""
+    return set(part.info["as_json"])

@@ -27,7 +27,7 @@ from .._files import (
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 SETTINGS = "settings.json"
 LOCK = "lock"
 ENTRY = {"input", "n", "size", "sha256", "info"}

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,12 +36,14 @@ class Summary(NamedTuple):
     n_kept (int): The number of records that an earlier run finished.
     n_empty (int): The number of records without text, which get vectors of zeros.
     seconds (float): The duration of this run.
+    left_out (Sequence[str]): The other fields of the records, if the format cannot hold them.
     """
 
     n: int
     n_kept: int
     n_empty: int
     seconds: float
+    left_out: Sequence[str] = ()
 
 
 def embed_corpus(
@@ -81,13 +83,17 @@ def embed_corpus(
     nlp (Language): The pipeline.
     records (Iterable[Record]): The records. They are read once.
     out (str | Path): The file of the result. Its suffix chooses the format:
-        .parquet: columns id and text, vectors as lists, scores as a struct.
+        .parquet: columns id and text, vectors as lists, scores as a struct, other fields with their
+            types. A field whose values have no common type holds JSON.
         .npz: arrays `ids`, vectors and scores with a row for each record, and the `labels` of the
-            scores.
-        .jsonl: objects with id, text, cats, vectors as lists, and scores by label.
-        .spacy: Docs with vectors in doc._, the id in doc.user_data["id"], and in doc.cats the
-            scores, or the known cats if no scores are asked for. All distinct tokens are in memory
+            scores. Texts and other fields are left out.
+        .jsonl: objects with id, text, cats, vectors as lists, scores by label, other fields.
+        .spacy: Docs with vectors in doc._, the id in doc.user_data["id"], other fields by name in
+            doc.user_data, and in doc.cats the scores, or the known cats if no scores are asked for.
+            All distinct tokens are in memory
             while the file is written, and the whole file is in memory when it is read.
+        Fields with the name of a field of the result get "_in_data" behind their name. Vectors and
+        scores of an earlier result are replaced.
     name (str | None): The name of the component. None: there must be exactly one.
     what (Iterable[str]): One or more of "base" and "tuned" (vectors) and "scores" (probabilities of
         the labels).
@@ -121,11 +127,14 @@ def embed_corpus(
     }
     parts = Parts(out, form.suffix, settings, force=force)
     n_empty = 0
+    left_out: dict[str, None] = {}
     with parts.open(), _explain_how_to_resume(parts), explain_full_disk(out):
         finished: list[Part] = []
         with _Bar(progress) as bar:
             for chunk in _chunks(records, chunk_size):
                 n_empty += sum(not record.text.strip() for record in chunk)
+                if not form.keeps_fields:
+                    left_out.update(dict.fromkeys(name for r in chunk for name in r.meta))
                 finished.append(_finish(chunk, len(finished), parts, form, embedder, bar))
                 form.admit(finished[-1])
         if not finished:
@@ -134,7 +143,8 @@ def embed_corpus(
         with atomic_path(out, within=parts.folder) as unfinished:
             form.join(finished, unfinished)
         parts.remove()
-    return Summary(parts.n_done, parts.n_kept, n_empty, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return Summary(parts.n_done, parts.n_kept, n_empty, seconds, list(left_out))
 
 
 def _make_format(out: Path, nlp: Language, component: EmbTune) -> Format:
@@ -170,7 +180,7 @@ def _finish(
     records: list[Record], number: int, parts: Parts, form: Format, embedder: Embedder, bar: "_Bar"
 ) -> Part:
     """RETURNS (Part): The chunk, from an earlier run or made now."""
-    digest = _digest(records)
+    digest = _digest(records, with_fields=form.keeps_fields)
     bar.read(len(records))
     part = parts.find(number, digest)
     if part is not None:
@@ -182,11 +192,15 @@ def _finish(
         return parts.add(number, digest, len(records), lambda path: form.write_part(chunk, path))
 
 
-def _digest(records: list[Record]) -> str:
-    """RETURNS (str): SHA-256 of the ids, texts and cats of records."""
+def _digest(records: list[Record], *, with_fields: bool) -> str:
+    """RETURNS (str): SHA-256 of the ids, texts, cats and other fields of records."""
     digest = hashlib.sha256()
     for record in records:
-        line = json.dumps([record.id, record.text, sorted(record.cats.items())])
+        parts = [record.id, record.text, sorted(record.cats.items())]
+        if with_fields:
+            # repr tells types apart, such as 1 and 1.0, that other formats keep.
+            parts.append(repr(record.meta))
+        line = json.dumps(parts)
         digest.update(f"{line}\n".encode())
     return digest.hexdigest()
 

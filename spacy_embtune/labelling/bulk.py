@@ -1,15 +1,14 @@
-"""Write documents as a table for the labelling tool bulk, https://github.com/koaning/bulk."""
+"""Make a table for the labelling tool bulk, https://github.com/koaning/bulk."""
 
-import csv
-import json
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .._texts import shorten
+from ..data import rename_fields
+from ..metrics.ranking import unit_rows
 from ..plots.arrays import Space, labels_of
 from ..plots.colors import UNLABELLED, color_groups
 from ..plots.neighbors import nearest_rows
@@ -21,13 +20,31 @@ from ._suspects import find_suspects
 
 Color = Literal["label", "predicted"]
 COLORS: tuple[Color, ...] = get_args(Color)
-SUFFIXES = (".csv", ".jsonl")
 
-# bulk shows at most ten colours: these labels, other labels, and no label. None is shown in grey.
+# The colours show these labels, other labels, and no label.
 _MOST_COLORS = 8
-_SEPARATOR = "|"
-# Characters besides the line feed at which some readers of JSONL break lines.
-_BREAKS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}
+
+# Columns that only a table of `bulk_table` has, all of them.
+_ONLY_HERE = {"predicted", "probability", "margin", "suspect", "label_probability", "expected"}
+_OWN = {
+    *("text", "x", "y", "projection_x", "projection_y", "color", "id", "label", "cats"),
+    *("neighbors", "escaped_cells"),
+    *_ONLY_HERE,
+}
+# bulk opens the files that the column `path` names, replaces `alpha`, `image` and `index`, and
+# leaves them out of what it saves.
+_RESERVED = {"path", "alpha", "image", "index"}
+
+
+class Neighbors(NamedTuple):
+    """The nearest other documents of n documents by tuned vectors, the nearest first.
+
+    rows (ndarray): Their rows, shape (n, k). -1 where there is none.
+    distances (ndarray): 1 minus the cosine, 0..2, float32, shape (n, k). 2 where there is none.
+    """
+
+    rows: NDArray[Any]
+    distances: NDArray[Any]
 
 
 class BulkTable(NamedTuple):
@@ -38,11 +55,19 @@ class BulkTable(NamedTuple):
         `LabelPredictions`.
     n_suspects (int | None): How many documents have a label that is probably wrong; None if no
         label could be checked.
+    colors (Sequence[str]): The label, or the group of labels, that each number of the column
+        `color` stands for.
+    neighbors (Neighbors | None): The nearest documents, if they were asked for.
+    renamed (Mapping[str, str]): The new names of fields of the documents whose name the table or
+        bulk uses itself.
     """
 
     rows: list[dict[str, Any]]
     source: str
     n_suspects: int | None
+    colors: Sequence[str] = ()
+    neighbors: Neighbors | None = None
+    renamed: Mapping[str, str] = {}
 
 
 def bulk_table(
@@ -57,8 +82,10 @@ def bulk_table(
 
         text                  the text of the document
         x, y                  its position in the projection of the tuned vectors
-        color                 one of the most frequent labels, or a name for all others. bulk shows
-                              the colour and does not save it. Left out if there is only one
+        color                 the number of one of the most frequent labels, or of all others, in
+                              `BulkTable.colors`. bulk takes numbers beside any version of pandas,
+                              shows them as colours, and does not save them. None is shown in grey.
+                              Left out if there is only one
         id                    the id of the document
         label                 the given label; a list if labels are not exclusive
         predicted, probability, margin
@@ -70,6 +97,10 @@ def bulk_table(
                               from a classifier trained without the document, see `find_suspects`
         neighbors             the ids of the nearest documents by tuned vectors, if asked for
         cats                  what is known of the labels, for training on the table
+
+    The other fields of the documents follow, such as a url. A field whose name is one of these
+    columns, or one of path, alpha, image and index, which bulk uses itself, gets "_in_data" behind
+    its name. If the documents come from a table that this function made, its columns are replaced.
 
     >>> from spacy_embtune.labels import make_targets
     >>> from spacy_embtune.reports import Documents
@@ -109,7 +140,8 @@ def bulk_table(
     predictions = predict_labels(documents)
     suspects = find_suspects(documents, space=suspects_from)
     colors = _colors(documents, predictions, color)
-    neighbors = nearest_rows(documents, "tuned", n_neighbors) if n_neighbors else None
+    neighbors = _find_neighbors(documents, n_neighbors) if n_neighbors else None
+    names = _name_fields(documents)
     exclusive = documents.targets.exclusive
     values = np.asarray(documents.targets.values)
     rows = []
@@ -121,7 +153,7 @@ def bulk_table(
             "y": _number(xy[i, 1]),
         }
         if colors is not None:
-            row["color"] = colors[i]
+            row["color"] = colors.numbers[i]
         row |= {
             "id": documents.ids[i],
             "label": _labels(given, exclusive=exclusive),
@@ -135,64 +167,44 @@ def bulk_table(
             "expected": _labels(suspects.expected[i], exclusive=exclusive),
         }
         if neighbors is not None:
-            row["neighbors"] = [documents.ids[j] for j in neighbors[i] if j >= 0]
+            row["neighbors"] = [documents.ids[j] for j in neighbors.rows[i] if j >= 0]
         row["cats"] = {
             documents.labels[j]: round(float(values[i, j]), 6) for j in np.flatnonzero(known[i])
         }
+        for name, value in documents.fields_of(i).items():
+            if name in names:
+                row[names[name]] = value
         rows.append(row)
     is_checked = np.isfinite(suspects.probability).any()
     n_suspects = int(suspects.is_suspect.sum()) if is_checked else None
-    return BulkTable(rows, predictions.source, n_suspects)
+    return BulkTable(
+        rows,
+        predictions.source,
+        n_suspects,
+        () if colors is None else colors.names,
+        neighbors,
+        {name: new for name, new in names.items() if new != name},
+    )
 
 
-def write_bulk(table: BulkTable, path: str | Path) -> None:
-    """Write a table as CSV or JSONL.
-
-    JSONL holds all values. In CSV, a list is one cell with "|" between its items, and cats are left
-    out. Texts are not changed, even if they begin with "=", "+", "-" or "@". bulk and pandas read
-    them as text, but a spreadsheet would read them as formulas. In a spreadsheet, import all
-    columns as text, or do not open a file with texts from an unknown source.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "table.csv"
-    ...     write_bulk(BulkTable([{"text": "a", "label": ["A", "B"]}], "component", None), path)
-    ...     path.read_text().split()
-    ['text,label', 'a,A|B']
-
-    table (BulkTable): The table.
-    path (str | Path): A file that ends in .csv or .jsonl.
-    RAISES (ValueError): If the file has another suffix, or a label or id contains "|", which would
-        make CSV ambiguous. OSError: if the file cannot be written.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"{path}: give a name that ends in {' or '.join(SUFFIXES)}.")
-    if suffix == ".jsonl":
-        with path.open("w", encoding="utf8", errors="replace", newline="\n") as file:
-            for row in table.rows:
-                file.write(json.dumps(row, ensure_ascii=False).translate(_BREAKS) + "\n")
-        return
-    columns = [name for name in (table.rows[0] if table.rows else {}) if name != "cats"]
-    with path.open("w", encoding="utf8", errors="replace", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        for row in table.rows:
-            writer.writerow([_cell(row[name], name) for name in columns])
+def _name_fields(documents: Documents) -> dict[str, str]:
+    """RETURNS (dict[str, str]): The columns of the other fields of documents, by field."""
+    names = list(dict.fromkeys(name for fields in documents.fields for name in fields))
+    if _ONLY_HERE.issubset(names):
+        names = [name for name in names if name not in _OWN]
+    return rename_fields(names, _OWN | _RESERVED)
 
 
-def _cell(value: Any, column: str) -> Any:
-    if column in ("label", "predicted", "expected", "neighbors"):
-        parts = value if isinstance(value, list) else [] if value is None else [value]
-        for part in parts:
-            if _SEPARATOR in part:
-                raise ValueError(
-                    f"{shorten(part)!r} in the column {column!r} contains {_SEPARATOR!r}, which "
-                    f"separates labels and ids in CSV. Write .jsonl instead."
-                )
-        return _SEPARATOR.join(parts)
-    return value
+def _find_neighbors(documents: Documents, k: int) -> Neighbors:
+    rows = nearest_rows(documents, "tuned", k)
+    unit, found = unit_rows(documents.tuned)
+    position = np.full(len(documents.texts), -1)
+    position[found] = np.arange(found.size)
+    distances = np.full(rows.shape, 2.0, dtype="float32")
+    for i in found:
+        near = rows[i] >= 0
+        distances[i, near] = 1.0 - unit[position[rows[i][near]]] @ unit[position[i]]
+    return Neighbors(rows, distances.clip(0.0, 2.0))
 
 
 def _labels(labels: Sequence[str], *, exclusive: bool) -> Any:
@@ -203,26 +215,29 @@ def _number(value: float) -> float | None:
     return round(float(value), 6) if math.isfinite(value) else None
 
 
+class _Colors(NamedTuple):
+    """The numbers of colours, None for grey, and the name of each number."""
+
+    numbers: list[int | None]
+    names: list[str]
+
+
 def _colors(
     documents: Documents, predictions: LabelPredictions, color: Color | None
-) -> list[str | None] | None:
-    """RETURNS (list[str | None] | None): The name of the colour of each document, or None for grey.
-    None instead of the list if there are fewer than two colours."""
+) -> _Colors | None:
+    """RETURNS (_Colors | None): The colour of each document. None if there are fewer than two."""
     if color is None:
         known = np.asarray(documents.targets.known)
         color = "label" if known.any() else "predicted"
     if color == "predicted":
         documents = _with_predicted_labels(documents, predictions)
     groups = color_groups(documents, most=_MOST_COLORS)
-    names: list[str | None] = list(groups.names)
+    names = list(groups.names)
     if len(names) < 2:
         return None
-    if len(names) > 2 and names[0] == UNLABELLED and groups.n_grey:
-        names[0] = None
-    if {str(name).lower() for name in names if name is not None} <= {"true", "false"}:
-        # pandas would read these names as booleans, for which bulk has no colours.
-        names = [None if name is None else f"label {name}" for name in names]
-    return [names[group] for group in groups.group]
+    is_grey = len(names) > 2 and names[0] == UNLABELLED and bool(groups.n_grey)
+    numbers = [int(group) - is_grey for group in groups.group]
+    return _Colors([n if n >= 0 else None for n in numbers], names[is_grey:])
 
 
 def _with_predicted_labels(documents: Documents, predictions: LabelPredictions) -> Documents:

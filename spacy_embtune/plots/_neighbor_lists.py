@@ -1,9 +1,11 @@
 """List the documents nearest to a text, by base vectors and by tuned vectors, side by side."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..data import to_json_value
 from ..reports.types import Documents
 from ._text import one_line
 from .arrays import Space, labels_of
@@ -24,12 +26,14 @@ class ListedNeighbor(NamedTuple):
     text (str): The text of the document.
     labels (list[str] | None): The labels that the document carries; None if none is known.
     cosine (float): The cosine of its vector and the vector of the query, -1..1.
+    fields (Mapping[str, Any]): The other fields of the document.
     """
 
     id: str
     text: str
     labels: list[str] | None
     cosine: float
+    fields: Mapping[str, Any] = {}
 
 
 class NeighborLists(NamedTuple):
@@ -56,6 +60,7 @@ class NeighborLists(NamedTuple):
                     "cosine": round(found.cosine, 6),
                     "labels": found.labels,
                     "text": found.text,
+                    "fields": to_json_value(found.fields),
                 }
                 for rank, found in enumerate(listed, 1)
             ]
@@ -102,6 +107,7 @@ def compare_neighbors(documents: Documents, query: Documents, k: int = 10) -> Ne
                 if known[row].any()
                 else None,
                 cosine,
+                documents.fields_of(row),
             )
             for row, cosine in find_neighbors(documents, query, space, k)
         }

@@ -10,13 +10,14 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data import rename_fields, to_json
 from ..metrics.ranking import CARRIES
 from ..reports.types import Documents
 
@@ -34,6 +35,8 @@ SCRIPTS = (
 # Positions are rounded to this number of steps. A step is about one pixel of a plot that is 1,200
 # pixels wide and zoomed in 80 times, the maximum.
 STEPS = 100_000
+# The fields of a downloaded document that are not fields of DATA.
+OWN = ("id", "text", "cats", "predicted")
 # Characters that could end a script element, or that old JavaScript engines read as line breaks.
 ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 POLICY = (
@@ -175,6 +178,7 @@ def _content(documents: Documents, shown: NDArray[np.intp]) -> dict[str, Any]:
         "predictable": predictable,
         "ids": [documents.ids[i] for i in shown],
         "texts": [documents.texts[i] for i in shown],
+        "fields": [_to_members(documents.fields_of(i)) for i in shown],
         "patterns": [np.flatnonzero(row).tolist() for row in patterns],
         "known": pattern.ravel().tolist(),
         "values": [_sparse(row, columns) for row in values],
@@ -186,6 +190,13 @@ def _content(documents: Documents, shown: NDArray[np.intp]) -> dict[str, Any]:
             for row, ranks in zip(probabilities, ranked, strict=True)
         ],
     }
+
+
+def _to_members(fields: Mapping[str, Any]) -> str:
+    """RETURNS (str): The other fields of a document as members of a JSON object. The page downloads
+    them as they are, because JavaScript would round large numbers."""
+    names = rename_fields(fields, OWN)
+    return ",".join(f"{to_json(names[name])}:{to_json(value)}" for name, value in fields.items())
 
 
 def _sparse(row: NDArray[Any], positions: Sequence[int]) -> list[float]:

@@ -126,6 +126,7 @@ def documents(
         tuned=tuned,
         probabilities=probabilities,
         predicted_labels=list(pipe.labels),
+        fields=[row.meta for row in rows],
     )
 
 

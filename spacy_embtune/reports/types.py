@@ -1,5 +1,6 @@
 """The data of a report: documents with their vectors and labels, metrics, the verdict."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -38,6 +39,8 @@ class Documents(NamedTuple):
     tuned (ndarray): Tuned vectors, float32, shape (n, k).
     probabilities (ndarray): Probabilities of the component's own labels, float32, shape (n, M).
     predicted_labels (list[str]): The M labels of the component, the columns of `probabilities`.
+    fields (Sequence[Mapping[str, Any]]): The other fields of each document, `Record.meta`. Empty
+        if there are none.
     """
 
     ids: list[str]
@@ -48,6 +51,11 @@ class Documents(NamedTuple):
     tuned: NDArray[Any]
     probabilities: NDArray[Any]
     predicted_labels: list[str]
+    fields: Sequence[Mapping[str, Any]] = ()
+
+    def fields_of(self, i: int) -> Mapping[str, Any]:
+        """RETURNS (Mapping[str, Any]): The other fields of document i."""
+        return self.fields[i] if self.fields else {}
 
 
 class Row(NamedTuple):

@@ -1,6 +1,8 @@
 import csv
 import json
+import resource
 
+import pandas as pd
 import pytest
 import spacy
 
@@ -65,7 +67,8 @@ def test_unlabelled_texts_beside_labelled_ones(trained, embtune, tmp_path):
     assert all(row["label"] == row["suspect"] == row["color"] == "" for row in rows[60:])
     assert all(row["predicted"] for row in rows)
     assert embtune("bulk", trained.model, data, out, "--color", "predicted", "-F")[0] == 0
-    assert all(row["color"] == row["predicted"] for row in rows_of(out))
+    colors = {(row["color"], row["predicted"]) for row in rows_of(out)}
+    assert sorted(color for color, _ in colors) == ["0", "1", "2"]
 
 
 def test_a_component_that_does_not_predict_labels_is_told_of(embtune, train, tmp_path):
@@ -108,7 +111,7 @@ def test_what_is_wrong_is_said_in_words_and_nothing_is_written(trained, embtune,
     for source, target, expected in (
         (data, out, "Write .jsonl"),
         (two, out, "a projection needs at least 3"),
-        (trained.data, tmp_path / "out.txt", "ends in .csv or .jsonl"),
+        (trained.data, tmp_path / "out.txt", "ends in .csv, .jsonl, .xlsx or .parquet"),
         (tmp_path / "missing.csv", out, "missing.csv"),
     ):
         code, output, error = embtune("bulk", trained.model, source, target)
@@ -152,3 +155,44 @@ def test_what_is_read_is_not_replaced(trained, embtune, tmp_path):
         assert code == 1
         assert "It is an input file" in error
     assert data.read_bytes() == trained.data.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".xlsx", ".parquet"])
+def test_other_fields_come_back_and_colours_are_named(trained, embtune, tmp_path, suffix):
+    labelled = make_texts(30, seed=2)
+    rows = [
+        {"text": text, "label": label, "url": f"=u{i}", "path": f"p{i}"}
+        for i, (text, label) in enumerate(labelled)
+    ]
+    data = write(tmp_path / "data.jsonl", rows)
+    out = tmp_path / f"out{suffix}"
+    code, output, error = embtune("bulk", trained.model, data, out)
+    assert code == 0
+    assert "path is now path_in_data" in error
+    assert ("Colours: 0 " in output) == (suffix != ".parquet")
+    if suffix != ".xlsx":
+        records = list(read_records(out))
+        assert [record.meta["url"] for record in records] == [row["url"] for row in rows]
+        assert [record.meta["path_in_data"] for record in records] == [row["path"] for row in rows]
+    if suffix == ".parquet":
+        neighbors = pd.read_parquet(out)["neighbors"]
+        assert {len(cell["ids"]) for cell in neighbors} == {15}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".xlsx", ".parquet"])
+def test_a_full_disk_leaves_nothing_and_an_older_file_as_it_was(trained, embtune, tmp_path, suffix):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    out = folder / f"out{suffix}"
+    out.write_text("mine")
+    # The limit of the size of files gives the same kind of error as a disk without room.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        code, _, error = embtune("bulk", trained.model, trained.data, out, "--force")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 1
+    assert "There is no room for" in error
+    assert out.read_text() == "mine"
+    assert list(folder.iterdir()) == [out]

@@ -325,3 +325,16 @@ def test_the_help_fits_a_terminal_and_names_every_option():
     assert words(result.stdout).startswith("Usage: python -m spacy embtune embed [OPTIONS]")
     for name in ("MODEL", "DATA", "OUT", "--what", "--format", "--on-error", "--force"):
         assert name in result.stdout
+
+
+def test_other_fields_are_kept_or_named(trained, embtune, tmp_path):
+    data = tmp_path / "data.jsonl"
+    rows = [{"text": f"ball {i}", "url": f"u{i}", "votes": i} for i in range(5)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, _, error = embtune("embed", trained.model, data, tmp_path / "out.jsonl")
+    assert (code, error) == (0, "")
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [{k: row[k] for k in ("text", "url", "votes")} for row in found] == rows
+    code, _, error = embtune("embed", trained.model, data, tmp_path / "out.npz")
+    assert code == 0
+    assert "Left out: url, votes" in error

@@ -23,6 +23,19 @@ def test_json_is_what_the_functions_find(trained, embtune):
     assert sum(neighbor["labels"] == ["MUSIC"] for neighbor in found["tuned"]) >= 5
 
 
+def test_json_has_the_other_fields(trained, embtune, tmp_path):
+    data = tmp_path / "data.jsonl"
+    rows = [
+        {"text": f"ball goal {i}", "text2": "b", "price": i / 2, "tags": ["x"], "rank": 7}
+        for i in range(5)
+    ]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = json.loads(embtune("neighbors", trained.model, data, "ball", "--json")[1])
+    for neighbor in [*found["base"], *found["tuned"]]:
+        row = rows[int(neighbor["id"])]
+        assert neighbor["fields"] == {k: row[k] for k in ("text2", "price", "tags", "rank")}
+
+
 def test_the_table_fits_in_80_columns(trained, embtune):
     code, output, error = embtune("neighbors", trained.model, trained.data, "guitar drum")
     assert (code, error) == (0, "")

@@ -185,10 +185,93 @@ def test_more_tokens_than_a_spacy_file_takes_are_an_error_at_once(
     assert not (tmp_path / "2.zip").exists()
 
 
+FIELDS = [
+    {
+        "url": f"=http://host/{i}",
+        "votes": i,
+        # Whole numbers in the first chunk, fractions in the others.
+        "price": i if i < 7 else i / 2,
+        "rare": None if i < 12 else True,
+        "late": ["a", f"b{i}"] if i > 8 else [],
+        "where": {"lat": i / 4, "lon": None if i % 2 else 1.5},
+        "mixed": i if i < 7 else f"text {i}",
+        "key": 2**60 + i if i < 7 else 0.5,
+        "huge": 2**70,
+        "text": "another",
+        **({"only": "x"} if i == 15 else {}),
+    }
+    for i in range(20)
+]
+WITH_FIELDS = [record._replace(meta=meta) for record, meta in zip(RECORDS, FIELDS, strict=True)]
+RENAMED = [
+    {("text_in_data" if name == "text" else name): value for name, value in fields.items()}
+    for fields in FIELDS
+]
+
+
+def test_json_lines_keep_other_fields(tmp_path):
+    path = join(JsonLines(LABELS), tmp_path, WITH_FIELDS, VECTORS, SIZES)
+    rows = [json.loads(line) for line in path.read_text("utf8").splitlines()]
+    own = {"id", "text", "cats", "base", "tuned", "scores"}
+    assert [{k: v for k, v in row.items() if k not in own} for row in rows] == RENAMED
+    assert [row["text"] for row in rows] == [record.text for record in RECORDS]
+
+
+@pytest.mark.parametrize("sizes", [[20], [1] * 20, SIZES])
+def test_parquet_keeps_other_fields_with_the_types_that_hold_all_values(tmp_path, sizes):
+    path = join(Parquet(LABELS), tmp_path, WITH_FIELDS, VECTORS, sizes)
+    table = pyarrow.parquet.read_table(path)
+    for name in ("url", "votes", "price", "rare", "late", "where", "only", "text_in_data"):
+        assert table[name].to_pylist() == [fields.get(name) for fields in RENAMED]
+    types = {field.name: field.type for field in table.schema}
+    assert (str(types["votes"]), str(types["price"]), str(types["rare"])) == (
+        *("int64", "double", "bool"),
+    )
+    assert pyarrow.types.is_list(types["late"])
+    # No type holds these.
+    for name in ("mixed", "key", "huge"):
+        assert [json.loads(v) for v in table[name].to_pylist()] == [f[name] for f in FIELDS]
+    assert table["text"].to_pylist() == [record.text for record in RECORDS]
+
+
+def test_a_spacy_file_keeps_other_fields_in_user_data(tmp_path, spacy_docs):
+    from spacy_embtune.data import read_records
+
+    docs = read_docs(join(spacy_docs(), tmp_path, WITH_FIELDS, {"tuned": VECTORS["tuned"]}, SIZES))
+    for doc, fields in zip(docs, RENAMED, strict=True):
+        found = {key: value for key, value in doc.user_data.items() if isinstance(key, str)}
+        found.pop("id")
+        # msgpack has neither tuples nor whole numbers of more than 64 bits.
+        assert json.loads(json.dumps(found)) == {**fields, "huge": str(2**70)}
+    (tmp_path / "out").rename(tmp_path / "out.spacy")
+    records = list(read_records(tmp_path / "out.spacy"))
+    assert [record.id for record in records] == [record.id for record in RECORDS]
+    assert [record.meta["url"] for record in records] == [fields["url"] for fields in FIELDS]
+
+
+@pytest.mark.parametrize("make", [JsonLines, Parquet])
+def test_vectors_of_an_earlier_result_are_replaced_and_other_fields_of_that_name_kept(
+    tmp_path, make
+):
+    meta = [{"tuned": [0.5], "scores": {"A": 1.0}}, {"tuned": "by hand", "base": [1.0]}]
+    records = [record._replace(meta=m) for record, m in zip(RECORDS, meta, strict=False)]
+    path = join(make(LABELS), tmp_path, records, {"tuned": VECTORS["tuned"][:2]}, [2])
+    rows = (
+        pyarrow.parquet.read_table(path).to_pylist()
+        if make is Parquet
+        else [json.loads(line) for line in path.read_text().splitlines()]
+    )
+    assert_array_equal(np.asarray([row["tuned"] for row in rows], "float32"), VECTORS["tuned"][:2])
+    assert rows[1]["tuned_in_data"] == "by hand"
+    assert rows[1]["base_in_data"] == [1.0]
+    assert rows[0]["scores_in_data"] == {"A": 1.0}
+
+
 @pytest.mark.parametrize("make", [JsonLines, Npz, Parquet])
 @pytest.mark.parametrize("sizes", [[20], [1] * 20])
-def test_results_do_not_depend_on_the_chunks(tmp_path, make, sizes):
+@pytest.mark.parametrize("records", [RECORDS, WITH_FIELDS])
+def test_results_do_not_depend_on_the_chunks(tmp_path, make, sizes, records):
     (tmp_path / "other").mkdir()
-    one = join(make(LABELS), tmp_path, RECORDS, VECTORS, SIZES)
-    other = join(make(LABELS), tmp_path / "other", RECORDS, VECTORS, sizes)
+    one = join(make(LABELS), tmp_path, records, VECTORS, SIZES)
+    other = join(make(LABELS), tmp_path / "other", records, VECTORS, sizes)
     assert one.read_bytes() == other.read_bytes()

@@ -218,6 +218,33 @@ def test_the_download_can_be_read_as_training_data(four, tmp_path):
     np.testing.assert_array_equal(again.known, before.known)
 
 
+def test_the_download_has_the_other_fields_to_the_last_digit(open_page):
+    fields = [
+        {"url": "</script><b>", "key": 2**60 + 1, "price": 1.0, "tags": ["a\u2028", {"n": None}]},
+        {"cats": "mine", "text": 3, "__proto__": {"a": 1}, 'odd "name"\\': "x"},
+        {},
+        {"late": float("nan")},
+    ]
+    documents = make_documents(TEXTS, CATS)._replace(fields=fields)
+    opened = open_page(make_page(documents, SQUARE))
+    opened.lasso(opened.around(opened.pixels(SQUARE)))
+    records = opened.records()
+    own = {"id", "text", "cats"}
+    assert [record["text"] for record in records] == TEXTS
+    assert [{k: v for k, v in record.items() if k not in own} for record in records] == [
+        fields[0],
+        {
+            "cats_in_data": "mine",
+            "text_in_data": 3,
+            "__proto__": {"a": 1},
+            'odd "name"\\': "x",
+        },
+        {},
+        {"late": None},
+    ]
+    assert type(records[0]["price"]) is float
+
+
 @pytest.mark.parametrize("label", ["B", "new", "__proto__"])
 def test_what_is_selected_can_be_labelled_at_once(four, label):
     four.lasso(four.around(four.pixels(SQUARE)[:2]))

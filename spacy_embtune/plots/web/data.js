@@ -15,6 +15,7 @@ class Corpus {
     this.predictable = raw.predictable; // the names that the model predicts, as indices
     this.ids = raw.ids;
     this.texts = raw.texts;
+    this.fields = raw.fields; // for each document, the members of a JSON object: other fields
     this.n = raw.ids.length;
     this.positions = { base: Float32Array.from(raw.base), tuned: Float32Array.from(raw.tuned) };
     this.patterns = raw.patterns; // distinct sets of labels that are known
@@ -115,8 +116,12 @@ class Corpus {
   jsonl(documents, label) {
     // Some readers also break lines at these characters.
     const escape = (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`;
+    const line = (i) => {
+      const record = JSON.stringify(this.record(i, label));
+      return this.fields[i] ? `${record.slice(0, -1)},${this.fields[i]}}` : record;
+    };
     return documents
-      .map((i) => JSON.stringify(this.record(i, label)).replace(/[\u0085\u2028\u2029]/g, escape))
+      .map((i) => line(i).replace(/[\u0085\u2028\u2029]/g, escape))
       .map((line) => `${line}\n`)
       .join("");
   }
