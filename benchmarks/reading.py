@@ -7,13 +7,12 @@ format is then read by a new process: by `read_records`, record by record, and b
 people would use otherwise, which reads all of it at once: pandas, or pyarrow for its own formats,
 with the rows as Python objects at the end ("rows") or not ("table"). The seconds are those that
 the processor spent on reading, without imports. The memory is the peak of the process above what it
-had after the imports.
+had after the imports, as Linux measures it.
 """
 
 import importlib
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -136,12 +135,21 @@ def _measure_here(reader: str, path: Path) -> dict[str, float]:
     """RETURNS (dict[str, float]): What this process took to read a file."""
     for module in ("pandas", "pyarrow.feather", "pyarrow.parquet", "spacy_embtune.data"):
         importlib.import_module(module)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # The peak so far is that of the imports: forget it.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _read_memory("VmRSS")
     start = time.process_time()
     n = READERS[reader](path)
     seconds = time.process_time() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"n": n, "seconds": seconds, "megabytes": peak * 1024 / MEGABYTE}
+    peak = _read_memory("VmHWM") - before
+    return {"n": n, "seconds": seconds, "megabytes": peak}
+
+
+def _read_memory(name: str) -> float:
+    """RETURNS (float): A figure of Linux on the memory of this process, in MB."""
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1]) / 1024
 
 
 def measure(reader: str, path: Path) -> dict[str, float]:

@@ -13,6 +13,7 @@ from ._sources import Source
 
 # Characters of an array that are read at a time.
 CHUNK_SIZE = 1 << 16
+BLANK = " \t\r\n\ufeff"
 SPACE = re.compile(r"[ \t\n\r\ufeff]*")
 ARRAY_OF_OBJECTS = re.compile(r"\s*\[\s*(\{|$)")
 # Characters of the longest part of JSON that is not a string or a number: "false", with some more.
@@ -42,7 +43,7 @@ def read_json(source: Source, settings: ReadSettings) -> Iterator[Row]:
         if not start.lines:
             return
         first = start.lines[0]
-        if first.lstrip(" \t\ufeff").startswith("["):
+        if first.lstrip(BLANK).startswith("["):
             yield from _read_array(source, start, settings)
         elif not isinstance(_parse_json(first, text, ""), InvalidRowError) and start.read_line():
             yield from _read_lines(start, settings)
@@ -68,10 +69,14 @@ class _Start:
         self.read_line()
 
     def read_line(self) -> bool:
-        """RETURNS (bool): Whether there is a further line."""
-        for line in self.text.file:
+        """RETURNS (bool): Whether there is a further line. Of an array, which may be a single line
+        of any length, only the beginning is read."""
+        file = self.text.file
+        while line := file.readline(CHUNK_SIZE):
             self._number += 1
-            if line.strip(" \t\r\n\ufeff"):
+            if not line.endswith(("\n", "\r")) and not line.lstrip(BLANK).startswith("["):
+                line += file.readline()
+            if line.strip(BLANK):
                 self.lines.append(line)
                 self.numbers.append(self._number)
                 return True

@@ -85,16 +85,29 @@ def check_exists(source: str | os.PathLike[str]) -> None:
 
     source (str | os.PathLike): A path, or "-" for standard input.
     RAISES (ValueError): If there is no such file, or it is a directory.
+    RAISES (PermissionError): If the directory of the file may not be entered.
     """
     if str(source) == STDIN:
         return
     path = Path(source)
-    if path.is_dir():
-        raise ValueError(f"{path}: is a directory. Give a file.")
-    if "://" in str(source):
-        raise ValueError(f"{source}: is an address, not a file. Download it, and give the file.")
-    if not path.exists():
-        raise ValueError(f"{path}: there is no such file. Check the spelling.")
+    with _explain_permission(path):
+        if path.is_dir():
+            raise ValueError(f"{path}: is a directory. Give a file.")
+        if "://" in str(source):
+            raise ValueError(
+                f"{source}: is an address, not a file. Download it, and give the file."
+            )
+        if not path.exists():
+            raise ValueError(f"{path}: there is no such file. Check the spelling.")
+
+
+@contextmanager
+def _explain_permission(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        reason = "you may not read it. Ask for permission, or copy it as a user who has it"
+        raise PermissionError(errno.EACCES, reason, str(path)) from error
 
 
 class Source:
@@ -189,11 +202,8 @@ class Source:
     def _open_stored(self, stack: ExitStack) -> Any:
         if self.path is None:
             return sys.stdin.buffer
-        try:
+        with _explain_permission(self.path):
             return stack.enter_context(self.path.open("rb"))
-        except PermissionError as error:
-            reason = "you may not read it. Ask for permission, or copy it as a user who has it"
-            raise PermissionError(errno.EACCES, reason, str(self.path)) from error
 
 
 def look_ahead(file: IO[bytes]) -> tuple[bytes, io.BufferedReader]:

@@ -9,7 +9,9 @@ import lzma
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pyarrow
 import pytest
@@ -238,14 +240,17 @@ except PermissionError as error:
 """
 
 
-def test_a_file_that_may_not_be_read_is_an_error(tmp_path):
-    path = write(tmp_path / "a.jsonl", '{"text": "a"}')
-    tmp_path.chmod(0o755)
-    for parent in (tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
-    path.chmod(0)
-    command = [sys.executable, "-c", READ_AS_NOBODY, path]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("closed", ["file", "directory"])
+def test_a_file_that_may_not_be_read_is_an_error(closed):
+    # Not in `tmp_path`, which only its owner may enter.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        path = write(folder / "a.jsonl", '{"text": "a"}')
+        (path if closed == "file" else folder).chmod(0)
+        command = [sys.executable, "-c", READ_AS_NOBODY, path]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        folder.chmod(0o755)
     assert "you may not read it" in result.stdout
     assert str(path) in result.stdout
 

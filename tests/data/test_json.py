@@ -9,7 +9,7 @@ from itertools import islice
 import pandas as pd
 import pytest
 
-from spacy_embtune.data import _json, read_fields, read_records
+from spacy_embtune.data import Position, _json, read_fields, read_records
 
 ROWS = [{"text": f'"text" [{i}], {{é}}\n', "n": i, "tags": ["a", {"b": None}]} for i in range(7)]
 
@@ -130,6 +130,15 @@ def test_an_array_is_read_only_as_far_as_records_are_asked_for(tmp_path):
     assert len(list(islice(records, 800))) == 800
     with pytest.raises(ValueError, match="is not JSON"):
         list(records)
+
+
+def test_an_array_in_one_line_is_not_in_memory_as_a_whole(tmp_path):
+    path = write(tmp_path / "a.json", json.dumps([{"text": "x" * 1000}] * 2000))
+    position = Position()
+    records = read_records(path, position=position)
+    next(records)
+    assert position.fraction < 0.1
+    assert len(list(records)) == 1999
 
 
 def test_an_array_from_standard_input(tmp_path, monkeypatch):
