@@ -30,6 +30,9 @@ def evaluate(
     markdown_path: Annotated[
         Path | None, typer.Option("--markdown", help="Write the table here, as .md")
     ] = None,
+    per_label: Annotated[
+        bool, typer.Option("--per-label", help="Show the scores of each label, too")
+    ] = False,
     name: _options.Name = None,
     text_field: _options.TextField = "text",
     label_field: _options.LabelField = None,
@@ -50,6 +53,10 @@ def evaluate(
     p@1 and MAP@R measure how often the nearest neighbours within DATA share labels. With --train, a
     nearest neighbour and a linear probe learn from TRAIN and are scored on DATA. The table shows
     differences with 95 % intervals over the documents of DATA, and ends with a verdict.
+
+    --per-label adds the scores of each label; the file of --json always has them. Labels that lost
+    come first. Precision, recall and F1 are those of the linear probe with --train, otherwise of
+    the nearest other document, and of the component's own predictions.
     """
     from wasabi.util import supports_ansi
 
@@ -77,11 +84,11 @@ def evaluate(
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
         found = report(nlp, records, train=known, name=pipe.name)
         skipped.conclude()
-        typer.echo(found.to_text(colors=supports_ansi()))
+        typer.echo(found.to_text(colors=supports_ansi(), per_label=per_label))
     if json_path is not None:
         _write(json_path, json.dumps(found.to_dict(), indent=2) + "\n")
     if markdown_path is not None:
-        _write(markdown_path, found.to_markdown())
+        _write(markdown_path, found.to_markdown(per_label=per_label))
 
 
 def _write(path: Path, content: str) -> None:

@@ -1,7 +1,7 @@
 """The base class of the tuners: a scikit-learn estimator around a head."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -37,6 +37,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             (second row), shape (2, L).
         n_features_in_ (int): The width d of the vectors.
         n_steps_ (int): The number of steps of the optimizer.
+        temperature_ (float): Raw scores of labels are divided by it before they become
+            probabilities. 1.0: they are not calibrated.
     """
 
     n_epochs: int | None
@@ -78,17 +80,9 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             raise ValueError("All sample weights are 0, so there is nothing to learn from.")
         require_contrast(targets, labels.classes)
         rng = check_random_state(self.random_state)
-        self._begin(base, labels, targets, rng)
-        n_epochs = count_epochs(len(base), self.batch_size, self._n_epochs())
-        batches = label_batches(
-            base,
-            _without_even_weights(targets, self.label_counts_),
-            batch_size=self.batch_size,
-            n_epochs=n_epochs,
-            rng=rng,
-        )
-        n_steps = n_epochs * count_batches(len(base), self.batch_size)
-        self._train(batches, n_steps=n_steps)
+        batches, n_steps = self._begin_fit(base, labels, targets, rng)
+        if self._train(batches, n_steps=n_steps):
+            self._calibrate(base, labels, targets)
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -125,6 +119,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             n_epochs=1,
             rng=self._random,
         )
+        # The temperature was measured with other weights.
+        self.temperature_ = 1.0
         self._train(batches, n_steps=None)
         return self
 
@@ -158,6 +154,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             "feature_names_in": getattr(self, "feature_names_in_", np.asarray([])).tolist(),
             "n_seen": self._n_seen,
             "n_steps": self.n_steps_,
+            "temperature": self.temperature_,
         }
         arrays = storage.head_to_arrays(self.head_, self._optimizer)
         if self.random_state is not None:
@@ -186,6 +183,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
                 tuner.feature_names_in_ = np.asarray(saved["feature_names_in"], dtype=object)
             tuner._n_seen = saved["n_seen"]
             tuner.n_steps_ = saved["n_steps"]
+            # An older version saved no temperature.
+            tuner.temperature_ = float(saved.get("temperature", 1.0))
             storage.arrays_to_head(arrays, tuner.head_, tuner._optimizer)
             # Earlier versions appended new classes.
             tuner._sort_classes()
@@ -255,6 +254,27 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """RETURNS (Labels): The labels, with weights that parameters of the tuner ask for."""
         return labels
 
+    def _begin_fit(
+        self, base: NDArray[Any], labels: Labels, targets: AnyTargets, rng: Any
+    ) -> tuple[Iterable[RowBatch], int]:
+        """Start a fit on distinct rows.
+
+        RETURNS (tuple): The batches to train on, and the number of steps.
+        """
+        self._begin(base, labels, targets, rng)
+        n_epochs = count_epochs(len(base), self.batch_size, self._n_epochs())
+        batches = label_batches(
+            base,
+            _without_even_weights(targets, self.label_counts_),
+            batch_size=self.batch_size,
+            n_epochs=n_epochs,
+            rng=rng,
+        )
+        return batches, n_epochs * count_batches(len(base), self.batch_size)
+
+    def _calibrate(self, base: NDArray[Any], labels: Labels, targets: AnyTargets) -> None:
+        """Set `temperature_` after a fit on distinct rows, if the tuner predicts probabilities."""
+
     def _begin(self, base: NDArray[Any], labels: Labels, targets: AnyTargets, rng: Any) -> None:
         self._random = rng
         self._set_labels(
@@ -266,6 +286,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self._make_head(self.n_features_in_, self.head_config(), rng)
         self._n_seen = 0.0
         self.n_steps_ = 0
+        self.temperature_ = 1.0
         self._learn_mean(base, targets)
 
     def _set_labels(
@@ -339,16 +360,25 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.label_counts_ = self.label_counts_[:, order]
         order_output(self.head_, self._optimizer, order)
 
-    def _train(self, batches: Iterable[RowBatch], *, n_steps: int | None) -> None:
+    def _train(self, batches: Iterable[RowBatch], *, n_steps: int | None) -> bool:
+        """RETURNS (bool): Whether all batches were used. False after Ctrl-C."""
+        is_complete = False
+
+        def until_the_end() -> Iterator[RowBatch]:
+            nonlocal is_complete
+            yield from batches
+            is_complete = True
+
         with seeded(self._random):
             self.n_steps_ += train_head(
                 self.head_,
                 self._loss,
                 self._optimizer,
-                batches,
+                until_the_end(),
                 learning_rate=float(self.learning_rate),
                 n_steps=n_steps,
             )
+        return is_complete
 
     def _predict(self, X: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """RETURNS (tuple): Tuned vectors, shape (n, k), raw scores, shape (n, L), and whether each

@@ -56,6 +56,13 @@ def check_parameters(estimator: Any) -> None:
     rate = parameters.get("learning_rate", 1.0)
     if not isinstance(rate, Real) or not 0.0 < float(rate) < math.inf:
         raise ValueError(f"{name}: learning_rate is {rate!r}: give a number above 0.")
+    threshold = parameters.get("threshold", 0.5)
+    if (
+        isinstance(threshold, bool)
+        or not isinstance(threshold, Real)
+        or not 0.0 <= float(threshold) <= 1.0
+    ):
+        raise ValueError(f"{name}: threshold is {threshold!r}: give a probability, 0 to 1.")
     decay = parameters.get("weight_decay", 0.0)
     if not isinstance(decay, Real) or not 0.0 <= float(decay) < math.inf:
         raise ValueError(f"{name}: weight_decay is {decay!r}: give a number of 0 or more.")

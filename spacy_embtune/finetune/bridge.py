@@ -74,6 +74,7 @@ def to_component(
                     "before fit."
                 )
     settings = {
+        "threshold": float(getattr(tuner, "threshold", 0.5)),
         **given,
         "exclusive_classes": tuner.exclusive_classes_,
         "model": {
@@ -114,6 +115,9 @@ def _fill(pipe: EmbTune, tuner: HeadTuner, labels: list[str]) -> None:
         exclusive_classes=tuner.exclusive_classes_,
         label_counts=tuner.label_counts_.tolist(),
         is_trained=True,
+        temperature=round(tuner.temperature_, 6),
+        # Other tuners compare pairs only.
+        predicts_labels=isinstance(tuner, FeedForwardTuner),
     )
 
 
@@ -138,6 +142,7 @@ def to_estimator(pipe: EmbTune) -> HeadTuner:
             hidden_dim=head.get_dim("nH"),
             dropout=_dropout_rate(drop),
             activation=cast(Any, hidden.name),
+            threshold=pipe.threshold,
             exclusive_classes=pipe.cfg["exclusive_classes"],
             **arguments,
         )
@@ -168,6 +173,7 @@ def to_estimator(pipe: EmbTune) -> HeadTuner:
     # documents.
     tuner._n_seen = float(tuner.label_counts_.sum(axis=0).max(initial=0.0))
     tuner.n_steps_ = 0
+    tuner.temperature_ = pipe.temperature
     storage.arrays_to_head(storage.head_to_arrays(head, None), tuner.head_)
     tuner._sort_classes()
     return tuner

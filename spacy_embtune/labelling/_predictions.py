@@ -5,24 +5,23 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..metrics.ranking import Floats
+from ..pipeline.model import has_predictions
+from ..reports import is_distribution
 from ..reports.types import Documents
 from ._suspects import predict_out_of_fold
-
-# The probabilities of an untrained output layer are all equal, but for rounding errors of this
-# size.
-_ROUNDING = 1e-6
 
 
 class LabelPredictions(NamedTuple):
     """Predicted labels of n documents.
 
     labels (list[list[str]]): The labels of each document: the most probable label if labels are
-        exclusive, else all labels with a probability of at least 0.5.
+        exclusive, else all labels with a probability of at least the threshold.
     probability (Floats): The probability of the most probable label, 0..1, shape (n,); NaN without
         a prediction.
     margin (Floats): The distance to another prediction, 0..1, shape (n,). If labels are exclusive,
         the difference of the two largest probabilities. Otherwise the smallest difference, over the
-        labels, between the probabilities of presence and absence. NaN without a prediction.
+        labels, between probability and threshold, as a share of the largest possible difference
+        on this side of the threshold. NaN without a prediction.
     source (str): The source of the predictions. "component": the output layer of the component.
         "probe": a logistic regression on the tuned vectors of labelled documents, if no loss
         trained the output layer. "nobody": there are no predictions.
@@ -66,12 +65,15 @@ def predict_labels(documents: Documents) -> LabelPredictions:
         own = probabilities[has_vector]
         # Decided from the probabilities, because the labels of the documents may differ from the
         # labels of the component.
-        is_exclusive = own.shape[1] > 1 and bool(np.abs(own.sum(axis=1) - 1).max() < 1e-3)
-        neutral = 1 / own.shape[1] if is_exclusive else 0.5
-        if np.abs(own - neutral).max() > _ROUNDING:
+        is_exclusive = is_distribution(own)
+        if has_predictions(own, exclusive=is_exclusive):
             probabilities = np.where(has_vector[:, None], probabilities, np.nan)
             return _choose_labels(
-                probabilities, documents.predicted_labels, "component", is_exclusive=is_exclusive
+                probabilities,
+                documents.predicted_labels,
+                "component",
+                is_exclusive=is_exclusive,
+                threshold=documents.threshold,
             )
     probabilities = predict_out_of_fold(documents, space="tuned")
     return _choose_labels(
@@ -88,6 +90,7 @@ def _choose_labels(
     source: Literal["component", "probe", "nobody"],
     *,
     is_exclusive: bool,
+    threshold: float = 0.5,
 ) -> LabelPredictions:
     """RETURNS (LabelPredictions): The labels by their probabilities, of shape (n, L)."""
     n = probabilities.shape[0]
@@ -103,6 +106,13 @@ def _choose_labels(
             predicted[row] = [labels[order[0]]]
             margin[row] = values[order[0]] - values[order[1]]
         else:
-            predicted[row] = [labels[j] for j in order if values[j] >= 0.5]
-            margin[row] = np.abs(2 * values[finite] - 1).min()
+            predicted[row] = [labels[j] for j in order if values[j] >= threshold]
+            margin[row] = _distance(values[finite], threshold).min()
     return LabelPredictions(predicted, probability, margin, source)
+
+
+def _distance(probabilities: Floats, threshold: float) -> Floats:
+    """RETURNS (Floats): The distance of each probability to the threshold, as a share of the
+    largest possible distance on this side of it, 0..1."""
+    room = np.where(probabilities >= threshold, 1 - threshold, threshold)
+    return np.abs(probabilities - threshold) / np.where(room > 0, room, 1.0)

@@ -6,6 +6,8 @@ out; they never count as 0.
 
     _retrieval.py        p@1, MAP@R and R-precision within a corpus
     _classification.py   labels predicted from another corpus: nearest neighbour and linear probe
+    _per_label.py        precision, recall and F1 of each label
+    _calibration.py      how well probabilities agree with outcomes; the temperature
     _clusters.py         silhouette, and agreement with k-means
     _geometry.py         spread, distances within labels, effective rank, kept neighbours
     _correlation.py      cosines of pairs against the scores of the pairs
@@ -13,6 +15,7 @@ out; they never count as 0.
     ranking.py           unit vectors, carried labels, neighbours in order; other rooms use it too
 """
 
+from ._calibration import CalibrationScores, calibration_scores, fit_temperature
 from ._classification import (
     ClassificationScores,
     Predictions,
@@ -38,6 +41,12 @@ from ._intervals import (
     map_at_r_ratios,
     p_at_1_ratios,
 )
+from ._per_label import (
+    PrecisionRecall,
+    precision_recall,
+    predict_by_other_neighbour,
+    predict_by_threshold,
+)
 from ._retrieval import (
     LabelScores,
     QueryScores,
@@ -51,12 +60,14 @@ __all__ = [
     "CARRIES",
     "LEVEL",
     "N_RESAMPLES",
+    "CalibrationScores",
     "ClassificationScores",
     "ClusterScores",
     "CorrelationScores",
     "Difference",
     "Differences",
     "LabelScores",
+    "PrecisionRecall",
     "Predictions",
     "QueryScores",
     "Ratios",
@@ -64,16 +75,21 @@ __all__ = [
     "SpaceScores",
     "accuracy_ratios",
     "auc_score",
+    "calibration_scores",
     "cluster_scores",
     "compare_ratios",
     "correlation_scores",
+    "fit_temperature",
     "knn_scores",
     "macro_f1_ratios",
     "map_at_r_ratios",
     "neighbour_overlap",
     "p_at_1_ratios",
+    "precision_recall",
     "predict_by_neighbour",
+    "predict_by_other_neighbour",
     "predict_by_probe",
+    "predict_by_threshold",
     "probe_scores",
     "query_scores",
     "retrieval_scores",

@@ -2,6 +2,7 @@
 console logger."""
 
 from .._files import StorageError
+from .calibration import make_calibrate
 from .component import EmbTune
 from .extensions import MissingVectorError, get_vector, register_extension, set_vector_hooks
 from .factory import make_embtune
@@ -20,6 +21,7 @@ __all__ = [
     "console_logger",
     "find_component",
     "get_vector",
+    "make_calibrate",
     "make_embtune",
     "make_embtune_scorer",
     "register_extension",

@@ -30,6 +30,7 @@ from ..training import (
 )
 from ..types import HeadOutput, Loss, Output
 from . import _serialization, extensions
+from ._temperature import find_temperature
 from ._training_checks import (
     check_cache_size,
     check_corpus,
@@ -75,6 +76,7 @@ class EmbTune(TrainablePipe):
         base_extension: str = "embedding",
         exclusive_classes: bool | None = None,
         set_cats: bool = False,
+        threshold: float = 0.5,
         vector_hooks: bool = False,
         bank_size: int = 0,
         scorer: Callable[..., dict[str, Any]] | None = None,
@@ -91,12 +93,14 @@ class EmbTune(TrainablePipe):
         exclusive_classes (bool | None): Whether a document carries exactly one label. None: True if
             the cats of every labelled training document sum to 1.
         set_cats (bool): Whether to write the probabilities of the labels to `doc.cats`.
+        threshold (float): The probability from which a label counts as predicted, 0..1, if labels
+            are not exclusive. It is used by scores and reports; `doc.cats` are probabilities.
         vector_hooks (bool): Whether `doc.vector`, `doc.similarity` and similar properties use the
             tuned vector.
         bank_size (int): Size of the memory bank: the number of earlier documents that each batch is
             compared with, see `MemoryBank`. It is used by losses on pairs.
         scorer (Callable | None): The scoring method.
-        RAISES (ValueError): When an extension cannot be used.
+        RAISES (ValueError): When an extension cannot be used, or the threshold is outside 0..1.
         """
         self.vocab = vocab
         self.model = model
@@ -114,7 +118,12 @@ class EmbTune(TrainablePipe):
             "exclusive_classes": exclusive_classes,
             "label_counts": None,
             "is_trained": False,
+            "temperature": 1.0,
+            "predicts_labels": None,
         }
+        self.threshold = threshold
+        self._configured_threshold = self.threshold
+        self.cfg["configured_threshold"] = self.threshold
         self.bank = MemoryBank(bank_size)
         if bank_size and self.encoder is not None and self.encoder.is_trainable:
             raise ValueError(
@@ -154,6 +163,37 @@ class EmbTune(TrainablePipe):
         return list(self.cfg["labels"])
 
     @property
+    def threshold(self) -> float:
+        """The probability from which a label counts as predicted, if labels are not exclusive. A
+        value that is set here is saved with the component. It is used until the threshold of the
+        config is changed.
+
+        RETURNS (float): The threshold, 0..1.
+        """
+        return float(self.cfg["threshold"])
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(
+                f"[{self.name}] threshold is {value!r}: give a probability between 0 and 1."
+            )
+        self.cfg["threshold"] = float(value)
+
+    @property
+    def predicts_labels(self) -> bool:
+        """RETURNS (bool): Whether a loss trained the output layer, so that the probabilities of
+        labels have a meaning. Losses that only compare pairs do not. True if it is not known, as in
+        pipelines of earlier versions."""
+        return self.is_trained and bool(self.labels) and self.cfg["predicts_labels"] is not False
+
+    @property
+    def temperature(self) -> float:
+        """RETURNS (float): Raw scores of labels are divided by it before they become probabilities,
+        see `calibrate`. 1.0 before calibration and after each update of the weights."""
+        return float(self.cfg["temperature"])
+
+    @property
     def is_trained(self) -> bool:
         """RETURNS (bool): Whether at least one update had a gradient that was not zero."""
         return bool(self.cfg["is_trained"])
@@ -186,6 +226,7 @@ class EmbTune(TrainablePipe):
         counts = targets.count_labels()
         # The component counts as untrained, because its weights are replaced below.
         self.cfg.update(exclusive_classes=exclusive, label_counts=counts.tolist(), is_trained=False)
+        self.cfg.update(temperature=1.0, predicts_labels=False)
         self.seen = corpus.seen
         self._has_gradient = False
         check_corpus(corpus, self.name, self.labels, counts, exclusive=exclusive)
@@ -208,10 +249,19 @@ class EmbTune(TrainablePipe):
             base = self.model.get_ref("encoder").predict(docs)
             return Prediction(as_numpy(base), None, None)
         output = self.model.predict(docs)
-        cats = to_probabilities(
-            self.model.ops, output, exclusive=bool(self.cfg["exclusive_classes"])
+        return Prediction(
+            as_numpy(output.base), as_numpy(output.tuned), self._to_probabilities(output)
         )
-        return Prediction(as_numpy(output.base), as_numpy(output.tuned), as_numpy(cats))
+
+    def _to_probabilities(self, output: Output) -> NDArray[Any]:
+        return as_numpy(
+            to_probabilities(
+                self.model.ops,
+                output,
+                exclusive=bool(self.cfg["exclusive_classes"]),
+                temperature=self.temperature,
+            )
+        )
 
     def set_annotations(self, docs: Iterable[Doc], prediction: Prediction) -> None:
         """Set the vectors of documents, and with the setting set_cats also `doc.cats`.
@@ -274,6 +324,8 @@ class EmbTune(TrainablePipe):
             output, backprop_head = run_head(rows)
 
             def backprop(gradient: HeadOutput) -> None:
+                if cast(Any, gradient.scores).any():
+                    self.cfg["predicts_labels"] = True
                 # Only the documents of the batch have a way back to the encoder.
                 backprop_base(backprop_head(gradient)[: len(base)])
 
@@ -325,6 +377,8 @@ class EmbTune(TrainablePipe):
         self.model.finish_update(sgd)
         if self._has_gradient:
             self.cfg["is_trained"] = True
+            # The temperature was measured with other weights.
+            self.cfg["temperature"] = 1.0
             self._has_gradient = False
 
     def _require_initialized(self) -> None:
@@ -396,10 +450,39 @@ class EmbTune(TrainablePipe):
             "extension": self.extension,
             "base_extension": self.base_extension,
             "set_cats": self.set_cats,
+            "threshold": self.threshold,
             "partners": embed_partners(self, examples),
             "untuned": self.encode_untuned([example.predicted for example in examples]),
+            "probabilities": self._probabilities([example.predicted for example in examples]),
         }
         return self.scorer(examples, **{**settings, **kwargs})
+
+    def _probabilities(self, docs: Sequence[Doc]) -> NDArray[Any] | None:
+        """RETURNS (ndarray | None): The probabilities of the labels of annotated documents, from
+        their base vectors, shape (n, L). None without base vectors or a trained output layer."""
+        vectors = [extensions.get_vector(doc, self.base_extension) for doc in docs]
+        width = next((len(vector) for vector in vectors if vector is not None), 0)
+        if not (width and self.predicts_labels):
+            return None
+        nothing = np.zeros(width, dtype="float32")
+        rows = np.stack([nothing if vector is None else vector for vector in vectors])
+        base = self.model.ops.asarray2f(cast(Any, rows))
+        tuned, scores = self.model.get_ref("head").predict(base)
+        return self._to_probabilities(Output(base, tuned, scores))
+
+    def calibrate(self, examples: Iterable[Example]) -> float:
+        """Make the probabilities of labels agree with how often they are right, see
+        `find_temperature`. Vectors and the order of labels do not change.
+
+        examples (Iterable[Example]): Labelled documents that the component was not trained on.
+            The pipeline has processed `predicted`.
+        RETURNS (float): The temperature.
+        RAISES (ValueError): When too few labelled documents are new to the component, it is not
+            trained, or no loss trained its output layer.
+        """
+        # Rounded, because a number in cfg keeps 10 digits when it is saved.
+        self.cfg["temperature"] = round(find_temperature(self, examples), 6)
+        return self.temperature
 
     def encode_untuned(self, docs: Sequence[Doc | str]) -> NDArray[Any] | None:
         """Encode documents with the encoder as it was before training, to compare with it.
@@ -435,7 +518,7 @@ class EmbTune(TrainablePipe):
         """
         self._validate_serialization_attrs()
         _serialization.load(self, path, exclude)
-        self.bank.clear()
+        self._after_loading()
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
@@ -457,8 +540,15 @@ class EmbTune(TrainablePipe):
         """
         self._validate_serialization_attrs()
         _serialization.unpack(self, bytes_data, exclude)
-        self.bank.clear()
+        self._after_loading()
         return self
+
+    def _after_loading(self) -> None:
+        self.bank.clear()
+        # The config comes first if its threshold is another than when the component was saved.
+        if self.cfg["configured_threshold"] != self._configured_threshold:
+            self.threshold = self._configured_threshold
+            self.cfg["configured_threshold"] = self._configured_threshold
 
     # scikit-learn: spaCy's registry gives these functions, because finetune imports this module.
 

@@ -16,6 +16,7 @@ extension = "embtune"
 base_extension = "embedding"
 exclusive_classes = null
 set_cats = false
+threshold = 0.5
 vector_hooks = false
 bank_size = 0
 
@@ -46,6 +47,7 @@ name = "sentence-transformers/all-MiniLM-L6-v2"
         "embtune_map_r": 0.5,
         "embtune_base_p1": 0.0,
         "embtune_base_map_r": 0.0,
+        "embtune_per_type": None,
     },
 )
 def make_embtune(
@@ -57,6 +59,7 @@ def make_embtune(
     base_extension: str,
     exclusive_classes: bool | None,
     set_cats: bool,
+    threshold: float,
     vector_hooks: bool,
     bank_size: int,
     scorer: Callable[..., dict[str, Any]] | None,
@@ -78,6 +81,7 @@ def make_embtune(
         base_extension=base_extension,
         exclusive_classes=exclusive_classes,
         set_cats=set_cats,
+        threshold=threshold,
         vector_hooks=vector_hooks,
         bank_size=bank_size,
         scorer=scorer,

@@ -3,12 +3,17 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 from numpy.typing import NDArray
 from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
 from ..types import HeadOutput, Output
+
+# The probabilities of an untrained output layer are all equal, but for rounding errors of this
+# size.
+_ROUNDING = 1e-6
 
 Encoder = Model[Sequence[Doc | str], Floats2d]
 Head = Model[Floats2d, HeadOutput]
@@ -106,16 +111,37 @@ def _refer_to_output_layer(model: Model[Any, Any]) -> None:
     model.set_ref("output_layer", model.get_ref("head").maybe_get_ref("output_layer"))
 
 
-def to_probabilities(ops: Ops, output: Output, *, exclusive: bool) -> Floats2d:
+def to_probabilities(
+    ops: Ops, output: Output, *, exclusive: bool, temperature: float = 1.0
+) -> Floats2d:
     """Turn raw scores into probabilities of the labels. For a document without a vector, exclusive
     labels are equally likely, and other labels get the probability 0.
 
     ops (Ops): Computes them.
     output (Output): The output of the model for n documents.
     exclusive (bool): Whether a document carries exactly one label.
+    temperature (float): Raw scores are divided by it. Above 1, probabilities are less certain.
     RETURNS (Floats2d): Probabilities, shape (n, L).
     """
     has_vector: Any = cast(Any, output.base).any(axis=1, keepdims=True)
+    scores = output.scores if temperature == 1.0 else output.scores / temperature
     if exclusive:
-        return ops.softmax(output.scores * has_vector)
-    return ops.sigmoid(output.scores) * has_vector
+        return ops.softmax(scores * has_vector)
+    return ops.sigmoid(scores) * has_vector
+
+
+def has_predictions(probabilities: NDArray[Any], *, exclusive: bool) -> bool:
+    """Find out whether probabilities tell labels apart. They do not if no loss trained the output
+    layer.
+
+    >>> has_predictions(np.asarray([[0.5, 0.5]]), exclusive=True)
+    False
+
+    probabilities (ndarray): Probabilities of documents that have a vector, shape (n, L).
+    exclusive (bool): Whether a document carries exactly one label.
+    RETURNS (bool): Whether a probability differs from that of an untrained layer.
+    """
+    if not probabilities.size:
+        return False
+    neutral = 1 / probabilities.shape[1] if exclusive else 0.5
+    return bool(np.abs(probabilities - neutral).max() > _ROUNDING)

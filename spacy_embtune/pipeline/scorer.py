@@ -12,10 +12,21 @@ from spacy.training import Example
 
 from ..data import get_partners
 from ..labels import SparseTargets, is_exclusive, labels_in, make_sparse_targets
-from ..metrics import correlation_scores, retrieval_scores
+from ..metrics import (
+    CARRIES,
+    LabelScores,
+    correlation_scores,
+    precision_recall,
+    predict_by_threshold,
+    retrieval_scores,
+)
 from .extensions import get_vector
+from .model import has_predictions
 
 logger = logging.getLogger(__name__)
+
+# How many entries of dense targets are made at a time.
+_BLOCK_ENTRIES = 2**22
 
 
 class Partners(NamedTuple):
@@ -84,7 +95,7 @@ class EmbTuneScorer:
 
     def __init__(self) -> None:
         self._has_warned = False
-        self._last: tuple[bytes, dict[str, float | None]] | None = None
+        self._last: tuple[bytes, _Retrieval] | None = None
 
     def __call__(
         self,
@@ -95,8 +106,10 @@ class EmbTuneScorer:
         extension: str = "embtune",
         base_extension: str = "embedding",
         set_cats: bool = False,
+        threshold: float = 0.5,
         partners: Partners | None = None,
         untuned: NDArray[Any] | None = None,
+        probabilities: NDArray[Any] | None = None,
         **cfg: Any,
     ) -> dict[str, Any]:
         """Score n documents that the component has processed.
@@ -107,13 +120,20 @@ class EmbTuneScorer:
         extension, base_extension (str): The attributes of tuned and base vectors.
         set_cats (bool): Whether the component writes `doc.cats`. They are then scored like those of
             spaCy's text classifiers.
+        threshold (float): The probability from which a label counts as predicted, if labels are not
+            exclusive.
         partners (Partners | None): The texts that the documents are paired with. None: no pairs.
         untuned (ndarray | None): The base vectors to score if the encoder learns, shape (n, d).
             None: the vectors under `base_extension`.
+        probabilities (ndarray | None): The probabilities of the labels, shape (n, L). None: they
+            are not known.
         RETURNS (dict[str, Any]): p@1 and MAP@R (see `metrics.retrieval_scores`) of tuned vectors
             under "<extension>_p1" and "<extension>_map_r", and of base vectors under
             "<extension>_base_p1" and "<extension>_base_map_r". With partners also "_spearman" and
             "_pearson" of each: the correlation between the cosines of the pairs and their scores.
+            Under "<extension>_per_type" a dict for each label that a document carries: "n", the
+            number of these documents, "p1", "map_r", "base_p1", "base_map_r", and, of the labels
+            that the component predicts, "p", "r" and "f" (precision, recall, F1).
             With set_cats also the scores of `Scorer.score_cats`. A score is None where nothing can
             be scored, and 0.0 where only the tuned vectors are missing.
         """
@@ -128,9 +148,9 @@ class EmbTuneScorer:
         base = base if untuned is None else untuned
         key = _digest(extension, base, targets)
         if self._last is None or self._last[0] != key:
-            self._last = (key, _score(base, targets))
-        of_base = self._last[1]
-        of_tuned = _score(tuned, targets)
+            self._last = (key, _retrieve(base, targets))
+        base_retrieval, tuned_retrieval = self._last[1], _retrieve(tuned, targets)
+        of_base, of_tuned = base_retrieval.scores, tuned_retrieval.scores
         if partners is not None:
             at, gold = partners.documents, partners.scores
             of_base = {**of_base, **_correlate(base, partners.base, at, gold)}
@@ -149,8 +169,12 @@ class EmbTuneScorer:
             is_missing = tuned is None and value is not None
             scores[f"{extension}_{name}"] = 0.0 if is_missing else of_tuned[name]
             scores[f"{extension}_base_{name}"] = value
+        scores[f"{extension}_per_type"] = _score_labels(
+            labels, targets, base_retrieval, tuned_retrieval, base, probabilities, threshold
+        )
         if set_cats:
-            scores.update(_score_cats(examples, labels, exclusive=bool(exclusive_classes), **cfg))
+            cfg.update(exclusive=bool(exclusive_classes), threshold=threshold)
+            scores.update(_score_cats(examples, labels, **cfg))
         return scores
 
 
@@ -165,11 +189,72 @@ def _vectors(examples: Sequence[Example], name: str) -> NDArray[Any] | None:
     return np.asarray([nothing if vector is None else vector for vector in vectors])
 
 
-def _score(vectors: NDArray[Any] | None, targets: SparseTargets) -> dict[str, float | None]:
+class _Retrieval(NamedTuple):
+    """Retrieval scores of one kind of vectors by their names, and of each label. None without
+    vectors."""
+
+    scores: dict[str, float | None]
+    per_label: LabelScores | None
+
+
+def _retrieve(vectors: NDArray[Any] | None, targets: SparseTargets) -> _Retrieval:
     if vectors is None:
-        return {"p1": None, "map_r": None}
-    scores = retrieval_scores(vectors, targets)
-    return {"p1": scores.p_at_1, "map_r": scores.map_at_r}
+        return _Retrieval({"p1": None, "map_r": None}, None)
+    found = retrieval_scores(vectors, targets)
+    return _Retrieval({"p1": found.p_at_1, "map_r": found.map_at_r}, found.per_label)
+
+
+def _score_labels(
+    labels: Sequence[str],
+    targets: SparseTargets,
+    base: _Retrieval,
+    tuned: _Retrieval,
+    vectors: NDArray[Any] | None,
+    probabilities: NDArray[Any] | None,
+    threshold: float,
+) -> dict[str, dict[str, float | None]]:
+    """RETURNS (dict): The scores of each label that a document with a vector carries. `vectors` are
+    the base vectors."""
+    columns: dict[str, Any] = {}
+    for prefix, retrieval in (("", tuned), ("base_", base)):
+        if retrieval.per_label is not None:
+            columns[f"{prefix}p1"] = retrieval.per_label.p_at_1
+            columns[f"{prefix}map_r"] = retrieval.per_label.map_at_r
+    if vectors is None:
+        return {}
+    has_vector: NDArray[np.bool_] = np.asarray(vectors.any(axis=1))
+    if probabilities is not None and has_predictions(
+        probabilities[has_vector], exclusive=targets.exclusive
+    ):
+        # In blocks, because dense targets of all documents may be large.
+        size = max(1, _BLOCK_ENTRIES // max(1, len(labels)))
+        blocks = (slice(start, start + size) for start in range(0, len(has_vector), size))
+        found = precision_recall(
+            *(
+                predict_by_threshold(
+                    probabilities[block],
+                    targets.select(np.arange(len(has_vector))[block]),
+                    threshold=threshold,
+                    has_vector=has_vector[block],
+                )
+                for block in blocks
+            )
+        )
+        columns.update(p=found.precision, r=found.recall, f=found.f1)
+    names = ("p1", "map_r", "base_p1", "base_map_r", "p", "r", "f")
+    carries = (targets.values >= CARRIES) & has_vector[targets.rows]
+    n = np.bincount(targets.columns[carries], minlength=len(labels))
+    return {
+        labels[j]: {
+            "n": int(n[j]),
+            **{name: _number(columns[name][j]) if name in columns else None for name in names},
+        }
+        for j in np.flatnonzero(n).tolist()
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _score_cats(

@@ -1,5 +1,6 @@
 """Compare tuned with base vectors: a table of metrics with intervals, and a verdict in words."""
 
+from ._per_label import is_distribution
 from .comparison import Report, compare, report
 from .documents import LabelSpace, choose_labels, documents
 from .types import Documents
@@ -11,5 +12,6 @@ __all__ = [
     "choose_labels",
     "compare",
     "documents",
+    "is_distribution",
     "report",
 ]

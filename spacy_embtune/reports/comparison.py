@@ -17,7 +17,7 @@ from .documents import choose_labels, documents, to_records
 from .measures import measure
 from .notebook import to_html
 from .render import to_markdown, to_text
-from .types import Comparison, Documents, Row, Seen
+from .types import Comparison, Documents, LabelRow, LabelScores, Row, Seen, subtract
 from .verdict import RULE, Finding, judge
 
 # If the component remembers a smaller share of TRAIN, it was not trained on TRAIN.
@@ -44,22 +44,29 @@ class Report(Comparison):
             "secondary": {row.key: _to_dict(row) for row in self.secondary},
             "on_train": {row.key: _to_dict(row, has_interval=True) for row in self.on_train},
             "space": {row.key: _to_dict(row) for row in self.space},
+            "per_label": {row.label: _label_to_dict(row) for row in self.per_label},
+            "per_label_classifier": self.classifier,
             "intervals": {"level": LEVEL, "n_resamples": N_RESAMPLES},
             "warnings": self.warnings,
             "notes": self.notes,
         }
 
-    def to_markdown(self) -> str:
-        """RETURNS (str): The report in Markdown."""
-        return to_markdown(self)
+    def to_markdown(self, *, per_label: bool = False) -> str:
+        """Write the report in Markdown.
 
-    def to_text(self, *, colors: bool = False) -> str:
+        per_label (bool): Whether to add the scores of each label.
+        RETURNS (str): The text.
+        """
+        return to_markdown(self, per_label=per_label)
+
+    def to_text(self, *, colors: bool = False, per_label: bool = False) -> str:
         """Write the report for a terminal of 80 columns.
 
         colors (bool): Whether to use colours.
+        per_label (bool): Whether to add the scores of each label.
         RETURNS (str): The lines.
         """
-        return to_text(self, colors=colors)
+        return to_text(self, colors=colors, per_label=per_label)
 
     def __str__(self) -> str:
         return self.to_text()
@@ -177,6 +184,8 @@ def compare(
         n_occurring=int(find_occurring(data).sum()),
         exclusive=data.targets.exclusive,
         unknown_labels=list(unknown_labels),
+        per_label=measures.per_label,
+        classifier=measures.classifier,
     )
 
 
@@ -187,6 +196,15 @@ def _to_dict(row: Row, *, has_interval: bool = False) -> dict[str, Any]:
         interval = row.interval
         entry["interval"] = None if interval is None else [interval.low, interval.high]
         entry["beyond_chance"] = row.beyond_chance
+    return entry
+
+
+def _label_to_dict(row: LabelRow) -> dict[str, Any]:
+    entry: dict[str, Any] = {"n": row.n}
+    for name in LabelScores._fields:
+        base, tuned = getattr(row.base, name), getattr(row.tuned, name)
+        entry[name] = {"base": base, "tuned": tuned, "difference": subtract(tuned, base)}
+    entry["component"] = {"precision": row.precision, "recall": row.recall, "f1": row.f1}
     return entry
 
 

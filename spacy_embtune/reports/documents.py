@@ -117,6 +117,8 @@ def documents(
     )
     texts = [row.text for row in rows]
     base, tuned, probabilities = _predict(nlp, pipe, texts, progress)
+    if not pipe.predicts_labels:
+        probabilities = probabilities[:, :0]
     return Documents(
         ids=[row.id for row in rows],
         texts=texts,
@@ -125,8 +127,9 @@ def documents(
         base=base,
         tuned=tuned,
         probabilities=probabilities,
-        predicted_labels=list(pipe.labels),
         fields=[row.meta for row in rows],
+        predicted_labels=list(pipe.labels) if pipe.predicts_labels else [],
+        threshold=pipe.threshold,
     )
 
 

@@ -1,7 +1,7 @@
 """Compute the metrics of a report for the base and the tuned vectors of documents."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from thinc.types import Floats2d
 
 from ..metrics import (
     CARRIES,
+    Predictions,
     Ratios,
     accuracy_ratios,
     auc_score,
@@ -19,12 +20,14 @@ from ..metrics import (
     neighbour_overlap,
     p_at_1_ratios,
     predict_by_neighbour,
+    predict_by_other_neighbour,
     predict_by_probe,
     query_scores,
     space_scores,
 )
 from ..types import Targets
-from .types import N_NEIGHBOURS, Documents, Row
+from ._per_label import Side, score_labels
+from .types import N_NEIGHBOURS, Documents, LabelRow, Row
 from .verdict import warn_of_collapse
 
 
@@ -39,6 +42,8 @@ class Measures(NamedTuple):
         probe for labels that are not exclusive.
     on_train (list[Row]): Retrieval within TRAIN, with intervals.
     space (list[Row]): The shape of the space. Kept neighbours have a tuned value only.
+    per_label (list[LabelRow]): The scores of each label that occurs.
+    classifier (str): What predicts labels for `per_label`, see `Comparison`.
     warnings (list[str]): Signs of a collapsed space.
     n_scored (int): The number of documents that the primary metrics are computed from.
     """
@@ -47,6 +52,8 @@ class Measures(NamedTuple):
     secondary: list[Row]
     on_train: list[Row]
     space: list[Row]
+    per_label: list[LabelRow]
+    classifier: Literal["probe", "neighbour"]
     warnings: list[str]
     n_scored: int
 
@@ -64,21 +71,31 @@ def measure(data: Documents, train: Documents | None) -> Measures:
     RAISES (ValueError): When a vector is not finite.
     """
     columns = count_labels(data).can_be_retrieved
-    primary, secondary = _retrieval(data, columns), []
+    retrieval = _retrieval(data, columns)
+    primary, secondary = [*retrieval], []
+    probes: tuple[Predictions, ...] | None = None
     if train is not None and can_teach(train) and shares_labels(data, train):
         used = columns
         if data.targets.exclusive:
             used = (count_labels(data).carry > 0) | (count_labels(train).carry > 0)
         is_yes_or_no = not data.targets.exclusive or used.sum() == 2
-        scores, auc = _classification(_select(data, used), _select(train, used))
+        scores, probes = _classification(_select(data, used), _select(train, used))
         others = [] if data.targets.exclusive else [p for p in scores if p.key.endswith("accuracy")]
         primary += [p for p in scores if p.key not in {other.key for other in others}]
         secondary += [row._replace(beyond_chance=None) for row in _compare(others)]
         if is_yes_or_no:
-            secondary.append(auc)
+            secondary.append(Row("probe_auc", auc_score(probes[0]), auc_score(probes[1])))
+        probes = tuple(_put_back(probe, used) for probe in probes)
     on_train = []
     if train is not None:
         on_train = _compare(_retrieval(train, count_labels(train).can_be_retrieved))
+    if probes is None:
+        classifier: Literal["probe", "neighbour"] = "neighbour"
+        probes = tuple(
+            predict_by_other_neighbour(vectors, data.targets) for vectors in (data.base, data.tuned)
+        )
+    else:
+        classifier = "probe"
     scored = [pair.base.denominator.any(axis=1) for pair in primary]
     space, warnings = _space(data)
     return Measures(
@@ -86,6 +103,8 @@ def measure(data: Documents, train: Documents | None) -> Measures:
         secondary=[*secondary, *_clusters(data)],
         on_train=on_train,
         space=space,
+        per_label=score_labels(data, *_sides(retrieval, columns, probes)),
+        classifier=classifier,
         warnings=warnings,
         n_scored=int(np.any(scored, axis=0).sum()),
     )
@@ -169,8 +188,11 @@ def _retrieval(docs: Documents, columns: NDArray[np.bool_]) -> list[_Pair]:
     ]
 
 
-def _classification(data: Documents, train: Documents) -> tuple[list[_Pair], Row]:
-    """RETURNS (tuple): Accuracy and macro-F1 of both classifiers, and the AUC of the probe."""
+def _classification(
+    data: Documents, train: Documents
+) -> tuple[list[_Pair], tuple[Predictions, ...]]:
+    """RETURNS (tuple): Accuracy and macro-F1 of both classifiers, and the predictions of the probe
+    from base and from tuned vectors."""
     sides = [
         (train.base, train.targets, data.base, data.targets),
         (train.tuned, train.targets, data.tuned, data.targets),
@@ -181,7 +203,45 @@ def _classification(data: Documents, train: Documents) -> tuple[list[_Pair], Row
     for name, (base, tuned) in (("knn", knn), ("probe", probe)):
         pairs.append(_Pair(f"{name}_accuracy", accuracy_ratios(base), accuracy_ratios(tuned)))
         pairs.append(_Pair(f"{name}_macro_f1", macro_f1_ratios(base), macro_f1_ratios(tuned)))
-    return pairs, Row("probe_auc", auc_score(probe[0]), auc_score(probe[1]))
+    return pairs, tuple(probe)
+
+
+def _sides(
+    retrieval: Sequence[_Pair], columns: NDArray[np.bool_], predictions: Sequence[Predictions]
+) -> list[Side]:
+    """RETURNS (list[Side]): The scores of each label by base and by tuned vectors.
+
+    retrieval (Sequence[_Pair]): p@1 and MAP@R of the labels that are True in `columns`.
+    predictions (Sequence[Predictions]): What a classifier predicts from base and tuned vectors.
+    """
+    sides = []
+    for kind, predicted in zip(("base", "tuned"), predictions, strict=True):
+        of_labels = []
+        for pair in retrieval:
+            ratios = getattr(pair, kind)
+            totals = ratios.denominator.sum(axis=0)
+            scores = np.full(columns.size, np.nan)
+            scores[columns] = np.divide(
+                ratios.numerator.sum(axis=0),
+                totals,
+                out=np.full_like(totals, np.nan),
+                where=totals > 0,
+            )
+            of_labels.append(scores)
+        sides.append(Side(of_labels[0], of_labels[1], predicted))
+    return sides
+
+
+def _put_back(predictions: Predictions, columns: NDArray[np.bool_]) -> Predictions:
+    """RETURNS (Predictions): Predictions of some labels (True in `columns`) as those of all labels.
+    The decision values are left out."""
+    tested, carries, predicted = (
+        np.zeros((len(predictions.tested), columns.size), dtype=bool) for _ in range(3)
+    )
+    tested[:, columns] = predictions.tested
+    carries[:, columns] = predictions.carries
+    predicted[:, columns] = predictions.predicted
+    return Predictions(tested, carries, predicted, None, predictions.exclusive)
 
 
 def _compare(pairs: Sequence[_Pair]) -> list[Row]:

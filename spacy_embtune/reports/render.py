@@ -2,8 +2,10 @@
 
 import re
 import textwrap
+from collections.abc import Sequence
 
-from .types import Comparison, Row
+from .._texts import shorten
+from .types import Comparison, LabelRow, Row, subtract
 
 WIDTH = 80
 HEADER = ("metric", "base", "tuned", "difference", "95 % interval", "beyond chance")
@@ -79,11 +81,90 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
     return base, tuned, difference, interval, row.beyond_chance or ""
 
 
-def to_text(report: Comparison, *, colors: bool = False) -> str:
+def label_tables(report: Comparison) -> list[tuple[str, tuple[str, ...], list[list[str]]]]:
+    """Write the scores of each label as tables. The label that lost most comes first, the one that
+    gained most last.
+
+    report (Comparison): The report.
+    RETURNS (list[tuple[str, tuple[str, ...], list[list[str]]]]): Title, header and rows of each
+        table; the first cell of a row is the label.
+    """
+    if not report.per_label:
+        return []
+    source = {
+        "probe": "a linear probe that learns from TRAIN",
+        "neighbour": "the nearest other document",
+    }[report.classifier]
+    rows = sorted(report.per_label, key=_gain)
+    return [
+        (
+            "Nearest neighbours by label (base, tuned)",
+            ("label", "n", "p@1", "", "diff", "MAP@R", "", "diff"),
+            [
+                [
+                    row.label,
+                    str(row.n),
+                    *_three(row.base.p_at_1, row.tuned.p_at_1),
+                    *_three(row.base.map_at_r, row.tuned.map_at_r),
+                ]
+                for row in rows
+            ],
+        ),
+        (
+            f"Predictions by label: {source} (base, tuned), and the component",
+            ("label", "P", "", "R", "", "F1", "", "diff", "own P", "own R", "own F"),
+            [
+                [
+                    row.label,
+                    *_three(row.base.precision, row.tuned.precision)[:2],
+                    *_three(row.base.recall, row.tuned.recall)[:2],
+                    *_three(row.base.f1, row.tuned.f1),
+                    *(_cell(value) for value in (row.precision, row.recall, row.f1)),
+                ]
+                for row in rows
+            ],
+        ),
+    ]
+
+
+def _gain(row: LabelRow) -> float:
+    """RETURNS (float): The gain that labels are sorted by."""
+    for name in ("map_at_r", "f1"):
+        gain = subtract(getattr(row.tuned, name), getattr(row.base, name))
+        if gain is not None:
+            return gain
+    return 0.0
+
+
+def _three(base: float | None, tuned: float | None) -> list[str]:
+    difference = subtract(tuned, base)
+    signed = "-" if difference is None else f"{_zero(difference, 2):+.2f}"
+    return [_cell(base), _cell(tuned), signed]
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _label_lines(report: Comparison, *, colors: bool) -> list[str]:
+    lines = []
+    for title, header, rows in label_tables(report):
+        # The numbers need 6 columns each, and the label gets the rest.
+        width = WIDTH - 6 * (len(header) - 1)
+        lines += ["", _paint(_wrap(title), bold=colors)]
+        for cells_of_row in (list(header), *rows):
+            label = shorten(" ".join(cells_of_row[0].split()), width - 4)
+            numbers = "".join(f"{cell:>6}" for cell in cells_of_row[1:])
+            lines.append(f"{label:<{width}}{numbers}".rstrip())
+    return lines
+
+
+def to_text(report: Comparison, *, colors: bool = False, per_label: bool = False) -> str:
     """Write a report for a terminal of 80 columns.
 
     report (Comparison): The report.
     colors (bool): Whether to use colours.
+    per_label (bool): Whether to add the scores of each label.
     RETURNS (str): The lines.
     """
     lines = [summarize(report), ""]
@@ -93,6 +174,8 @@ def to_text(report: Comparison, *, colors: bool = False) -> str:
         for row in rows:
             line = _LINE.format(row.title, *cells(row)).rstrip()
             lines.append(_paint(line, _COLORS.get(row.beyond_chance or "") if colors else None))
+    if per_label:
+        lines += _label_lines(report, colors=colors)
     kind = report.verdict.kind
     verdict = _wrap(str(report.verdict))
     head = kind[0].upper() + kind[1:]
@@ -107,10 +190,11 @@ def to_text(report: Comparison, *, colors: bool = False) -> str:
     return "\n".join(lines)
 
 
-def to_markdown(report: Comparison) -> str:
+def to_markdown(report: Comparison, *, per_label: bool = False) -> str:
     """Write a report in Markdown: the verdict, one table, then warnings and notes.
 
     report (Comparison): The report.
+    per_label (bool): Whether to add tables with the scores of each label.
     RETURNS (str): The text, with a line break at the end.
     """
     kind, text = report.verdict
@@ -126,11 +210,30 @@ def to_markdown(report: Comparison) -> str:
         lines.append(f"| **{title}** | | | | | |")
         for row in rows:
             lines.append(f"| {' | '.join([row.title, *cells(row)])} |")
+    for title, header, rows_of_labels in label_tables(report) if per_label else []:
+        lines += ["", f"{title}:", "", f"| {' | '.join(_pair_titles(header))} |"]
+        lines.append("| --- |" + " ---: |" * (len(header) - 1))
+        for label, *numbers in rows_of_labels:
+            lines.append(f"| {' | '.join([_escape(label), *numbers])} |")
     for title, texts in (("Warnings", report.warnings), ("Notes", report.notes)):
         if texts:
             lines += ["", f"{title}:", ""]
             lines += [f"- {_escape(text)}" for text in texts]
     return "\n".join(lines) + "\n"
+
+
+def _pair_titles(header: Sequence[str]) -> list[str]:
+    """RETURNS (list[str]): The header of a table of labels; a metric has two columns, base and
+    tuned."""
+    titles: list[str] = []
+    for i, title in enumerate(header):
+        if not title:
+            titles.append(f"{header[i - 1]} tuned")
+        elif i + 1 < len(header) and not header[i + 1]:
+            titles.append(f"{title} base")
+        else:
+            titles.append(title)
+    return titles
 
 
 def _escape(text: str) -> str:

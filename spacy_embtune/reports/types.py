@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -27,6 +27,11 @@ TITLES = {
 }
 
 
+def subtract(a: float | None, b: float | None) -> float | None:
+    """RETURNS (float | None): a - b. None if one of them is not defined."""
+    return None if a is None or b is None else a - b
+
+
 class Documents(NamedTuple):
     """n documents with their vectors and labels. A document without text has vectors of zeros.
 
@@ -38,9 +43,12 @@ class Documents(NamedTuple):
         vectors of the encoder before training.
     tuned (ndarray): Tuned vectors, float32, shape (n, k).
     probabilities (ndarray): Probabilities of the component's own labels, float32, shape (n, M).
-    predicted_labels (list[str]): The M labels of the component, the columns of `probabilities`.
+    predicted_labels (list[str]): The M labels that the component predicts, the columns of
+        `probabilities`. Empty if no loss trained its output layer.
     fields (Sequence[Mapping[str, Any]]): The other fields of each document, `Record.meta`. Empty
         if there are none.
+    threshold (float): The probability from which the component predicts a label, if its labels are
+        not exclusive.
     """
 
     ids: list[str]
@@ -52,6 +60,7 @@ class Documents(NamedTuple):
     probabilities: NDArray[Any]
     predicted_labels: list[str]
     fields: Sequence[Mapping[str, Any]] = ()
+    threshold: float = 0.5
 
     def fields_of(self, i: int) -> Mapping[str, Any]:
         """RETURNS (Mapping[str, Any]): The other fields of document i."""
@@ -81,7 +90,42 @@ class Row(NamedTuple):
     @property
     def difference(self) -> float | None:
         """RETURNS (float | None): Tuned minus base."""
-        return None if self.base is None or self.tuned is None else self.tuned - self.base
+        return subtract(self.tuned, self.base)
+
+
+class LabelScores(NamedTuple):
+    """The scores of one label by one kind of vectors. None where a score is not defined.
+
+    p_at_1 (float | None): The share of its documents whose nearest neighbour carries it.
+    map_at_r (float | None): The mean average precision at R of its documents.
+    precision, recall, f1 (float | None): How well a classifier predicts the label, see
+        `Comparison.classifier`.
+    """
+
+    p_at_1: float | None
+    map_at_r: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class LabelRow(NamedTuple):
+    """The scores of one label.
+
+    label (str): The label.
+    n (int): The number of documents with a vector that carry it.
+    base, tuned (LabelScores): Its scores by base and by tuned vectors.
+    precision, recall, f1 (float | None): How well the output layer of the component predicts it, at
+        the component's threshold. None if the component does not predict it.
+    """
+
+    label: str
+    n: int
+    base: LabelScores
+    tuned: LabelScores
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
 
 
 class Seen(NamedTuple):
@@ -132,6 +176,9 @@ class Comparison:
         exclusive labels, the number that documents carry.
     exclusive (bool): Whether a document carries exactly one.
     unknown_labels (list[str]): Labels that the component does not know.
+    per_label (list[LabelRow]): The scores of each label that occurs, in the order of `labels`.
+    classifier (str): What predicts labels for `per_label`. "probe": a linear probe that learns from
+        TRAIN. "neighbour": the nearest other document, without TRAIN.
     """
 
     component: str
@@ -150,3 +197,5 @@ class Comparison:
     n_occurring: int
     exclusive: bool
     unknown_labels: list[str]
+    per_label: list[LabelRow]
+    classifier: Literal["probe", "neighbour"]

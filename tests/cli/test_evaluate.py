@@ -62,6 +62,23 @@ def test_the_command_prints_the_table_and_writes_the_files(model, tmp_path):
     assert expected.verdict.kind == "helps"
 
 
+def test_scores_of_labels_are_shown_on_demand_and_always_in_json(model, tmp_path):
+    args = (model / "model", model / "data.spacy", "--train", model / "train.spacy")
+    written = ("--json", tmp_path / "out.json", "--markdown", tmp_path / "out.md")
+    code, output, _ = run(*args, *written, "--per-label")
+    assert code == 0
+    text = re.sub(r"\x1b\[[\d;]*m", "", output)
+    assert "Nearest neighbours by label" in text
+    assert "a linear probe that learns from TRAIN" in text
+    found = json.loads((tmp_path / "out.json").read_text())["per_label"]
+    assert {label: row["n"] for label, row in found.items()} == dict.fromkeys(found, 15)
+    for label, row in found.items():
+        assert re.search(rf"^{label} +15 ", text, flags=re.MULTILINE)
+        assert 0 < row["f1"]["base"] <= row["f1"]["tuned"] <= row["component"]["f1"] + 0.1
+    assert "| MAP@R base | MAP@R tuned |" in (tmp_path / "out.md").read_text()
+    assert "by label" not in run(*args)[1]
+
+
 def test_data_may_be_jsonl_csv_or_standard_input(model, tmp_path):
     rows = make_texts(30, seed=1)
     srsly.write_jsonl(tmp_path / "data.jsonl", [{"body": x, "topic": y} for x, y in rows])

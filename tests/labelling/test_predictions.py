@@ -29,6 +29,27 @@ def test_labels_that_may_come_together_all_that_are_probable_and_the_least_sure_
     np.testing.assert_allclose(found.margin, [0.2, 0.1], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("threshold", "labels", "margin"),
+    [
+        (0.3, [["A", "B", "C"], ["C"]], [1 / 7, 0.15 / 0.7]),
+        (0.7, [["A"], []], [1 / 7, 0.25 / 0.7]),
+        (0.0, [["A", "B", "C"], ["C", "A", "B"]], [0.4, 0.1]),
+        (1.0, [[], []], [0.1, 0.55]),
+    ],
+)
+def test_the_threshold_of_the_component_is_followed(threshold, labels, margin):
+    documents = make([[0.9, 0.6, 0.4], [0.2, 0.1, 0.45]], exclusive=False)
+    found = predict_labels(documents._replace(threshold=threshold))
+    assert found.labels == labels
+    np.testing.assert_allclose(found.margin, margin, atol=1e-6)
+
+
+def test_exclusive_labels_have_no_threshold():
+    documents = make([[0.7, 0.2, 0.1], [0.25, 0.35, 0.4]], exclusive=True)
+    assert predict_labels(documents._replace(threshold=0.9)).labels == [["A"], ["C"]]
+
+
 def test_a_lone_label_has_the_margin_to_its_absence():
     found = predict_labels(make([[0.9], [0.3]], exclusive=False))
     assert found.labels == [["A"], []]

@@ -39,7 +39,11 @@ def test_the_scores_are_those_of_the_metrics(make_nlp: MakeNlp) -> None:
         expected = retrieval_scores(np.stack([eg.predicted._.get(name) for eg in examples]), values)
         assert scores[f"{prefix}p1"] == expected.p_at_1
         assert scores[f"{prefix}map_r"] == expected.map_at_r
-    assert set(scores) == {"embtune_p1", "embtune_map_r", "embtune_base_p1", "embtune_base_map_r"}
+    names = {"embtune_p1", "embtune_map_r", "embtune_base_p1", "embtune_base_map_r"}
+    assert set(scores) == {*names, "embtune_per_type"}
+    for name in ("p1", "map_r", "base_p1", "base_map_r"):
+        of_labels = [label[name] for label in scores["embtune_per_type"].values()]
+        assert np.mean(of_labels) == pytest.approx(scores[f"embtune_{name}"])
 
 
 def test_unknown_labels_and_documents_without_vectors_do_not_count(make_nlp: MakeNlp) -> None:
@@ -60,7 +64,13 @@ def test_a_label_that_nobody_or_one_document_carries_is_left_out(make_nlp: MakeN
         example.reference.cats["NOBODY"] = 0.0
         example.reference.cats["ONE"] = float(example is examples[4])
     more = {"labels": [*SETTINGS["labels"], "NOBODY", "ONE"], "exclusive_classes": False}
-    assert score(examples, **more) == expected
+    found = score(examples, **more)
+    one = found["embtune_per_type"].pop("ONE")
+    assert one == {
+        "n": 1,
+        **dict.fromkeys(["p1", "map_r", "base_p1", "base_map_r", "p", "r", "f"]),
+    }
+    assert found == expected
 
 
 def test_nothing_to_score_is_none(make_nlp: MakeNlp) -> None:
@@ -69,9 +79,12 @@ def test_nothing_to_score_is_none(make_nlp: MakeNlp) -> None:
     nothing = dict.fromkeys(
         ["embtune_p1", "embtune_map_r", "embtune_base_p1", "embtune_base_map_r"]
     )
-    assert score([], **SETTINGS) == nothing
-    assert score(make_examples(nlp), **SETTINGS) == nothing
-    assert score(annotate(make_examples(nlp, cats=lambda topic: {})), **SETTINGS) == nothing
+    unlabelled = annotate(make_examples(nlp, cats=lambda topic: {}))
+    for examples in ([], make_examples(nlp), unlabelled):
+        scores = score(examples, **SETTINGS)
+        of_labels = scores.pop("embtune_per_type")
+        assert scores == nothing
+        assert of_labels == {}
 
 
 def test_an_untrained_pipeline_has_base_scores_only(make_nlp: MakeNlp) -> None:
@@ -119,3 +132,58 @@ def test_base_scores_are_computed_once_for_the_same_vectors(
     annotate(examples, seed=7)
     assert score(examples, **SETTINGS) != first
     assert widths == [5, 3, 3, 5, 3]
+
+
+def test_each_label_has_the_precision_recall_and_f1_of_scikit_learn(train: MakeNlp) -> None:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    nlp = train(n_steps=4)
+    examples = make_examples(nlp, 60, seed=1)
+    scores = nlp.evaluate(examples)["embtune_per_type"]
+    labels = sorted(TOPICS)
+    assert sorted(scores) == labels
+    cats = [nlp.get_pipe("embtune").predict([eg.reference]).cats[0] for eg in examples]
+    columns = list(nlp.get_pipe("embtune").labels)
+    predicted = [columns[row.argmax()] for row in cats]
+    gold = [max(eg.reference.cats, key=eg.reference.cats.get) for eg in examples]
+    expected = precision_recall_fscore_support(gold, predicted, labels=labels, zero_division=np.nan)
+    for j, label in enumerate(labels):
+        found = [scores[label][name] for name in ("p", "r", "f")]
+        wanted = [None if np.isnan(of[j]) else of[j] for of in expected[:3]]
+        assert found == pytest.approx(wanted)
+        assert scores[label]["n"] == 20
+
+
+def test_an_unknown_label_is_neither_right_nor_wrong_in_the_scores_of_labels(
+    train: MakeNlp,
+) -> None:
+    nlp = train(n_steps=10, exclusive_classes=False, set_cats=True)
+    examples = make_examples(nlp, 60, seed=1)
+    before = nlp.evaluate(examples)["embtune_per_type"]
+    more = make_examples(nlp, 60, seed=2, cats=lambda topic: {"SPORT": float(topic == "SPORT")})
+    after = nlp.evaluate(examples + more)["embtune_per_type"]
+    for label in ("FOOD", "MUSIC"):
+        for name in ("n", "p", "r", "f"):
+            assert after[label][name] == before[label][name]
+    assert after["SPORT"]["n"] == 40
+
+
+def test_a_component_whose_losses_compare_pairs_has_no_f1(train: MakeNlp) -> None:
+    nlp = train(loss={"@losses": "spacy-embtune.supervised_contrastive.v1"})
+    scores = nlp.evaluate(make_examples(nlp, 30))["embtune_per_type"]["SPORT"]
+    assert scores["f"] is None
+    assert scores["p1"] > 0.9
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.9])
+def test_the_threshold_decides_what_counts_as_predicted(train: MakeNlp, threshold: float) -> None:
+    nlp = train(n_steps=5, exclusive_classes=False, set_cats=True, threshold=threshold)
+    examples = make_examples(nlp, 30, seed=1)
+    scores = nlp.evaluate(examples)
+    for label, of_spacy in scores["cats_f_per_type"].items():
+        ours = scores["embtune_per_type"][label]
+        for name, value in of_spacy.items():
+            # spaCy writes 0 for the precision of a label that is never predicted.
+            assert (ours[name] or 0.0) == pytest.approx(value)
+    if threshold == 0.0:
+        assert all(of["r"] == 1.0 for of in scores["cats_f_per_type"].values())

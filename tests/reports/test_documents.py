@@ -186,3 +186,16 @@ def test_of_several_components_one_is_named(train, make_nlp):
 def test_an_untrained_component_is_an_error(make_nlp):
     with pytest.raises(ValueError, match="not trained yet"):
         documents(make_nlp(), None, make_records([("x", {})]))
+
+
+def test_the_threshold_comes_along(train):
+    nlp = train(n_steps=2, exclusive_classes=False, threshold=0.3)
+    assert documents(nlp, None, make_records([("bread", {})])).threshold == 0.3
+
+
+def test_a_random_output_layer_predicts_nothing(train):
+    # The head FeedForward starts its output layer at random, and a loss on pairs leaves it so.
+    nlp = train(n_steps=5, loss={"@losses": "spacy-embtune.supervised_contrastive.v1"})
+    found = documents(nlp, None, make_records([("bread", {"FOOD": 1.0}), ("goal", {})]))
+    assert found.predicted_labels == []
+    assert found.probabilities.shape == (2, 0)

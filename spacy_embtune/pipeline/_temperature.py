@@ -1,0 +1,67 @@
+"""Find the temperature of a component from documents that it was not trained on."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from spacy.training import Example
+
+from ..labels import make_targets
+from ..metrics import fit_temperature
+from ..types import Output
+
+# One number is learned, but from fewer documents it would be mostly chance.
+LEAST = 20
+
+
+def find_temperature(pipe: Any, examples: Iterable[Example]) -> float:
+    """Find the temperature T with the lowest log loss of the labels, if raw scores are divided by
+    T, see `metrics.fit_temperature`.
+
+    Documents whose texts the component remembers from its training are left out, because a
+    component is more certain of them than of new documents.
+
+    pipe (EmbTune): The component.
+    examples (Iterable[Example]): Labelled documents. Earlier components have processed `predicted`.
+    RETURNS (float): The temperature.
+    RAISES (ValueError): When fewer than 20 labelled documents are new to the component, it is not
+        trained, or no loss trained its output layer.
+    """
+    examples = list(examples)
+    if not pipe.is_trained:
+        raise ValueError(f"[{pipe.name}] is not trained yet. Train it before calibrate.")
+    if not pipe.predicts_labels:
+        raise ValueError(
+            f"[{pipe.name}] cannot be calibrated: its losses do not train the output layer. Use a "
+            "loss on labels, such as spacy-embtune.cross_entropy.v1."
+        )
+    exclusive = bool(pipe.cfg["exclusive_classes"])
+    n_seen = 0
+    if pipe.seen is not None and examples:
+        is_seen = pipe.seen.recognize([example.text for example in examples])
+        n_seen = int(is_seen.sum())
+        examples = [example for example, seen in zip(examples, is_seen, strict=True) if not seen]
+    targets = make_targets(
+        [example.reference.cats for example in examples], pipe.labels, exclusive=exclusive
+    )
+    known = np.asarray(targets.known).any(axis=1)
+    if known.sum() < LEAST:
+        raise ValueError(
+            f"[{pipe.name}] calibrate needs at least {LEAST} labelled documents that the component "
+            f"was not trained on, but there are {int(known.sum())}"
+            + (f"; {n_seen} others were in its training corpus." if n_seen else ".")
+        )
+    output: Output = pipe.model.predict([example.predicted for example in examples])
+    ops: Any = pipe.model.ops
+    has_vector = ops.to_numpy(output.base).any(axis=1)
+    targets = targets._replace(
+        values=targets.values[has_vector],
+        known=targets.known[has_vector],
+    )
+    temperature = fit_temperature(ops.to_numpy(output.scores)[has_vector], targets)
+    if temperature is None:
+        raise ValueError(
+            f"[{pipe.name}] cannot be calibrated: the documents carry none of its labels, or its "
+            "output layer gives all labels the same score."
+        )
+    return temperature
