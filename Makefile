@@ -1,6 +1,8 @@
 # All that is needed is a Python of 3.11 or later; everything else goes into .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+# How many processes run the tests; each computes on one core.
+WORKERS ?= auto
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -22,7 +24,7 @@ demo: $(STAMP)
 	$(BIN)/python -m spacy project run all .
 
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/python -m ruff check .

@@ -8,6 +8,9 @@ from thinc.types import Floats2d
 from ..labels import TOLERANCE, array_module, relative_weights
 from ..types import HeadOutput, Loss, Output, Targets
 
+# Larger batches (documents times labels) are computed only where values are known.
+MOST_DENSE = 2**16
+
 
 def make_cross_entropy(
     class_weight: Literal["balanced"] | None = None, label_smoothing: float = 0.0
@@ -173,15 +176,29 @@ def _balance_labels(xp: Any, present: Any, candidates: Any) -> tuple[Any, Any]:
 def _sigmoid(
     xp: Any, scores: Any, values: Any, known: Any, counts: Any, weights: Any, smoothing: float
 ) -> tuple[float, Any]:
-    """Compute the cross-entropy of labels that are not exclusive. The arrays have the shape (n, L);
-    the weights have the shape (n, 1) or are None."""
-    present = (1.0 - smoothing) * values + smoothing / 2.0
-    absent = 1.0 - present
+    """Compute the cross-entropy of labels that are not exclusive. Arrays are (n, L), weights (n, 1) or
+    None."""
+    n = _count(known, weights)
+    of_present: Any = None
+    of_absent: Any = None
     if counts is not None:
         # A label that is never present, or always, has only one class, with weight 1.
         mean = counts.sum(axis=0) / xp.maximum((counts > 0).sum(axis=0), 1)
-        present = present * _ratio(xp, mean, counts[0])
-        absent = absent * _ratio(xp, mean, counts[1])
+        of_present, of_absent = _ratio(xp, mean, counts[0]), _ratio(xp, mean, counts[1])
+    is_sparse = known.size > MOST_DENSE and int(known.sum()) < known.size // 4
+    if is_sparse:
+        # Few of many labels are known. Only these have a loss and a gradient.
+        rows, columns = xp.nonzero(known)
+        whole = scores
+        scores, values, known = (array[rows, columns] for array in (scores, values, known))
+        if counts is not None:
+            of_present, of_absent = of_present[columns], of_absent[columns]
+        weights = None if weights is None else weights[rows, 0]
+
+    present = (1.0 - smoothing) * values + smoothing / 2.0
+    absent = 1.0 - present
+    if counts is not None:
+        present, absent = present * of_present, absent * of_absent
     present, absent = xp.where(known, present, 0.0), xp.where(known, absent, 0.0)
     if weights is not None:
         present, absent = present * weights, absent * weights
@@ -194,10 +211,13 @@ def _sigmoid(
     neg_log_p = xp.maximum(-scores, 0.0) + xp.log1p(exp)
     neg_log_not_p = xp.maximum(scores, 0.0) + xp.log1p(exp)
 
-    n = _count(known, weights)
     loss = (present * neg_log_p + absent * neg_log_not_p).sum(dtype="float64")
-    gradient = absent * p - present * not_p
-    return float(loss) / n, (gradient / n).astype(scores.dtype)
+    gradient = ((absent * p - present * not_p) / n).astype(scores.dtype)
+    if is_sparse:
+        of_known = gradient
+        gradient = xp.zeros_like(whole)
+        gradient[rows, columns] = of_known
+    return float(loss) / n, gradient
 
 
 def _count(counted: Any, weights: Any) -> float:

@@ -289,3 +289,24 @@ def test_arguments_out_of_range_are_refused_by_name(arguments, name):
 def test_the_loss_pickles():
     loss = make_cross_entropy("balanced", 0.1)
     assert pickle.loads(pickle.dumps(loss)) == loss
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 0.0, 2.0, 0.5], dtype="float32")])
+def test_the_loss_of_many_labels_is_computed_where_they_are_known(
+    monkeypatch, class_weight, weights
+):
+    rng = np.random.RandomState(0)
+    scores = rng.normal(size=(4, 30)).astype("float32")
+    known = (rng.rand(4, 30) < 0.2).astype("float32")
+    values = known * rng.choice([0.0, 0.25, 1.0], size=(4, 30)).astype("float32")
+    counts = rng.randint(0, 4, size=(2, 30)).astype("float32")
+    targets = Targets(values, known, exclusive=False, counts=counts, weights=weights)
+    base = np.ones((4, 2), dtype="float32")
+    loss = make_cross_entropy(class_weight=class_weight, label_smoothing=0.1)
+    dense = loss(Output(base, base, scores), targets)
+    monkeypatch.setattr("spacy_embtune.losses.cross_entropy.MOST_DENSE", 0)
+    sparse = loss(Output(base, base, scores), targets)
+    assert sparse[0] == pytest.approx(dense[0], rel=1e-6)
+    np.testing.assert_array_equal(sparse[1].scores, dense[1].scores)
+    assert sparse[1].scores.dtype == scores.dtype
