@@ -176,8 +176,8 @@ def _balance_labels(xp: Any, present: Any, candidates: Any) -> tuple[Any, Any]:
 def _sigmoid(
     xp: Any, scores: Any, values: Any, known: Any, counts: Any, weights: Any, smoothing: float
 ) -> tuple[float, Any]:
-    """Compute the cross-entropy of labels that are not exclusive. Arrays are (n, L), weights (n, 1) or
-    None."""
+    """Compute the cross-entropy of labels that are not exclusive. The arrays have the shape (n, L);
+    the weights have the shape (n, 1) or are None."""
     n = _count(known, weights)
     of_present: Any = None
     of_absent: Any = None
