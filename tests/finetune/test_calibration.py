@@ -13,7 +13,6 @@ from spacy_embtune.types import Targets
 
 from .made_up import make_vectors, names
 
-
 # So a tuner becomes too certain.
 LONG = {"n_epochs": 30, "learning_rate": 0.01}
 
