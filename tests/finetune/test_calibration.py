@@ -13,8 +13,8 @@ from spacy_embtune.types import Targets
 
 from .made_up import make_vectors, names
 
-# After this many epochs, a tuner is too certain.
-LONG = 100
+# So a tuner becomes too certain.
+LONG = {"n_epochs": 30, "learning_rate": 0.01}
 
 
 def short(**settings):
@@ -29,12 +29,12 @@ def scores_of(tuner, X, y):
 @pytest.fixture(scope="module")
 def fitted():
     X, y = make_vectors(120)
-    return X, y, short(n_epochs=LONG).fit(X, y)
+    return X, y, short(**LONG).fit(X, y)
 
 
 def test_probabilities_are_calibrated_and_nothing_else_changes(fitted):
     X, y, tuner = fitted
-    plain = short(n_epochs=LONG, calibrate=False).fit(X, y)
+    plain = short(**LONG, calibrate=False).fit(X, y)
     assert plain.temperature_ == 1.0 < tuner.temperature_
     new, truth = make_vectors(600, seed=1)
     before, after = scores_of(plain, new, truth), scores_of(tuner, new, truth)
@@ -58,9 +58,7 @@ def test_labels_that_may_come_together_are_calibrated_on_demand():
 def test_the_temperature_does_not_depend_on_order_or_copies(fitted):
     X, y, tuner = fitted
     order = np.random.RandomState(1).permutation(len(X))
-    assert short(n_epochs=LONG).fit(X[order], y[order]).temperature_ == pytest.approx(
-        tuner.temperature_
-    )
+    assert short(**LONG).fit(X[order], y[order]).temperature_ == pytest.approx(tuner.temperature_)
 
 
 def test_it_is_kept_by_every_way_to_save(fitted, tmp_path):
@@ -96,7 +94,7 @@ def test_unknown_labels_do_not_count(fitted):
     X, y, tuner = fitted
     more, _ = make_vectors(30, seed=3)
     X, y = np.concatenate([X, more]), [*names(y), *[None] * 30]
-    assert short(n_epochs=LONG).fit(X, y).temperature_ < 2 * tuner.temperature_
+    assert short(**LONG).fit(X, y).temperature_ < 2 * tuner.temperature_
 
 
 def test_the_threshold_decides_which_labels_are_predicted():
