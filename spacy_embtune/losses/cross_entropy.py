@@ -1,4 +1,4 @@
-"""Labels: the output layer's scores against what is known of each document's labels."""
+"""Cross-entropy loss: compares the scores of the output layer with the known labels."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast
@@ -15,29 +15,36 @@ MOST_DENSE = 2**16
 def make_cross_entropy(
     class_weight: Literal["balanced"] | None = None, label_smoothing: float = 0.0
 ) -> Loss:
-    """Create the cross-entropy between what is known of the labels and the scores.
+    """Create the cross-entropy between the scores and the known labels.
 
-    Exclusive classes: softmax cross-entropy, the mean over the documents of which something is
-    known. Where the known values of a document leave a part of 1 unexplained, that part belongs to
-    the labels of which nothing is known, and is charged with -log of the sum of their
-    probabilities. A document of which only absent labels are known is the plainest case: the
-    partial-label loss (Jin and Ghahramani 2002, "Learning with Multiple Labels", NeurIPS).
+    With exclusive classes it is the softmax cross-entropy, as a mean over the documents with a
+    known label. If the known values of a document sum to less than 1, the rest belongs to its
+    unknown labels, and the loss of the rest is -log of the sum of their probabilities. If only
+    absent labels of a document are known, this is the partial-label loss (Jin and Ghahramani 2002,
+    "Learning with Multiple Labels", NeurIPS).
 
-    Other classes: sigmoid binary cross-entropy of each known value, the mean over all known values
-    of the batch. That is the sum over a document's known labels, as the likelihood has it, divided
-    by how many are known per document. A mean within each document would give a value more say
-    the fewer others are known beside it (with nested labels, the general one of a document that
-    has no specific one); a plain sum would grow with the number of labels and run into the
-    gradient clipping of the optimizer.
+    Without exclusive classes it is the sigmoid binary cross-entropy of each known value, as a mean
+    over all known values of the batch. A mean within each document would give a value more weight
+    if fewer other labels of its document are known. A sum would grow with the number of labels, and
+    the optimizer would clip its gradient.
 
-    Both means are by the documents' weights, if they have any.
+    Both means are by the weights of the documents, if they have weights.
 
-    class_weight (str | None): "balanced": weigh classes by n / (classes * n_c), scikit-learn's
-        formula, where n and n_c come from `targets.counts`. For exclusive classes these are the
-        labels; otherwise presence and absence of each label. A class that never occurs weighs 1.
-        For a set of labels, n_c is the mean of theirs.
-    label_smoothing (float): In 0..1 without 1: the part of each target that is spread evenly over
-        the classes (Szegedy et al. 2016; as `torch.nn.functional.cross_entropy` does it).
+        >>> import numpy as np
+        >>> from spacy_embtune.labels import make_targets
+        >>> from spacy_embtune.types import Output
+        >>> targets = make_targets([{"A": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
+        >>> vectors, scores = np.zeros((2, 3)), np.zeros((2, 2))
+        >>> loss, gradient = make_cross_entropy()(Output(vectors, vectors, scores), targets)
+        >>> round(loss, 4), gradient.scores.tolist()
+        (0.6931, [[-0.25, 0.25], [0.25, -0.25]])
+
+    class_weight (str | None): "balanced": the weight of a class is n / (classes * n_c), the formula
+        of scikit-learn, with n and n_c from `targets.counts`. For exclusive classes, the classes
+        are the labels; otherwise they are the presence and the absence of each label. A class that
+        does not occur has weight 1. For a set of labels, n_c is their mean.
+    label_smoothing (float): The part of each target that is spread evenly over the classes, from 0
+        to less than 1 (Szegedy et al. 2016, as in `torch.nn.functional.cross_entropy`).
     RETURNS (Callable[[Output, Targets], tuple[float, HeadOutput]]): The loss.
     RAISES (ValueError): If an argument is out of range.
     """
@@ -52,20 +59,21 @@ def make_cross_entropy(
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """The loss that `make_cross_entropy` creates and describes. A class, so that it pickles."""
+    """The loss that `make_cross_entropy` creates. It is a class so that it can be pickled."""
 
     reads_base: ClassVar[bool] = False
     class_weight: Literal["balanced"] | None
     label_smoothing: float
 
     def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:
-        """Compare scores with targets.
+        """Compute the loss of a batch.
 
-        output (Output): What the model makes of n documents; only the scores, (n, L), matter.
-        targets (Targets): What is known of their labels, shape (n, L).
+        output (Output): The output of the model for n documents. Only the scores, shape (n, L), are
+            used.
+        targets (Targets): The targets of the n documents, shape (n, L).
         RETURNS (tuple[float, HeadOutput]): The loss and its gradient.
-        RAISES (ValueError): If the shapes differ, counts are needed and missing, or the documents'
-            weights are not valid.
+        RAISES (ValueError): If the shapes differ, if "balanced" has no counts, or if the weights of
+            the documents are invalid.
         """
         if output.scores.shape != targets.values.shape:
             raise ValueError(
@@ -93,7 +101,7 @@ class CrossEntropy:
         return loss, HeadOutput(d_tuned, cast(Floats2d, d_scores))
 
     def _counts(self, xp: Any, targets: Targets) -> Any:
-        """RETURNS: The counts, shape (2, L), if the loss is to use them, else None."""
+        """RETURNS (array | None): The counts, shape (2, L); None without class_weight."""
         if self.class_weight is None:
             return None
         shape = (2, targets.values.shape[1])
@@ -110,13 +118,13 @@ class CrossEntropy:
 def _softmax(
     xp: Any, scores: Any, values: Any, known: Any, counts: Any, weights: Any, smoothing: float
 ) -> tuple[float, Any]:
-    """Cross-entropy of exclusive classes; arrays (n, L), values 0 where not known; weights (n, 1)
-    or None."""
+    """Compute the cross-entropy of exclusive classes. The arrays have the shape (n, L), with values
+    of 0 where they are not known; the weights have the shape (n, 1) or are None."""
     explained = values.sum(axis=1, keepdims=True)
     candidates = ~known & (explained < 1.0 - TOLERANCE)
     undecided = candidates.any(axis=1, keepdims=True)
     rest = xp.where(undecided, xp.clip(1.0 - explained, 0.0, 1.0), 0.0)
-    # Neither a document of which nothing is known nor one that has no label left teaches anything.
+    # Documents without a known label, or with all labels known to be absent, have no loss.
     informed = known.any(axis=1, keepdims=True) & (explained + rest > 0)
     n = _count(informed, weights)
     if n == 0:
@@ -143,11 +151,12 @@ def _softmax(
 
 
 def _softmax_among(xp: Any, scores: Any, among: Any) -> tuple[Any, Any]:
-    """RETURNS: The softmax among some labels of each row, shape (n, L), 0 for the others, and the
-    log of the sum of their exponentials, shape (n, 1). In a row of none, both are 0."""
+    """RETURNS (tuple): The softmax over some labels of each row, shape (n, L), with 0 for the other
+    labels, and the log of the sum of their exponentials, shape (n, 1). For a row without such
+    labels both are 0."""
     top = xp.where(among, scores, -xp.inf).max(axis=1, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0.0)
-    # The minimum is for the others, which may be large enough to overflow.
+    # The minimum keeps the exponentials of the other labels from overflowing.
     exp = xp.where(among, xp.exp(xp.minimum(scores - top, 0.0)), 0.0)
     total = exp.sum(axis=1, keepdims=True)
     total = xp.where(total > 0, total, 1.0)
@@ -155,8 +164,9 @@ def _softmax_among(xp: Any, scores: Any, among: Any) -> tuple[Any, Any]:
 
 
 def _balance_labels(xp: Any, present: Any, candidates: Any) -> tuple[Any, Any]:
-    """RETURNS: The weight of each label, shape (L,), and of each row's candidates as one class,
-    shape (n, 1), given how often each label is present, shape (L,)."""
+    """RETURNS (tuple): The weight of each label, shape (L,), and the weight of the candidates of
+    each row as one class, shape (n, 1), from the number of documents with each label, shape
+    (L,)."""
     mean = present.sum() / xp.maximum((present > 0).sum(), 1)
     among = candidates.sum(axis=1, keepdims=True)
     of_candidates = (candidates * present).sum(axis=1, keepdims=True) / xp.maximum(among, 1)
@@ -166,13 +176,13 @@ def _balance_labels(xp: Any, present: Any, candidates: Any) -> tuple[Any, Any]:
 def _sigmoid(
     xp: Any, scores: Any, values: Any, known: Any, counts: Any, weights: Any, smoothing: float
 ) -> tuple[float, Any]:
-    """Cross-entropy of labels that do not exclude each other; arrays (n, L); weights (n, 1) or
-    None."""
+    """Compute the cross-entropy of labels that are not exclusive. The arrays have the shape (n, L);
+    the weights have the shape (n, 1) or are None."""
     n = _count(known, weights)
     of_present: Any = None
     of_absent: Any = None
     if counts is not None:
-        # A label that is never, or always, present has one class only, which weighs 1.
+        # A label that is never present, or always, has only one class, with weight 1.
         mean = counts.sum(axis=0) / xp.maximum((counts > 0).sum(axis=0), 1)
         of_present, of_absent = _ratio(xp, mean, counts[0]), _ratio(xp, mean, counts[1])
     is_sparse = known.size > MOST_DENSE and int(known.sum()) < known.size // 4
@@ -193,8 +203,8 @@ def _sigmoid(
     if weights is not None:
         present, absent = present * weights, absent * weights
 
-    # With exp(-|s|), no score is large enough to overflow; p and 1 - p are each made of it, so
-    # that neither is lost in the rounding of the other.
+    # exp(-|s|) does not overflow. p and 1 - p are both computed from it, because 1 - p would lose
+    # digits to rounding.
     exp = xp.exp(-xp.abs(scores))
     p = xp.where(scores >= 0, 1.0, exp) / (1.0 + exp)
     not_p = xp.where(scores >= 0, exp, 1.0) / (1.0 + exp)
@@ -210,11 +220,13 @@ def _sigmoid(
     return float(loss) / n, gradient
 
 
-def _count(taught: Any, weights: Any) -> float:
-    """RETURNS: How many entries of an array of bool are true, by the weights of their rows."""
-    return int(taught.sum()) if weights is None else float((taught * weights).sum(dtype="float64"))
+def _count(counted: Any, weights: Any) -> float:
+    """RETURNS (float): The number of true entries, by the weights of their rows."""
+    return (
+        int(counted.sum()) if weights is None else float((counted * weights).sum(dtype="float64"))
+    )
 
 
 def _ratio(xp: Any, mean: Any, counts: Any) -> Any:
-    """RETURNS: mean / counts, and 1 where a count is 0."""
+    """RETURNS (array): mean / counts, and 1 where a count is 0."""
     return xp.where(counts > 0, mean / xp.where(counts > 0, counts, 1.0), 1.0)
