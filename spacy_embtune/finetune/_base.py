@@ -22,6 +22,7 @@ from ._apply import apply_head
 from ._class_order import merge_classes, name_columns, order_output, sort_columns
 from ._distinct_rows import merge_equal_rows
 from ._parameters import check_parameters, count_epochs, require_vectors
+from ._temperature import Temperature
 from .labels import AnyTargets, Kind, Labels, n_documents, read_labels, require_contrast
 
 
@@ -273,7 +274,17 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return batches, n_epochs * count_batches(len(base), self.batch_size)
 
     def _calibrate(self, base: NDArray[Any], labels: Labels, targets: AnyTargets) -> None:
-        """Set `temperature_` after a fit on distinct rows, if the tuner predicts probabilities."""
+        """Prepare `temperature_` after a fit, if the tuner predicts probabilities."""
+
+    @property
+    def temperature_(self) -> float:
+        """RETURNS (float): What raw scores are divided by before they become probabilities."""
+        check_is_fitted(self, "head_")
+        return self._temperature.value
+
+    @temperature_.setter
+    def temperature_(self, value: float) -> None:
+        self._temperature = Temperature(value)
 
     def _begin(self, base: NDArray[Any], labels: Labels, targets: AnyTargets, rng: Any) -> None:
         self._random = rng

@@ -5,12 +5,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import check_consistent_length
 
 from ..labels import SparseTargets
 from ._base import HeadTuner
 from ._calibration import out_of_fold_temperature
+from ._temperature import Temperature
 from .labels import AnyTargets, Labels, read_labels
 
 
@@ -41,10 +42,11 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
     exclusive_classes (bool | None): Whether a document has exactly one label. None: decided by y.
     threshold (float): The probability from which a label is predicted, 0..1, if labels are not
         exclusive.
-    calibrate (bool | None): Whether `fit` also learns a temperature, so that probabilities agree
-        with how often they are right. This trains three more tuners on two thirds of the rows each,
-        or one from 3000 rows on. None: if classes are exclusive; otherwise it hardly changes
-        anything. `partial_fit` does not calibrate.
+    calibrate (bool | None): Whether probabilities are divided by a temperature, so that they agree
+        with how often they are right. It is learned when it is first needed (`predict_proba`,
+        saving, pickling): by three more tuners on two thirds of the rows each, or by one from 3000
+        rows on. None: if classes are exclusive; otherwise it hardly changes anything.
+        `partial_fit` does not calibrate.
     random_state (int | RandomState | None): The seed for reproducible results.
     """
 
@@ -180,7 +182,12 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
     def _calibrate(self, base: NDArray[Any], labels: Labels, targets: AnyTargets) -> None:
         wanted = targets.exclusive if self.calibrate is None else self.calibrate
         if wanted:
-            self.temperature_ = out_of_fold_temperature(self, base, labels, targets) or 1.0
+            # The parameters as they are now, not as they are when it is computed.
+            template = clone(self)
+            template.n_features_in_ = self.n_features_in_
+            self._temperature = Temperature(
+                compute=lambda: out_of_fold_temperature(template, base, labels, targets) or 1.0
+            )
 
     def _decide(self, probabilities: NDArray[Any]) -> NDArray[Any]:
         """RETURNS (ndarray of bool): Whether each label is predicted for each row, shape (n, L)."""
