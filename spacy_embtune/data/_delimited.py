@@ -12,6 +12,7 @@ from ._dialects import (
     choose_quotes,
     count_misfits,
     find_delimiter,
+    find_delimiter_of_header,
     find_separator_line,
     name_delimiter,
     starts_with_quote,
@@ -57,12 +58,10 @@ def read_table(source: Source, settings: ReadSettings, usual: str) -> Iterator[R
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
     with source.open_text(settings.encoding) as text:
         lines = Lines(text.file)
-        sample = lines.look_ahead(SAMPLE_LINES, SAMPLE_SIZE)
-        named = find_separator_line(sample)
+        named = find_separator_line(lines.look_ahead(1, 0))
         if named is not None:
             next(lines)
-            sample = sample[1:]
-        delimiter = delimiter or named or find_delimiter(sample, usual, settings.known)
+        delimiter = delimiter or named or _find_delimiter(lines, usual, settings)
         table = _Table(source.name, text, lines, delimiter, settings.quotes)
         columns: list[str] | None = None
         number = 0
@@ -85,6 +84,15 @@ def _check_delimiter(delimiter: str | None) -> str | None:
             "(delimiter, --delimiter)."
         )
     return delimiter
+
+
+def _find_delimiter(lines: Lines, usual: str, settings: ReadSettings) -> str:
+    # A writer at the other end of a pipe is only waited for if its first line is not enough.
+    first = lines.look_ahead(1, 0)
+    decided = find_delimiter_of_header(first[0], settings.known) if first else usual
+    if decided is not None:
+        return decided
+    return find_delimiter(lines.look_ahead(SAMPLE_LINES, SAMPLE_SIZE), usual, settings.known)
 
 
 def _check_columns(name: str, columns: list[str], settings: ReadSettings, delimiter: str) -> None:

@@ -131,6 +131,24 @@ def find_delimiter(sample: Sequence[str], usual: str, known: Collection[str]) ->
     return max(DELIMITERS, key=evidence)
 
 
+def find_delimiter_of_header(line: str, known: Collection[str]) -> str | None:
+    """Find the character between the names of columns, if only one gives names that are known.
+
+    >>> find_delimiter_of_header("text;label", {"text"}), find_delimiter_of_header("text", {"text"})
+    (';', None)
+
+    line (str): The first line of a table.
+    known (Collection[str]): The fields that the caller knows.
+    RETURNS (str | None): The delimiter. None: the line does not decide.
+    """
+    found = []
+    for delimiter in DELIMITERS:
+        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        if len(names) > 1 and not set(known).isdisjoint(names):
+            found.append(delimiter)
+    return found[0] if len(found) == 1 else None
+
+
 def starts_with_quote(line: str, delimiter: str) -> bool:
     """RETURNS (bool): Whether a cell of a line begins with a quotation mark."""
     return line.startswith('"') or f'{delimiter}"' in line

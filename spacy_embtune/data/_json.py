@@ -172,8 +172,9 @@ class _Values:
             try:
                 value, end = self._decode(self._buffer, self._at)
             except json.JSONDecodeError as error:
+                is_near_end = error.pos > len(self._buffer.rstrip()) - LONGEST_TOKEN
                 is_cut = error.msg.startswith("Unterminated") or (
-                    error.pos > len(self._buffer.rstrip()) - LONGEST_TOKEN
+                    is_near_end and (error.pos > self._at or not self._is_end)
                 )
                 if not is_cut:
                     found = shorten(self._buffer[error.pos :], 20)

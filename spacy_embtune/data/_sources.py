@@ -20,6 +20,8 @@ from ._rows import Position
 STDIN = "-"
 # Bytes that are looked at before a stream is read.
 HEAD_SIZE = 2048
+# Bytes that are enough to recognize compressed files and byte order marks.
+LONGEST_MARK = 10
 
 
 class Compression(NamedTuple):
@@ -212,7 +214,11 @@ def look_ahead(file: IO[bytes]) -> tuple[bytes, io.BufferedReader]:
     file (IO[bytes]): The stream, which may be a pipe.
     RETURNS (tuple[bytes, io.BufferedReader]): The first bytes, and the whole stream.
     """
-    head = file.read(HEAD_SIZE)
+    read: Callable[[int], bytes] = getattr(file, "read1", file.read)
+    head = b""
+    # A slow writer at the other end of a pipe is not waited for longer than necessary.
+    while len(head) < LONGEST_MARK and (data := read(HEAD_SIZE)):
+        head += data
     return head, io.BufferedReader(_Joined(head, file))
 
 

@@ -275,7 +275,7 @@ def run_of_bad_input(pipeline, tmp_path):
         ([pipeline, tmp_path / "none.jsonl", out], "there is no such file"),
         ([pipeline, tmp_path, out], "is a directory. Give a file"),
         ([pipeline, "-", out], "Standard input does not say what it holds"),
-        ([pipeline, text, out, "--format", "json"], "The kind 'json' is not one of"),
+        ([pipeline, text, out, "--format", "docbin"], "The kind 'docbin' is not one of"),
         ([pipeline, text, tmp_path / "out.csv"], ".parquet, .npz, .spacy or .jsonl"),
         ([pipeline, text, tmp_path / "none" / "out.npz"], "There is no directory"),
         ([pipeline, text, tmp_path / "there.npz"], "exists already"),

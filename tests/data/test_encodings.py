@@ -215,6 +215,34 @@ def test_a_pipe_with_a_name_is_read(tmp_path, suffix):
     writer.join()
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv", ".txt"])
+def test_records_from_a_pipe_do_not_wait_for_those_behind_them(tmp_path, suffix):
+    lines = {".jsonl": '{"text": "%d"}\n', ".csv": "%d;A\n", ".tsv": "%d\tA\n", ".txt": "%d\n"}
+    line = lines[suffix]
+    head = {".csv": "text;label\n", ".tsv": "text\tlabel\n"}.get(suffix, "")
+    path = tmp_path / f"a{suffix}"
+    os.mkfifo(path)
+    was_read = threading.Semaphore(0)
+
+    def fill():
+        with path.open("w", buffering=1) as file:
+            file.write(head)
+            for i in range(10, 20):
+                # Enough to recognize what is in the pipe.
+                file.write("".join(line % (i * 10 + j) for j in range(5)))
+                assert was_read.acquire(timeout=60)
+
+    writer = threading.Thread(target=fill)
+    writer.start()
+    numbers = []
+    for record in read_records(path):
+        numbers.append(int(record.text))
+        if len(numbers) % 5 == 0:
+            was_read.release()
+    writer.join()
+    assert numbers == [i * 10 + j for i in range(10, 20) for j in range(5)]
+
+
 def test_parquet_from_a_pipe_is_an_error(tmp_path):
     os.mkfifo(tmp_path / "a.parquet")
     with pytest.raises(ValueError, match="Parquet cannot be read from a pipe"):
