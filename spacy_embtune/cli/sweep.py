@@ -1,5 +1,6 @@
 """`embtune sweep`: search hyperparameters of a head by cross-validation."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -148,4 +149,4 @@ def _show(found: "Sweep") -> None:
     if found.n_left:
         left = "1 more setting" if found.n_left == 1 else f"{found.n_left} more settings"
         sentence += f" {left} need more --seconds."
-    console.print(f"\n{sentence}")
+    console.print(f"\n{textwrap.fill(sentence, min(console.width, 80))}", soft_wrap=True)

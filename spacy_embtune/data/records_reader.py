@@ -134,7 +134,9 @@ class RecordsReader:
             Documents of a group are on the same side.
         limit (int): The largest number of documents; 0: no limit.
         seed (int): Another seed gives another dev share.
-        settings: The settings of `read_records`: `text_field`, `label_field`, and so on.
+        text_field, label_field, label_fields: See `read_records`.
+        label_separator, label_bins, id_field: See `read_records`.
+        kind, delimiter, encoding, quotes, on_error: See `read_records`.
         RAISES (ValueError): If there is no path, or a setting is not possible.
         """
         if split is not None and split not in get_args(Split):

@@ -48,7 +48,7 @@ def test_labels_in_every_form_give_the_same_scores(tmp_path, trained, embtune, f
     assert made[0].keys() == made[1].keys()
     if form == "bins":
         # Classes of numbers have names that the model does not know.
-        assert made[0]["primary"][0] == made[1]["primary"][0]
+        assert made[0]["metrics"]["p_at_1"] == made[1]["metrics"]["p_at_1"]
     else:
         assert made[0] == made[1]
 

@@ -105,7 +105,7 @@ def test_several_labels_at_once_cross_over(encoder, nlp, tmp_path):
     ("y", "labels"),
     [
         ([LABELS.index(label) for label in LABELS], ("0", "1", "2")),
-        ([label == "FOOD" for label in LABELS], ("False", "True")),
+        ([label == "FOOD" for label in LABELS], ("false", "true")),
     ],
 )
 def test_classes_become_strings_or_what_they_are_called(y, labels, encoder, nlp):

@@ -42,12 +42,40 @@ def test_both_lists_are_in_the_order_of_their_cosines():
     assert lists.to_dict() == {
         "query": "the query",
         "base": [
-            {"rank": 1, "id": "0", "cosine": 0.83205, "labels": ["A"], "text": "first"},
-            {"rank": 2, "id": "1", "cosine": 0.5547, "labels": ["B"], "text": "second"},
+            {
+                "rank": 1,
+                "id": "0",
+                "cosine": 0.83205,
+                "labels": ["A"],
+                "text": "first",
+                "fields": {},
+            },
+            {
+                "rank": 2,
+                "id": "1",
+                "cosine": 0.5547,
+                "labels": ["B"],
+                "text": "second",
+                "fields": {},
+            },
         ],
         "tuned": [
-            {"rank": 1, "id": "2", "cosine": 0.83205, "labels": None, "text": "third"},
-            {"rank": 2, "id": "1", "cosine": 0.5547, "labels": ["B"], "text": "second"},
+            {
+                "rank": 1,
+                "id": "2",
+                "cosine": 0.83205,
+                "labels": None,
+                "text": "third",
+                "fields": {},
+            },
+            {
+                "rank": 2,
+                "id": "1",
+                "cosine": 0.5547,
+                "labels": ["B"],
+                "text": "second",
+                "fields": {},
+            },
         ],
         "n_shared": 1,
     }
