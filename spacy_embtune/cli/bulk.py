@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SOURCES = {
     "probe": "It was trained on pairs only. Predicted labels come from a classifier that learned "
     "from the tuned vectors of the labelled documents of DATA.",
-    "nobody": "It was trained on pairs only, and too few documents of DATA are labelled for a "
+    "none": "It was trained on pairs only, and too few documents of DATA are labelled for a "
     "classifier: there are no predicted labels.",
 }
 

@@ -24,13 +24,13 @@ class LabelPredictions(NamedTuple):
         on this side of the threshold. NaN without a prediction.
     source (str): The source of the predictions. "component": the output layer of the component.
         "probe": a logistic regression on the tuned vectors of labelled documents, if no loss
-        trained the output layer. "nobody": there are no predictions.
+        trained the output layer. "none": there are no predictions.
     """
 
     labels: list[list[str]]
     probability: Floats
     margin: Floats
-    source: Literal["component", "probe", "nobody"]
+    source: Literal["component", "probe", "none"]
 
 
 def predict_labels(documents: Documents) -> LabelPredictions:
@@ -79,7 +79,7 @@ def predict_labels(documents: Documents) -> LabelPredictions:
     return _choose_labels(
         probabilities,
         documents.labels,
-        "probe" if np.isfinite(probabilities).any() else "nobody",
+        "probe" if np.isfinite(probabilities).any() else "none",
         is_exclusive=documents.targets.exclusive,
     )
 
@@ -87,7 +87,7 @@ def predict_labels(documents: Documents) -> LabelPredictions:
 def _choose_labels(
     probabilities: Floats,
     labels: list[str],
-    source: Literal["component", "probe", "nobody"],
+    source: Literal["component", "probe", "none"],
     *,
     is_exclusive: bool,
     threshold: float = 0.5,

@@ -51,7 +51,7 @@ class BulkTable(NamedTuple):
     """A table with one row per document.
 
     rows (list[dict[str, Any]]): The values of each row by column; None for a missing value.
-    source (str): The source of predictions: "component", "probe" or "nobody", see
+    source (str): The source of predictions: "component", "probe" or "none", see
         `LabelPredictions`.
     n_suspects (int | None): How many documents have a label that is probably wrong; None if no
         label could be checked.

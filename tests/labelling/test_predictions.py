@@ -87,11 +87,11 @@ def test_where_no_loss_taught_the_output_layer_a_classifier_takes_its_place(excl
     assert found.labels == [["ABC"[label]] for label in classes]
     nothing = documents._replace(targets=documents.targets._replace(known=np.zeros((60, 3), "f")))
     found = predict_labels(nothing)
-    assert found.source == "nobody"
+    assert found.source == "none"
     assert found.labels == [[]] * 60
     assert np.isnan(found.margin).all()
 
 
 def test_a_component_without_labels_predicts_nothing_of_its_own():
     documents = make(np.zeros((4, 0)), exclusive=False)._replace(predicted_labels=[])
-    assert predict_labels(documents).source == "nobody"
+    assert predict_labels(documents).source == "none"
