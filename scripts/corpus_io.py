@@ -1,8 +1,6 @@
 """What the scripts that make corpora share: texts with labels, how they are split, how written."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +9,8 @@ import spacy
 import srsly
 from spacy.tokens import DocBin
 from wasabi import msg
+
+from spacy_embtune._files import atomic_files
 
 
 class Text(NamedTuple):
@@ -51,8 +51,7 @@ def write_corpus(
         tokenizer = spacy.blank(lang).tokenizer
     except ImportError as error:
         raise ValueError(f"spaCy has no tokenizer for the language {lang!r}. {error}") from error
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out_dir, prefix=".unfinished-") as temporary:
+    with atomic_files(out_dir) as temporary:
         for name, texts in splits.items():
             docs = DocBin(store_user_data=True)
             for text in texts:
@@ -60,11 +59,9 @@ def write_corpus(
                 doc.cats = dict(text.cats)
                 doc.user_data.update(text.meta or {})
                 docs.add(doc)
-            docs.to_disk(Path(temporary) / f"{name}.spacy")
+            docs.to_disk(temporary / f"{name}.spacy")
             if jsonl:
-                srsly.write_jsonl(Path(temporary) / f"{name}.jsonl", map(_as_json, texts))
-        for path in sorted(Path(temporary).iterdir()):
-            os.replace(path, out_dir / path.name)
+                srsly.write_jsonl(temporary / f"{name}.jsonl", map(_as_json, texts))
 
 
 def show_splits(splits: Mapping[str, Sequence[Text]], *, most: int = 40) -> None:

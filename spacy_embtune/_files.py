@@ -137,6 +137,33 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             shutil.rmtree(left_over, ignore_errors=True)
 
 
+@contextmanager
+def atomic_files(directory: Path) -> Iterator[Path]:
+    """Write several files into a directory, and give them their names once all are complete. After
+    an error while they are written, no file has changed, and a directory that did not exist does
+    not exist.
+
+    directory (Path): The directory. Files of the same names in it are replaced, others stay.
+    YIELDS (Path): An empty temporary directory. Write the files there.
+    RAISES (OSError): When a file cannot be written.
+    """
+    real = Path(os.path.realpath(directory))
+    real.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = real.with_name(f".{real.name}.{os.getpid()}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        with explain_full_disk(directory):
+            unfinished.mkdir()
+            yield unfinished
+            if not real.exists():
+                unfinished.rename(real)
+            else:
+                for path in sorted(unfinished.iterdir()):
+                    os.replace(path, real / path.name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 # Directories with a manifest
 
 _DIGESTS: dict[tuple[str, int, int], str] = {}

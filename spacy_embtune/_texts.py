@@ -18,7 +18,7 @@ def fold_text(text: str) -> str:
 
 
 def text_key(text: str) -> str:
-    """Reduce a text to what has to differ in another text. Texts with equal keys are copies of each
+    """Make a key that is equal for copies of a text. Texts with equal keys are copies of each
     other: they differ only in case and white space.
 
     >>> text_key(" Good\\n soup. ") == text_key("good soup.")
@@ -45,7 +45,7 @@ def shorten(text: str, most: int = 40) -> str:
 
 
 def is_missing(value: Any) -> bool:
-    """Decide whether a value stands for an unknown one.
+    """Decide whether a value is missing.
 
     >>> is_missing(None), is_missing(float("nan")), is_missing("")
     (True, True, False)

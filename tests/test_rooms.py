@@ -21,7 +21,7 @@ FLOORS = [
     {"cli"},
     {"inspection"},
     {"labelling"},
-    {"tuning", "distill", "embed", "plots"},
+    {"tuning", "embed", "plots"},
     {"reports"},
     {"finetune"},
     {"pipeline"},

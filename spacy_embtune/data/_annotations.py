@@ -5,10 +5,12 @@ the other tools a text may be nested, several people may have answered, and an a
 the label is wrong. Predictions of models are not labels.
 """
 
+import ast
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .._texts import is_missing
+from .._texts import is_missing, shorten
 from ._rows import InvalidRowError
 
 ANSWERS = ("accept", "reject", "ignore")
@@ -133,13 +135,15 @@ def _prodigy(fields: Mapping[str, Any]) -> Found | None:
             )
         if answer != "accept":
             return Found("accept", (), used, notices=notices)
-        accepted = fields.get("accept")
+        accepted = _as_list("accept", fields.get("accept"))
         options = [
             option.get("id") if isinstance(option, Mapping) else option
-            for option in fields.get("options") or ()
+            for option in _as_list("options", fields.get("options")) or ()
         ]
         chosen = [] if is_missing(accepted) else accepted
         return Found("accept", (chosen,), used, options=options, notices=notices)
+    if notices and not any(key in fields for key in ("label", "labels", "cats")):
+        return Found("label", (), used, notices=notices)
     if "label" not in fields and answer == "accept":
         # The answer is about something else, such as cats.
         return None
@@ -315,3 +319,26 @@ def _without(fields: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
         for key, value in fields.items()
         if key not in names or not isinstance(value, Mapping)
     }
+
+
+def _as_list(name: str, value: Any) -> Any:
+    """RETURNS (Any): A list that a table of plain text holds as a string, as a list; another value
+    as it is.
+    RAISES (InvalidRowError): If the string is no list."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    if name == "accept" and not value.strip().startswith("["):
+        return value
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            found = parse(value)
+        except (ValueError, SyntaxError):
+            continue
+        if isinstance(found, list):
+            return found
+    raise InvalidRowError(
+        f"{name!r} is not a list",
+        f"{name!r} is {shorten(repr(value))}. Give a list, or export JSON lines.",
+    )

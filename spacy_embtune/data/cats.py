@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from .._texts import is_missing, shorten
-from ..labels import LabelColumn, cell_name, label_name, validate_cats
+from ..labels import MISSING_CELLS, LabelColumn, cell_name, label_name, validate_cats
 from . import _annotations
 from ._rows import InvalidRowError, list_names
 from .fields import check_text
@@ -186,7 +186,7 @@ class CatsReader:
         name = self.settings.label_field
         empty: list[str] = ["cats"] if fields.get("cats") is None else []
         if name is None:
-            empty = [key for key in FIELDS if _is_empty(fields.get(key))]
+            empty = [key for key in FIELDS if _is_empty(fields.get(key)) or fields[key] in ({}, [])]
             # A cell of a table in plain text cannot hold a mapping.
             usable = FIELDS[1:] if self.has_string_cells else FIELDS
             name = next((key for key in usable if key not in empty), "label")
@@ -257,6 +257,8 @@ class CatsReader:
             return None
         number: Any = value
         if isinstance(value, str):
+            if value.strip() in MISSING_CELLS:
+                return None
             text = value.strip().lower()
             try:
                 number = _VALUES[text] if text in _VALUES else float(text)
@@ -354,7 +356,7 @@ class CatsReader:
             number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
             number = math.nan
-        if _is_empty(value):
+        if _is_empty(value) or (isinstance(value, str) and value.strip() in MISSING_CELLS):
             return {}
         if not math.isfinite(number):
             raise InvalidRowError(

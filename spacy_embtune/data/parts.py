@@ -1,19 +1,17 @@
 """Write the parts of a corpus as .spacy files: all of them, or none."""
 
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from spacy.tokens import Doc, DocBin
 
-from .._files import explain_full_disk
+from .._files import atomic_files
 from ._record_docs import DOCS_SUFFIX
 
 
 def write_parts(out_dir: Path, parts: Mapping[str, Iterable[Doc]]) -> list[Path]:
-    """Write each part as NAME.spacy. After an error no file has changed, and a directory that did
-    not exist does not exist.
+    """Write each part as NAME.spacy. After an error while a part is written, no file has changed,
+    and a directory that did not exist does not exist.
 
     >>> import spacy
     >>> from tempfile import TemporaryDirectory
@@ -27,19 +25,7 @@ def write_parts(out_dir: Path, parts: Mapping[str, Iterable[Doc]]) -> list[Path]
     RETURNS (list[Path]): The files.
     RAISES (OSError): If the files cannot be written.
     """
-    real = Path(os.path.realpath(out_dir))
-    real.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = real.with_name(f".{real.name}.{os.getpid()}.unfinished")
-    try:
-        with explain_full_disk(out_dir):
-            unfinished.mkdir()
-            for name, docs in parts.items():
-                DocBin(docs=docs, store_user_data=True).to_disk(unfinished / f"{name}{DOCS_SUFFIX}")
-            if not real.exists():
-                unfinished.rename(real)
-            else:
-                for path in sorted(unfinished.iterdir()):
-                    os.replace(path, real / path.name)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with atomic_files(out_dir) as unfinished:
+        for name, docs in parts.items():
+            DocBin(docs=docs, store_user_data=True).to_disk(unfinished / f"{name}{DOCS_SUFFIX}")
     return [out_dir / f"{name}{DOCS_SUFFIX}" for name in parts]

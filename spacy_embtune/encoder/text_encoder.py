@@ -169,8 +169,8 @@ class TextEncoder:
         """Count the texts that have more tokens than the model reads, without encoding them.
 
         texts (list[str]): The texts.
-        RETURNS (int): The number of texts of which the end has no effect; 0 if the window of the
-            model is not known.
+        RETURNS (int): The number of texts that are cut because they are longer than the model's
+            window; 0 if the window is not known.
         """
         if self.window is None:
             return 0

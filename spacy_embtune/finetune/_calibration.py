@@ -1,5 +1,6 @@
 """Learn the temperature of a tuner from predictions of rows that it was not trained on."""
 
+import warnings
 from typing import Any, cast
 
 import numpy as np
@@ -23,15 +24,16 @@ def out_of_fold_temperature(
     tuner: Any, base: NDArray[Any], labels: Labels, targets: AnyTargets
 ) -> float | None:
     """Train tuners with the same parameters on two thirds of the rows, and find the temperature
-    that suits their predictions of the other rows, see `metrics.fit_temperature`. Rows with a class
-    that is not among the other rows are left out.
+    that fits their predictions for the last third, see `metrics.fit_temperature`. Rows whose class
+    does not occur in the training rows are left out.
 
     tuner (HeadTuner): The tuner, fitted on the rows. It is not changed.
     base (ndarray): The vectors of n distinct rows, float32, shape (n, d).
     labels (Labels): The labels, for the names of the classes.
     targets (Targets | SparseTargets): The targets of the n rows.
-    RETURNS (float | None): The temperature. None if there are too few rows, after Ctrl-C, or if
-        there are so many labels that their targets are sparse.
+    RETURNS (float | None): The temperature. None if there are too few rows, or if there are so
+        many labels that their targets are sparse.
+    RAISES (KeyboardInterrupt): On Ctrl-C.
     """
     if isinstance(targets, SparseTargets):
         return None
@@ -52,8 +54,12 @@ def out_of_fold_temperature(
         part = clone(tuner)
         part.n_features_in_ = tuner.n_features_in_
         batches, n_steps = part._begin_fit(base[~out], labels, learned, np.random.RandomState(0))
-        if not part._train(batches, n_steps=n_steps):
-            return None
+        with warnings.catch_warnings():
+            # Nothing that the user trains is interrupted.
+            warnings.filterwarnings("ignore", message="Interrupted after")
+            is_complete = part._train(batches, n_steps=n_steps)
+        if not is_complete:
+            raise KeyboardInterrupt
         scores[out] = apply_head(part.head_, base[out])[1]
         can_predict = carries[~out].any(axis=0)
         if targets.exclusive:

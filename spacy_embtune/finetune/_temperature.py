@@ -1,12 +1,16 @@
 """The temperature of a tuner, computed when it is first needed."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
+# One for all: training draws from a generator that all threads share.
+_LOCK = threading.Lock()
+
 
 class Temperature:
-    """Holds a temperature, or the function that computes it. Most tuners only transform vectors, so
-    that computing it in every `fit` would make most fits several times as slow for nothing.
+    """Holds a temperature, or the function that computes it. Most tuners only transform vectors and
+    need no temperature. Computing it in every `fit` would make `fit` several times slower.
 
     >>> held = Temperature(compute=lambda: 1.5)
     >>> held.value
@@ -25,11 +29,13 @@ class Temperature:
 
     @property
     def value(self) -> float:
-        """RETURNS (float): The temperature."""
+        """RETURNS (float): The temperature. After Ctrl-C the next call computes it again."""
         if self._value is None:
-            self._value = 1.0 if self._compute is None else self._compute()
-            # What it holds, the rows of the fit, is not needed any more.
-            self._compute = None
+            with _LOCK:
+                if self._value is None:
+                    self._value = 1.0 if self._compute is None else self._compute()
+                    # The function holds the rows of the fit. They are no longer needed.
+                    self._compute = None
         return self._value
 
     def __reduce__(self) -> tuple[Any, ...]:

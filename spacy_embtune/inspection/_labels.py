@@ -10,9 +10,9 @@ from ..labels import TOLERANCE, is_exclusive
 from .types import Finding, LabelCount, count
 
 MOST_EXAMPLES = 3
-# From this value on a document counts as carrying a label.
+# A document carries a label if its value is at least this.
 CARRIES = 0.5
-# From this number of labels on, most of which one document carries, they look like free text.
+# With this many labels, most of which occur in one document only, the field is free text.
 _MANY_LABELS = 50
 
 

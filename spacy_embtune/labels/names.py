@@ -54,6 +54,10 @@ def label_name(value: Any) -> str | None:
     return None
 
 
+# How programs write NaN into a table of plain text.
+MISSING_CELLS = {"nan", "NaN", "NAN", "<NA>", "NaT"}
+
+
 def cell_name(cell: str) -> str:
     """Name the label that a cell of a table in plain text stands for. Such a cell has no type.
 
@@ -61,9 +65,11 @@ def cell_name(cell: str) -> str:
     ('SPORT', '1', 'false', '1.5')
 
     cell (str): The cell.
-    RETURNS (str): The name, empty for an empty cell.
+    RETURNS (str): The name, empty for an empty cell and for NaN as programs write it.
     """
     cell = cell.strip()
+    if cell in MISSING_CELLS:
+        return ""
     whole = WHOLE_FLOAT.fullmatch(cell)
     if whole:
         return "0" if whole[1] == "-0" else whole[1]

@@ -168,6 +168,9 @@ def make_sparse_targets(
 ) -> SparseTargets:
     """Collect what is known of the labels of a corpus, with the rules of `make_targets`.
 
+    >>> make_sparse_targets([{"A": 1.0}, {}], ["A", "B"], exclusive=False).is_known().tolist()
+    [True, False]
+
     cats (Iterable[Mapping[str, float]]): What is known of each of the n documents' labels.
     labels (Sequence[str]): The L labels. Other labels are ignored.
     exclusive (bool): Whether a document carries exactly one label.

@@ -207,7 +207,7 @@ def check_cache_size(corpus: TrainingCorpus, name: str, model: Model[Any, Any]) 
 
 
 def warn_of_idle_updates(pipe: Any) -> None:
-    """Log a warning that many updates in a row taught nothing.
+    """Log a warning that many updates in a row had no gradient.
 
     pipe (EmbTune): The component.
     """

@@ -326,7 +326,8 @@ class EmbTune(TrainablePipe):
             def backprop(gradient: HeadOutput) -> None:
                 if cast(Any, gradient.scores).any():
                     self.cfg["predicts_labels"] = True
-                # Only the documents of the batch have a way back to the encoder.
+                # Gradients go back to the encoder for the documents of the batch only, not for
+                # those of the memory bank.
                 backprop_base(backprop_head(gradient)[: len(base)])
 
             return output, backprop
@@ -488,9 +489,9 @@ class EmbTune(TrainablePipe):
         """Encode documents with the encoder as it was before training, to compare with it.
 
         docs (Sequence[Doc | str]): The n documents.
-        RETURNS (ndarray | None): The vectors, float32, shape (n, d). None if the encoder is frozen,
-            so that they are the base vectors, or the encoder of before cannot be found any more,
-            which is logged.
+        RETURNS (ndarray | None): The vectors, float32, shape (n, d). None if the encoder is frozen
+            (its vectors are then the base vectors), or if the encoder from before training cannot
+            be found (a warning is logged).
         """
         return None if self.encoder is None else self.encoder.reference_vectors(docs)
 

@@ -91,7 +91,7 @@ def report(
     nlp (Language): The pipeline.
     examples (Iterable[Record | Example | Doc]): The documents with their labels.
     train (Iterable[Record | Example | Doc] | None): The documents that the model was trained on.
-        A nearest neighbour and a linear probe learn from them, and they show overfitting.
+        A nearest neighbour and a linear probe are trained on them; they also show overfitting.
     name (str | None): The name of the component. None: there must be exactly one.
     progress (bool): Whether to show progress bars.
     RETURNS (Report): The comparison.

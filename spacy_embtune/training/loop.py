@@ -1,4 +1,4 @@
-"""Training outside of spaCy: a step for each batch, learning rates that fall, and interruption."""
+"""Training outside of spaCy: a step for each batch, a learning rate that falls, and Ctrl-C."""
 
 import contextlib
 import warnings

@@ -1,6 +1,7 @@
 """What tuners predict: the temperature that fit learns, and the threshold."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -143,3 +144,22 @@ def test_a_component_gets_temperature_and_threshold_and_gives_them_back(tiny_enc
     assert_allclose(again.predict_proba(X), tuner.predict_proba(X), atol=1e-5)
     other = ContrastiveTuner(epochs=2, random_state=0).fit(X, y)
     assert not EmbTune.from_estimator(other, spacy.blank("en"), encoder=encoder).predicts_labels
+
+
+def test_many_threads_get_one_temperature():
+    X, y = make_vectors(60)
+    tuner = short().fit(X, y)
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: tuner.temperature_, range(8)))
+    assert found == {short().fit(X, y).temperature_}
+
+
+def test_ctrl_c_while_a_probability_is_asked_for_is_not_kept(monkeypatch):
+    X, y = make_vectors(60)
+    tuner = short().fit(X, y)
+    expected = short().fit(X, y).temperature_
+    with monkeypatch.context() as patched:
+        patched.setattr(FeedForwardTuner, "_train", lambda *args, **settings: False)
+        with pytest.raises(KeyboardInterrupt):
+            tuner.predict_proba(X)
+    assert tuner.temperature_ == expected != 1.0
