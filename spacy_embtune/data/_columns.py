@@ -19,6 +19,9 @@ FILE_START = b"ARROW1"
 def import_pyarrow() -> Any:
     """Import pyarrow, which is an optional dependency.
 
+    >>> import_pyarrow().__name__
+    'pyarrow'
+
     RETURNS (Any): The module pyarrow, with pyarrow.parquet.
     RAISES (ImportError): If it is not installed. The message names the extra that installs it.
     """

@@ -40,6 +40,16 @@ def read_record_docs(
 ) -> Iterator[RecordDoc]:
     """Read the documents of a file, or of a directory of .spacy files, as Docs.
 
+    >>> import spacy
+    >>> from tempfile import TemporaryDirectory
+    >>> nlp = spacy.blank("en")
+    >>> with TemporaryDirectory() as directory:
+    ...     path = Path(directory, "data.csv")
+    ...     _ = path.write_text("text,label\\nGood soup.,FOOD\\n")
+    ...     found = read_record_docs(path, tokenize=nlp.tokenizer, vocab=nlp.vocab, settings={})
+    ...     [(record.id, doc.cats) for record, doc in found]
+    [('0', {'FOOD': 1.0})]
+
     path (str | Path): The file, in any format of `read_records`, or a directory of .spacy files.
     tokenize (Callable[[str], Doc]): Makes a Doc of a text.
     vocab (Vocab): The vocabulary for the Docs of a .spacy file.
@@ -79,6 +89,12 @@ def read_record_docs(
 
 def make_doc(record: Record, tokenize: Callable[[str], Doc], *, id_field: str = "id") -> Doc:
     """Create the Doc of a record.
+
+    >>> import spacy
+    >>> record = Record("Good soup.", {"FOOD": 1.0}, "a1", {}, 1)
+    >>> doc = make_doc(record, spacy.blank("en").tokenizer)
+    >>> doc.cats, doc.user_data["id"]
+    ({'FOOD': 1.0}, 'a1')
 
     record (Record): The record.
     tokenize (Callable[[str], Doc]): Makes a Doc of a text.

@@ -75,6 +75,8 @@ def write_bulk(table: BulkTable, path: str | Path) -> None:
 def require_writer(path: str | Path) -> None:
     """Check that the package is installed that the format of a file needs.
 
+    >>> require_writer("table.csv")
+
     path (str | Path): The file.
     RAISES (ImportError): If it is not. The message says how to install it.
     """

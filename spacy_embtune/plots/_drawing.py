@@ -76,6 +76,8 @@ class Band(NamedTuple):
 def require_matplotlib() -> None:
     """Check that matplotlib is installed.
 
+    >>> require_matplotlib()
+
     RAISES (ImportError): Without matplotlib. The message says how to install it.
     """
     try:

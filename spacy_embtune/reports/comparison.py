@@ -85,8 +85,20 @@ def report(
 ) -> Report:
     """Compare the tuned with the base vectors of documents that were held out.
 
-        nlp = spacy.load("training/model-best")
-        print(report(nlp, dev_examples, train=train_examples))
+    >>> import numpy as np, spacy
+    >>> from spacy_embtune.data import read_records
+    >>> nlp = spacy.blank("en")
+    >>> for i, word in enumerate(["ball", "team", "soup", "oven"]):
+    ...     _ = nlp.vocab.set_vector(word, np.eye(4, dtype="float32")[i] + 1)
+    >>> encoder = {"@architectures": "spacy-embtune.DocVectors.v1"}
+    >>> _ = nlp.add_pipe("embtune", config={"model": {"encoder": encoder}})
+    >>> texts, labels = ["ball team", "ball", "soup oven", "soup"], ["A", "A", "B", "B"]
+    >>> records = list(read_records({"text": texts, "label": labels}))
+    >>> docs = [(nlp.make_doc(record.text), {"cats": record.cats}) for record in records]
+    >>> examples = [Example.from_dict(doc, cats) for doc, cats in docs]
+    >>> _ = nlp.update(examples, sgd=nlp.initialize(lambda: examples))
+    >>> report(nlp, records, progress=False).n_documents
+    4
 
     nlp (Language): The pipeline.
     examples (Iterable[Record | Example | Doc]): The documents with their labels.

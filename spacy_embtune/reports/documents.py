@@ -92,8 +92,21 @@ def documents(
 ) -> Documents:
     """Compute the vectors of documents with a trained pipeline, and collect their labels.
 
-        found = documents(nlp, None, read_records("dev.jsonl"))
-        found.base.shape, found.tuned.shape
+    >>> import numpy as np, spacy
+    >>> from spacy_embtune.data import read_records
+    >>> nlp = spacy.blank("en")
+    >>> for i, word in enumerate(["ball", "team", "soup", "oven"]):
+    ...     _ = nlp.vocab.set_vector(word, np.eye(4, dtype="float32")[i] + 1)
+    >>> encoder = {"@architectures": "spacy-embtune.DocVectors.v1"}
+    >>> _ = nlp.add_pipe("embtune", config={"model": {"encoder": encoder}})
+    >>> texts, labels = ["ball team", "ball", "soup oven", "soup"], ["A", "A", "B", "B"]
+    >>> records = list(read_records({"text": texts, "label": labels}))
+    >>> docs = [(nlp.make_doc(record.text), {"cats": record.cats}) for record in records]
+    >>> examples = [Example.from_dict(doc, cats) for doc, cats in docs]
+    >>> _ = nlp.update(examples, sgd=nlp.initialize(lambda: examples))
+    >>> found = documents(nlp, None, records)
+    >>> found.base.shape, found.tuned.shape, found.labels
+    ((4, 4), (4, 200), ['A', 'B'])
 
     nlp (Language): The pipeline. It is not changed.
     name (str | None): The name of its component. None: there must be exactly one.
