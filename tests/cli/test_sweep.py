@@ -10,7 +10,8 @@ def test_the_table_fits_and_the_best_config_trains(trained, embtune, tiny_encode
     out = tmp_path / "best.cfg"
     code, output, error = embtune("sweep", config, trained.data, out, "--seconds", "1")
     assert code == 0, error
-    lines = output.splitlines()
+    # But for those that name a file of the test, whose path may be long.
+    lines = [line for line in output.splitlines() if str(tmp_path) not in line]
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == ["head", "loss", "width", "drop", "rate", "steps", "score"]
     assert "settings tried" in output
