@@ -186,7 +186,7 @@ class CatsReader:
         name = self.settings.label_field
         empty: list[str] = ["cats"] if fields.get("cats") is None else []
         if name is None:
-            empty = [key for key in FIELDS if _is_empty(fields.get(key)) or fields[key] in ({}, [])]
+            empty = [key for key in FIELDS if _holds_nothing(fields.get(key))]
             # A cell of a table in plain text cannot hold a mapping.
             usable = FIELDS[1:] if self.has_string_cells else FIELDS
             name = next((key for key in usable if key not in empty), "label")
@@ -416,6 +416,10 @@ def _parse_cell(cell: str) -> Any:
     if _LIST_IN_CELL.fullmatch(cell):
         return [quoted[1:-1] for quoted in re.findall(_STRING, cell)]
     return cell
+
+
+def _holds_nothing(value: Any) -> bool:
+    return _is_empty(value) or (isinstance(value, Mapping | list) and not value)
 
 
 def _is_empty(value: Any) -> bool:
