@@ -1,5 +1,6 @@
-"""Small helpers for texts: a form for comparing them, a short form, and values that are missing."""
+"""Small helpers for texts: forms for comparing and showing them, and values that are missing."""
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,19 @@ def shorten(text: str, most: int = 40) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+def count(n: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    >>> count(1, "text"), count(2, "text")
+    ('1 text', '2 texts')
+
+    n (int): The number.
+    noun (str): The noun in the singular; its plural ends in s.
+    RETURNS (str): The number and the noun.
+    """
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def is_missing(value: Any) -> bool:
     """Decide whether a value is missing.
 
@@ -56,3 +70,16 @@ def is_missing(value: Any) -> bool:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float | np.floating) and bool(value != value)
+
+
+def digest_number(text: str) -> int:
+    """Compute a number of a text that is the same in every process.
+
+    >>> digest_number("a text") == digest_number("a text") < 2**64
+    True
+
+    text (str): The text.
+    RETURNS (int): 8 bytes of its BLAKE2b digest, as a number.
+    """
+    data = text.encode("utf8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")

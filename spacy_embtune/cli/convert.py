@@ -193,9 +193,11 @@ def _check_directory(out: Path, *, force: bool) -> None:
 def _show(parts: "Mapping[str, Sequence[Record]]") -> None:
     from wasabi import msg
 
+    from ..labels import CARRIES
+
     counts = {
         name: Counter(
-            label for record in part for label, value in record.cats.items() if value >= 0.5
+            label for record in part for label, value in record.cats.items() if value >= CARRIES
         )
         for name, part in parts.items()
     }

@@ -1,6 +1,5 @@
 """The reader `spacy-embtune.records.v1`: any labelled file as training or dev corpus."""
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
-from .._texts import text_key
+from .._texts import digest_number, text_key
 from ._record_docs import RecordDoc, read_record_docs
 from .fields import STDIN
 from .records import OnError, Record
@@ -245,8 +244,7 @@ class RecordsReader:
 
     def _digest(self, key: str) -> int:
         """RETURNS (int): A number below 2 ** 64, which depends on the seed and the text only."""
-        data = f"{self.seed} {key}".encode("utf8", "surrogatepass")
-        return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
+        return digest_number(f"{self.seed} {key}")
 
     def _report(self, n: int, n_read: int, n_empty: int, n_labelled: int) -> None:
         """Log once what was left out.

@@ -6,11 +6,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from .._texts import shorten, text_key
+from ..labels import CARRIES
 from ._rows import list_names
 from .records import Record
 
-# From this value on a document counts as carrying a label.
-CARRIES = 0.5
 # A part may miss its size by this share before it is reported.
 _TOLERANCE = 0.2
 

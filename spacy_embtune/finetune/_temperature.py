@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-# One for all: training draws from a generator that all threads share.
+# One lock for all temperatures, because training draws from a generator that threads share.
 _LOCK = threading.Lock()
 
 

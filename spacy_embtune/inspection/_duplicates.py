@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._texts import shorten, text_key
+from .._texts import count, shorten, text_key
 from ..data import Record
 from ..labels import TOLERANCE
-from .types import Finding, count
+from .types import Finding
 
 MOST_EXAMPLES = 3
 _BLOCK = 1024

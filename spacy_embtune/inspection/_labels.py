@@ -4,14 +4,12 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from .._texts import shorten, text_key
+from .._texts import count, shorten, text_key
 from ..data import Record
-from ..labels import TOLERANCE, is_exclusive
-from .types import Finding, LabelCount, count
+from ..labels import CARRIES, TOLERANCE, is_exclusive
+from .types import Finding, LabelCount
 
 MOST_EXAMPLES = 3
-# A document carries a label if its value is at least this.
-CARRIES = 0.5
 # With this many labels, most of which occur in one document only, the field is free text.
 _MANY_LABELS = 50
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._progress import PROGRESS_FROM
-from .._texts import shorten
+from .._texts import count, shorten
 from ..data import Record
 from ..encoder import EncoderSettings, TextEncoder, VectorStore, encode_distinct
 from ..labelling import find_suspects
-from ..labels import make_targets
+from ..labels import CARRIES, make_targets
 from ..reports import Documents
 from ._duplicates import (
     MOST_EXAMPLES,
@@ -26,9 +26,9 @@ from ._duplicates import (
     inspect_leakage,
     inspect_near_copies,
 )
-from ._labels import CARRIES, count_labels, explain_exclusive, inspect_labels
+from ._labels import count_labels, explain_exclusive, inspect_labels
 from ._languages import UNKNOWN, guess_language
-from .types import Finding, Inspection, LabelCount, count
+from .types import Finding, Inspection, LabelCount
 
 NEAR = 0.95
 # The number of texts whose language is guessed, taken evenly from all.

@@ -4,22 +4,12 @@ import textwrap
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from .._texts import count
+
 WIDTH = 80
+
 # The number of labels in the text. JSON has all of them.
 MOST_LABELS = 30
-
-
-def count(n: int, noun: str) -> str:
-    """Write a number with its noun.
-
-    >>> count(1, "text"), count(2, "text")
-    ('1 text', '2 texts')
-
-    n (int): The number.
-    noun (str): The noun in the singular; its plural ends in s.
-    RETURNS (str): The number and the noun.
-    """
-    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 class LabelCount(NamedTuple):

@@ -7,7 +7,7 @@ sparse.py   cats -> `SparseTargets`, the known values of a whole corpus
 pairs.py    two documents -> how similar their labels are
 """
 
-from ._arrays import TOLERANCE, array_module
+from ._arrays import CARRIES, TOLERANCE, array_module
 from .cats import is_exclusive, labels_in, validate_cats
 from .names import MISSING_CELLS, LabelColumn, cell_name, find_free_text, label_name
 from .pairs import balance_documents, pair_similarity, pairs_of, relative_weights
@@ -15,6 +15,7 @@ from .sparse import SparseTargets, make_sparse_targets
 from .targets import count_labels, make_targets
 
 __all__ = [
+    "CARRIES",
     "MISSING_CELLS",
     "TOLERANCE",
     "LabelColumn",

@@ -9,6 +9,8 @@ from ..types import Targets
 
 array_module: Callable[[Any], Any] = get_array_module
 
+# A document carries a label if its value is known and at least this.
+CARRIES = 0.5
 # The largest difference from 1 of the sum of a document's values, if labels are exclusive.
 TOLERANCE = 1e-3
 

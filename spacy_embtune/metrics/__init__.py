@@ -15,6 +15,7 @@ out; they never count as 0.
     ranking.py           unit vectors, carried labels, neighbours in order; other rooms use it too
 """
 
+from ..labels import CARRIES
 from ._calibration import CalibrationScores, calibration_scores, fit_temperature
 from ._classification import (
     ClassificationScores,
@@ -54,7 +55,6 @@ from ._retrieval import (
     query_scores,
     retrieval_scores,
 )
-from .ranking import CARRIES
 
 __all__ = [
     "CARRIES",

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..labels import SparseTargets
+from ..labels import CARRIES, SparseTargets
 from .ranking import (
-    CARRIES,
     Array,
     Bools,
     Floats,

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from thinc.types import Floats2d
 
-# A document carries a label if the label's value is known and at least this.
-CARRIES = 0.5
+from ..labels import CARRIES
+
 # Cosines are rounded to multiples of 1 / STEPS (about 1e-9). The cosines of equal vectors must tie,
 # but a matrix product may give them different last bits, depending on their place in the matrix.
 STEPS = 2.0**30

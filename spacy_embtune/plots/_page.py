@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import rename_fields, to_json
-from ..metrics.ranking import CARRIES
+from ..labels import CARRIES
 from ..reports.types import Documents
 
 SCRIPTS = (

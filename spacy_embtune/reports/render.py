@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from .._texts import shorten
+from .._texts import count, shorten
 from .types import Comparison, LabelRow, Row, subtract
 
 WIDTH = 80
@@ -47,13 +47,13 @@ def summarize(report: Comparison) -> str:
     RETURNS (str): The numbers of documents and labels.
     """
     n_labels = report.n_occurring
-    parts = [f"{report.n_documents} document{_s(report.n_documents)}"]
+    parts = [count(report.n_documents, "document")]
     if report.n_labelled < report.n_documents:
         parts[0] += f", {report.n_labelled} of them labelled"
     if report.n_train:
         parts.append(f"{report.n_train} in TRAIN")
     kind = ", exclusive" if report.exclusive else ""
-    parts.append(f"{n_labels} label{_s(n_labels)}{kind}")
+    parts.append(f"{count(n_labels, 'label')}{kind}")
     return "; ".join(parts)
 
 
@@ -255,7 +255,3 @@ def _paint(text: str, color: str | None = None, *, bold: bool = False) -> str:
 def _zero(value: float, digits: int) -> float:
     """RETURNS (float): The value, or 0.0 if it would be rounded to minus zero."""
     return 0.0 if round(value, digits) == 0 else value
-
-
-def _s(n: int) -> str:
-    return "s" * (n != 1)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .._texts import count
 from ..metrics import SpaceScores
 from .types import Verdict
 
@@ -77,7 +78,7 @@ def judge(
         return Verdict("not held out", text)
     if n_scored < FEWEST_DOCUMENTS:
         text = (
-            f"only {n_scored} document{_s(n_scored)} can be scored, too few to tell. "
+            f"only {count(n_scored, 'document')} can be scored, too few to tell. "
             f"Take at least {FEWEST_DOCUMENTS}, better hundreds."
         )
         return Verdict("no evidence of a gain", text)
@@ -158,7 +159,3 @@ def _name(findings: Sequence[Finding]) -> str:
     """RETURNS (str): The metrics with their differences, for a sentence."""
     names = [f"{f.title} ({f.difference:+.3f})" for f in findings]
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
-
-
-def _s(n: int) -> str:
-    return "s" * (n != 1)

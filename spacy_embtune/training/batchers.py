@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 from spacy.training import Example
 
+from ..labels import CARRIES
+
 Batcher = Callable[[Iterable[Example]], Iterator[list[Example]]]
 
 # The number of examples that are balanced at once, for corpora that have twice as many or more.
 BUFFER = 10_000
-# A document has a label if its value is at least this.
-PRESENT = 0.5
 
 
 def make_batch_by_class(size: int = 64, seed: int = 0) -> Batcher:
@@ -99,4 +99,4 @@ def _repeat(members: list[Example], rng: random.Random) -> Iterator[Example]:
 
 
 def _labels_of(example: Example) -> list[str]:
-    return [label for label, value in example.reference.cats.items() if value >= PRESENT]
+    return [label for label, value in example.reference.cats.items() if value >= CARRIES]

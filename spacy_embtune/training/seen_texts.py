@@ -1,13 +1,12 @@
 """The texts that a component was trained on, as digests, to recognise them in held-out data."""
 
-import hashlib
 from collections.abc import Iterable
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._texts import text_key
+from .._texts import digest_number, text_key
 
 # The largest number of texts to remember: 8 bytes each in a file.
 MAX_TEXTS = 100_000
@@ -86,5 +85,4 @@ def _digest(text: str) -> int | None:
     folded = text_key(text)
     if not folded:
         return None
-    data = folded.encode("utf8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
+    return digest_number(folded)
