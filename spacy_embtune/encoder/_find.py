@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._files import sha256_of_file
+from ._adjust import adjust
 from .settings import DEFAULT_ENCODER, EncoderSettings
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ def open_model(name: str, settings: EncoderSettings, *, local: bool) -> "Sentenc
     name (str): The directory or name.
     local (bool): Whether to look on this machine only.
     RETURNS (SentenceTransformer): The model, on the device of the settings.
-    RAISES (ValueError): If there is no such model or it cannot be read.
+    RAISES (ValueError): If there is no such model, it cannot be read, or it cannot follow a
+        setting.
     """
     from sentence_transformers import SentenceTransformer
 
@@ -127,12 +129,13 @@ def open_model(name: str, settings: EncoderSettings, *, local: bool) -> "Sentenc
         )
     try:
         with quiet():
-            return SentenceTransformer(
+            model = SentenceTransformer(
                 name,
                 device=str(_device(settings.device)),
                 revision=None if is_directory else settings.revision,
                 local_files_only=local,
                 trust_remote_code=settings.trust_remote_code,
+                model_kwargs=settings.all_model_kwargs or None,
             )
     except Exception as error:
         # Damaged files, wrong names and network failures raise errors of many classes. The user
@@ -143,6 +146,8 @@ def open_model(name: str, settings: EncoderSettings, *, local: bool) -> "Sentenc
             f"The sentence-transformers model in {name} cannot be read ({_cause(error)}). Its "
             f"files may be damaged or incomplete: save or download it again."
         ) from error
+    adjust(model, settings)
+    return model
 
 
 @contextlib.contextmanager

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
 Features = dict[str, Any]
 
 
+def prompt_of(model: "SentenceTransformer") -> str | None:
+    """RETURNS (str | None): The prompt that the model puts before each text; None: no prompt."""
+    return model.prompts.get(model.default_prompt_name or "") or None
+
+
 def prepare(model: "SentenceTransformer", texts: list[str]) -> Features:
     """Make tokens as `SentenceTransformer.encode` does, with the model's default prompt in front.
 
@@ -16,7 +21,7 @@ def prepare(model: "SentenceTransformer", texts: list[str]) -> Features:
     texts (list[str]): The texts.
     RETURNS (dict): The model's input for the texts, on its device.
     """
-    prompt = model.prompts.get(model.default_prompt_name or "") or None
+    prompt = prompt_of(model)
     preprocess: Any = getattr(model, "preprocess", None)
     if preprocess is not None:
         return to_device(preprocess(texts, prompt=prompt), model.device)

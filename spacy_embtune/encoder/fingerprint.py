@@ -19,7 +19,7 @@ def fingerprint_of(model: "SentenceTransformer") -> str:
 
     model (SentenceTransformer): The model.
     RETURNS (str): SHA-256, as 64 hexadecimal digits, over all that decides the vectors: weights,
-        how texts become tokens, modules, pooling, activations, window and prompt.
+        how texts become tokens, modules, pooling, activations, window, prompt, route and width.
 
     >>> from sentence_transformers import SentenceTransformer
     >>> from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -45,7 +45,16 @@ def fingerprint_of(model: "SentenceTransformer") -> str:
     digest = hashlib.sha256()
     for part in (weights, sorted(vocabulary.items()), tokens, modules, window_of(model), prompt):
         digest.update(repr(part).encode("utf8"))
+    # Only if they are set, so that the fingerprints of other models stay what they were.
+    routes = [(m.default_route, sorted(m.sub_modules)) for m in model.modules() if _is_router(m)]
+    for name, value in (("truncate_dim", model.truncate_dim), ("routes", routes)):
+        if value:
+            digest.update(repr((name, value)).encode("utf8"))
     return digest.hexdigest()
+
+
+def _is_router(module: Any) -> bool:
+    return type(module).__name__ == "Router"
 
 
 def _describe_module(module: Any) -> tuple[Any, ...]:

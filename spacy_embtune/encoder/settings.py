@@ -1,7 +1,8 @@
 """Settings of a sentence encoder: where to find it, how to run it, and how it learns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -12,8 +13,9 @@ DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 class EncoderSettings:
     """Where to find an encoder and how to run it.
 
-    Only `name` and `revision` decide which vectors the encoder gives. The other settings change
-    them by rounding at most, so they may differ between training and use.
+    `name`, `revision`, `prompt`, `prompt_name`, `task`, `max_seq_length` and `truncate_dim` decide
+    which vectors the encoder gives; the fingerprint of the encoder depends on them. The other
+    settings change vectors by rounding at most, so they may differ between training and use.
 
     name (str): A directory or the name of a model. A name is looked up in this order: the packaged
         copy (extra `offline`), the local Hugging Face cache, the hub.
@@ -21,13 +23,28 @@ class EncoderSettings:
         not used, because it does not say which revision it is.
     precision (str): "float32", "bfloat16" (autocast), or "auto": bfloat16 where the processor
         computes in it natively, else float32.
-    batch_size (int): Texts per forward pass.
+    batch_size (int): Size of a forward pass. On a processor it has `batch_size * 32` tokens, such
+        as 32 texts of 32 tokens, or 4 texts of 256; on a GPU eight times as many. A model that
+        does not read tokens gets `batch_size` texts.
     device (str | None): A torch device; None takes the device that thinc works on.
-    trust_remote_code (bool): Whether a model from the hub may run its own code.
-    RAISES (ValueError): If a setting is out of range.
+    trust_remote_code (bool): Whether a model may run code of its own, from its directory or the
+        hub.
+    prompt (str | None): Put before each text, as models like E5 want it ("query: "). It takes part
+        of the window. "" turns off the prompt that the model puts there by itself; None leaves it.
+    prompt_name (str | None): Name of one of the model's own prompts, to be used in its place.
+    task (str | None): Route of an asymmetric model (a `Router`), such as "query" or "document".
+    max_seq_length (int | None): Number of tokens that are read of a text; None: what the model is
+        set to.
+    truncate_dim (int | None): Number of leading dimensions that are kept of each vector, for models
+        that were trained for it (Matryoshka); None: all.
+    attn_implementation (str | None): Which attention transformers uses: "sdpa", "eager",
+        "flash_attention_2", ...; None: its own choice.
+    model_kwargs (Mapping | None): More arguments for the `from_pretrained` of transformers, as in
+        `SentenceTransformer(model_kwargs=...)`.
+    RAISES (ValueError): If a setting is out of range, or settings contradict each other.
 
-    >>> EncoderSettings(batch_size=64).name
-    'sentence-transformers/all-MiniLM-L6-v2'
+    >>> EncoderSettings("intfloat/e5-small-v2", prompt="query: ").prompt
+    'query: '
     """
 
     name: str = DEFAULT_ENCODER
@@ -36,6 +53,13 @@ class EncoderSettings:
     batch_size: int = 32
     device: str | None = None
     trust_remote_code: bool = False
+    prompt: str | None = None
+    prompt_name: str | None = None
+    task: str | None = None
+    max_seq_length: int | None = None
+    truncate_dim: int | None = None
+    attn_implementation: str | None = None
+    model_kwargs: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not isinstance(self.name, str):
@@ -46,8 +70,32 @@ class EncoderSettings:
             raise ValueError(
                 f"Unknown precision {self.precision!r}. Choose one of: {', '.join(PRECISIONS)}."
             )
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}.")
+        for setting, least in (("batch_size", 1), ("max_seq_length", 1), ("truncate_dim", 1)):
+            value = getattr(self, setting)
+            if value is None and setting != "batch_size":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{setting} must be a whole number of at least {least}, got {value!r}.")
+        if self.prompt is not None and self.prompt_name is not None:
+            raise ValueError(
+                f"prompt is {self.prompt!r} and prompt_name is {self.prompt_name!r}: give one of "
+                "them. prompt is put before each text as it is; prompt_name is the name of a "
+                "prompt that the model brings."
+            )
+        given = (self.model_kwargs or {}).get("attn_implementation")
+        if None not in (given, self.attn_implementation) and given != self.attn_implementation:
+            raise ValueError(
+                f"attn_implementation is {self.attn_implementation!r}, but model_kwargs has "
+                f"{given!r} for it: give one of them."
+            )
+
+    @property
+    def all_model_kwargs(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): `model_kwargs` with `attn_implementation`, if it is given."""
+        given = dict(self.model_kwargs or {})
+        if self.attn_implementation is not None:
+            given["attn_implementation"] = self.attn_implementation
+        return given
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._progress import progress_interval
+from ._batches import Batch, Batcher
 from ._find import find_model, open_model, quiet
+from ._tokens import prepare, to_device
 from .fingerprint import fingerprint_of, window_of
 from .settings import EncoderSettings, Precision
 
@@ -20,8 +23,15 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
+# Tokens of a forward pass, for each unit of batch_size. More tokens do not fit the caches of a
+# processor, and bring texts of different lengths together, which are padded.
+TOKENS_PER_TEXT = 32
+TOKENS_PER_TEXT_ON_GPU = 256
+
+
 class TextEncoder:
-    """Encodes texts with a sentence-transformers model.
+    """Encodes texts with a sentence-transformers model. Threads may share an encoder: its passes
+    run one after the other, each with all cores.
 
     model (SentenceTransformer): The model. It is put into evaluation mode, and none of its
         parameters requires a gradient afterwards.
@@ -42,6 +52,8 @@ class TextEncoder:
     def __init__(self, model: "SentenceTransformer", settings: EncoderSettings) -> None:
         self.model = model.eval().requires_grad_(False)
         self.settings = settings
+        self._batcher = Batcher(model)
+        self._lock = threading.Lock()
         self.width = _width(model)
         self.window = window_of(model)
         self.normalizes = any(type(module).__name__ == "Normalize" for module in model)
@@ -94,7 +106,8 @@ class TextEncoder:
     def fingerprint(self) -> str:
         """RETURNS (str): The fingerprint of the model, see `fingerprint_of`."""
         if self._fingerprint is None:
-            self._fingerprint = fingerprint_of(self.model)
+            with self._batcher.lock:
+                self._fingerprint = fingerprint_of(self.model)
         return self._fingerprint
 
     def weights_changed(self) -> None:
@@ -131,59 +144,67 @@ class TextEncoder:
         progress (str | None): Title of a progress bar on standard error; None shows no bar.
         RETURNS (ndarray): float32, shape (n, width), in the order of the texts.
         """
-        import torch
         from tqdm.auto import tqdm
 
         rows = np.zeros((len(texts), self.width), dtype="float32")
         order = [i for i in range(len(texts)) if texts[i].strip()]
         order.sort(key=lambda i: len(texts[i]), reverse=True)
-        self._limit_threads_in_child()
-        size = self.settings.batch_size
-        with (
-            torch.inference_mode(),
-            self.autocast(),
-            tqdm(
-                total=len(order),
-                desc=progress,
-                unit="text",
-                disable=progress is None,
-                leave=False,
-                mininterval=progress_interval(),
-            ) as bar,
-        ):
-            for start in range(0, len(order), size):
-                indices = order[start : start + size]
-                batch = [texts[i] for i in indices]
-                self.n_truncated += self.count_truncated(batch)
-                encoded = self.model.encode(batch, batch_size=size, show_progress_bar=False)
-                rows[indices] = np.asarray(encoded, dtype="float32")
-                self.n_encoded += len(batch)
-                bar.update(len(batch))
+        self._prepare_child()
+        with tqdm(
+            total=len(order),
+            desc=progress,
+            unit="text",
+            disable=progress is None,
+            leave=False,
+            mininterval=progress_interval(),
+        ) as bar:
+            for batch in self._batches(texts, order):
+                rows[batch.rows] = self._run(batch)
+                bar.update(len(batch.rows))
         if self.normalizes:
             # The model normalised in the type it computes in. In bfloat16, lengths are 1 ± 0.004.
             lengths = np.linalg.norm(rows, axis=1, keepdims=True)
             np.divide(rows, lengths, out=rows, where=lengths > 0)
         return rows
 
+    def _batches(self, texts: Sequence[str], order: list[int]) -> Iterator[Batch]:
+        if not order:
+            return
+        size = self.settings.batch_size
+        if self._batcher.can_batch():
+            on_gpu = self.model.device.type != "cpu"
+            n_tokens = size * (TOKENS_PER_TEXT_ON_GPU if on_gpu else TOKENS_PER_TEXT)
+            yield from self._batcher.batches(texts, order, n_tokens, self.window)
+            return
+        for start in range(0, len(order), size):
+            indices = order[start : start + size]
+            batch = [texts[i] for i in indices]
+            with self._batcher.lock:
+                features = prepare(self.model, batch)
+            yield Batch(np.asarray(indices), features, self.count_truncated(batch))
+
+    def _run(self, batch: Batch) -> NDArray[Any]:
+        """RETURNS (ndarray): The vectors of a batch, float32, shape (m, width)."""
+        import torch
+
+        with self._lock, torch.inference_mode(), self.autocast():
+            features = to_device(batch.features, self.model.device)
+            vectors = self.model(features)["sentence_embedding"][:, : self.width]
+            self.n_encoded += len(batch.rows)
+            self.n_truncated += batch.n_truncated
+            return vectors.float().cpu().numpy()
+
     def count_truncated(self, texts: list[str]) -> int:
         """Count the texts that have more tokens than the model reads, without encoding them.
 
         texts (list[str]): The texts.
         RETURNS (int): The number of texts that are cut because they are longer than the model's
-            window; 0 if the window is not known.
+            window, the prompt included; 0 if the window is not known.
         """
-        if self.window is None:
-            return 0
-        # A token has at least one character, so shorter texts fit. Most texts are shorter.
-        candidates = [text for text in texts if len(text) + 2 > self.window]
-        tokenizer = self.model.tokenizer
-        if not candidates or not callable(tokenizer):
-            return 0
-        ids = tokenizer(candidates, truncation=False, verbose=False)["input_ids"]
-        return sum(len(row) > self.window for row in ids)
+        return 0 if self.window is None else self._batcher.count_truncated(texts, self.window)
 
-    def _limit_threads_in_child(self) -> None:
-        """Use one thread in a child process.
+    def _prepare_child(self) -> None:
+        """Use one thread in a child process, and locks of its own.
 
         A forked child inherits torch's thread pool without its threads and would wait for them
         forever. A single thread needs no pool, and `nlp.pipe(n_process=...)` runs a process per
@@ -192,6 +213,9 @@ class TextEncoder:
         import torch
 
         pid = os.getpid()
+        if pid not in (self._loaded_in, self._threads_limited_in):
+            # A thread of the parent may have held them when the process was forked.
+            self._lock, self._batcher.lock = threading.Lock(), threading.Lock()
         is_child = pid != self._loaded_in or multiprocessing.parent_process() is not None
         if is_child and self._threads_limited_in != pid:
             torch.set_num_threads(1)
