@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from spacy.language import Language
 
 from ..about import __version__
-from ..encoder import has_native_bfloat16
 from ..pipeline import EmbTune
 
 WHAT = ("base", "tuned", "scores")
@@ -146,12 +145,9 @@ class Embedder:
         found = {"spacy-embtune": __version__, "spacy": version("spacy")}
         if self.component.encoder is not None:
             encoder = self.component.encoder.encoder
-            device, precision = encoder.model.device.type, encoder.settings.precision
-            if precision == "auto":
-                precision = "bfloat16" if has_native_bfloat16(device) else "float32"
             packages = ["sentence-transformers", "transformers", "torch"]
             found |= {package: version(package) for package in packages}
-            found |= {"device": device, "precision": precision}
+            found |= {"device": encoder.model.device.type, "precision": encoder.numerics}
         return found
 
 

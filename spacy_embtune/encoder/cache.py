@@ -54,7 +54,9 @@ class VectorCache:
         return look_up(texts, encode, width, read=self._read, keep=self._keep)
 
     def _read(self, keys: Sequence[bytes]) -> Iterable[tuple[bytes, NDArray[Any]]]:
-        return [(key, self._rows[key]) for key in keys if key in self._rows]
+        # Another thread may clear the cache meanwhile.
+        found = ((key, self._rows.get(key)) for key in keys)
+        return [(key, row) for key, row in found if row is not None]
 
     def _keep(self, keys: Sequence[bytes], rows: NDArray[Any]) -> None:
         room = self.size - len(self._rows)

@@ -46,15 +46,12 @@ def fingerprint_of(model: "SentenceTransformer") -> str:
     for part in (weights, sorted(vocabulary.items()), tokens, modules, window_of(model), prompt):
         digest.update(repr(part).encode("utf8"))
     # Only if they are set, so that the fingerprints of other models stay what they were.
-    routes = [(m.default_route, sorted(m.sub_modules)) for m in model.modules() if _is_router(m)]
+    routers: list[Any] = [m for m in model.modules() if type(m).__name__ == "Router"]
+    routes = [(router.default_route, sorted(router.sub_modules)) for router in routers]
     for name, value in (("truncate_dim", model.truncate_dim), ("routes", routes)):
         if value:
             digest.update(repr((name, value)).encode("utf8"))
     return digest.hexdigest()
-
-
-def _is_router(module: Any) -> bool:
-    return type(module).__name__ == "Router"
 
 
 def _describe_module(module: Any) -> tuple[Any, ...]:

@@ -34,6 +34,13 @@ def SentenceTransformer(
     dropout: float | None = None,
     frozen_steps: int = 0,
     blend: float = 0.0,
+    prompt: str | None = None,
+    prompt_name: str | None = None,
+    task: str | None = None,
+    max_seq_length: int | None = None,
+    truncate_dim: int | None = None,
+    attn_implementation: str | None = None,
+    model_kwargs: dict[str, Any] | None = None,
 ) -> Model[Sequence[Doc | str], Floats2d]:
     """Make a layer of a sentence-transformers model: Docs or strings in, base vectors (n, d) out.
     The model is frozen, unless some of its layers are to learn.
@@ -41,7 +48,8 @@ def SentenceTransformer(
     The model is loaded when it is first needed. During training each distinct text is encoded once.
     A pipeline that is only used keeps no vectors.
 
-    name, revision, precision, batch_size, device, trust_remote_code: See `EncoderSettings`.
+    name, revision, precision, batch_size, device, trust_remote_code, prompt, prompt_name, task,
+        max_seq_length, truncate_dim, attn_implementation, model_kwargs: See `EncoderSettings`.
     cache_size (int): Number of texts whose vectors are kept in memory; each takes 4 * d bytes.
     cache (str): When they are kept. "training": from the first `initialize` or update on.
         "always": also in a pipeline that is only used, as for a frozen component that annotates
@@ -77,6 +85,13 @@ def SentenceTransformer(
         batch_size=batch_size,
         device=device,
         trust_remote_code=trust_remote_code,
+        prompt=prompt,
+        prompt_name=prompt_name,
+        task=task,
+        max_seq_length=max_seq_length,
+        truncate_dim=truncate_dim,
+        attn_implementation=attn_implementation,
+        model_kwargs=model_kwargs,
     )
     how_kept: dict[str, Any] = {
         "cache_size": cache_size,

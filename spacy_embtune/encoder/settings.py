@@ -75,7 +75,9 @@ class EncoderSettings:
             if value is None and setting != "batch_size":
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{setting} must be a whole number of at least {least}, got {value!r}.")
+                raise ValueError(
+                    f"{setting} must be a whole number of at least {least}, got {value!r}."
+                )
         if self.prompt is not None and self.prompt_name is not None:
             raise ValueError(
                 f"prompt is {self.prompt!r} and prompt_name is {self.prompt_name!r}: give one of "

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from .store import VectorStore
 from .text_encoder import TextEncoder
 
 logger = logging.getLogger(__name__)
+
+_LOADING = threading.RLock()
 
 
 def get_shim(model: Model[Any, Any]) -> "EncoderShim":
@@ -104,7 +107,10 @@ class EncoderShim(Shim):
         RAISES (ValueError): If it cannot be found, or its fingerprint is not the required one.
         """
         if self._model is None:
-            self._adopt(TextEncoder.load(self.settings))
+            # Threads that need it at the same time shall not each load it.
+            with _LOADING:
+                if self._model is None:
+                    self._adopt(TextEncoder.load(self.settings))
         return self._model
 
     def _adopt(self, encoder: TextEncoder, *, is_stored: bool = False) -> None:
@@ -164,7 +170,7 @@ class EncoderShim(Shim):
                     self._compute,
                     encoder.width,
                     fingerprint=encoder.fingerprint,
-                    precision=encoder.precision_used,
+                    precision=encoder.numerics,
                     progress=progress,
                 )
             except StoreError as error:
@@ -185,10 +191,8 @@ class EncoderShim(Shim):
         RETURNS (ndarray): float32, shape (n, d).
         """
         encoder = encoder or self.encoder
-        truncated = encoder.n_truncated
-        rows = encoder.encode(texts, progress=progress)
+        rows, truncated = encoder.encode_and_count(texts, progress=progress)
         self.n_encoded += len(texts)
-        truncated = encoder.n_truncated - truncated
         if truncated and not self._warned_of_truncation:
             self._warned_of_truncation = True
             logger.warning(

@@ -1,5 +1,6 @@
 """Runs a sentence-transformers model: texts in, float32 rows out."""
 
+import json
 import multiprocessing
 import os
 import tempfile
@@ -125,6 +126,17 @@ class TextEncoder:
             return "bfloat16" if has_native_bfloat16(device_type) else "float32"
         return self.settings.precision
 
+    @property
+    def numerics(self) -> str:
+        """RETURNS (str): What decides the last bits of the vectors besides the model: the type in
+        which it computes, and arguments that its loader was given. Stores keep vectors apart by
+        it."""
+        kwargs = self.settings.all_model_kwargs
+        if not kwargs:
+            return self.precision_used
+        text = json.dumps(kwargs, sort_keys=True, default=str)
+        return f"{self.precision_used} {text}"
+
     def autocast(self) -> "torch.autocast":
         """RETURNS (torch.autocast): The context in which the model computes in that type."""
         import torch
@@ -144,6 +156,16 @@ class TextEncoder:
         progress (str | None): Title of a progress bar on standard error; None shows no bar.
         RETURNS (ndarray): float32, shape (n, width), in the order of the texts.
         """
+        return self.encode_and_count(texts, progress=progress)[0]
+
+    def encode_and_count(
+        self, texts: Sequence[str], *, progress: str | None = None
+    ) -> tuple[NDArray[Any], int]:
+        """Encode texts, and count those that were longer than the window.
+
+        texts, progress: As for `encode`.
+        RETURNS (tuple[ndarray, int]): The vectors, and the number of texts that were cut.
+        """
         from tqdm.auto import tqdm
 
         rows = np.zeros((len(texts), self.width), dtype="float32")
@@ -158,14 +180,16 @@ class TextEncoder:
             leave=False,
             mininterval=progress_interval(),
         ) as bar:
+            n_truncated = 0
             for batch in self._batches(texts, order):
                 rows[batch.rows] = self._run(batch)
+                n_truncated += batch.n_truncated
                 bar.update(len(batch.rows))
         if self.normalizes:
             # The model normalised in the type it computes in. In bfloat16, lengths are 1 ± 0.004.
             lengths = np.linalg.norm(rows, axis=1, keepdims=True)
             np.divide(rows, lengths, out=rows, where=lengths > 0)
-        return rows
+        return rows, n_truncated
 
     def _batches(self, texts: Sequence[str], order: list[int]) -> Iterator[Batch]:
         if not order:

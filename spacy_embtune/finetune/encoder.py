@@ -26,6 +26,8 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     precision (str): "float32", "bfloat16" or "auto": bfloat16 where the processor has it natively.
     batch_size (int): Texts per forward pass.
     show_progress (bool): Whether to show a progress bar.
+    revision, trust_remote_code, prompt, prompt_name, task, max_seq_length, truncate_dim,
+        attn_implementation, model_kwargs: See `spacy_embtune.encoder.EncoderSettings`.
 
     >>> encoder = SentenceEncoder()
     >>> encoder.transform(["bread and soup", "a guitar"]).shape
@@ -42,6 +44,15 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         precision: Precision = "auto",
         batch_size: int = 32,
         show_progress: bool = False,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        task: str | None = None,
+        max_seq_length: int | None = None,
+        truncate_dim: int | None = None,
+        attn_implementation: str | None = None,
+        model_kwargs: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.device = device
@@ -50,6 +61,15 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.precision = precision
         self.batch_size = batch_size
         self.show_progress = show_progress
+        self.revision = revision
+        self.trust_remote_code = trust_remote_code
+        self.prompt = prompt
+        self.prompt_name = prompt_name
+        self.task = task
+        self.max_seq_length = max_seq_length
+        self.truncate_dim = truncate_dim
+        self.attn_implementation = attn_implementation
+        self.model_kwargs = model_kwargs
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Load the model; there is nothing to learn.
@@ -92,6 +112,15 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             precision="float32" if self.quantize else self.precision,
             batch_size=self.batch_size,
             device=None if self.device is None else str(self.device),
+            revision=self.revision,
+            trust_remote_code=self.trust_remote_code,
+            prompt=self.prompt,
+            prompt_name=self.prompt_name,
+            task=self.task,
+            max_seq_length=self.max_seq_length,
+            truncate_dim=self.truncate_dim,
+            attn_implementation=self.attn_implementation,
+            model_kwargs=self.model_kwargs,
         )
         key = (settings, self.quantize)
         loaded: tuple[Any, TextEncoder] | None = getattr(self, "_loaded", None)
@@ -114,8 +143,9 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     @property
     def precision_used(self) -> str:
-        """RETURNS (str): The numeric type in which it computes on this machine."""
-        return self.encoder.precision_used
+        """RETURNS (str): The numeric type in which it computes on this machine, and what else
+        affects the last bits of the vectors."""
+        return self.encoder.numerics
 
     @property
     def _n_features_out(self) -> int:

@@ -287,7 +287,7 @@ def _encode(
             encoder.encode,
             encoder.width,
             fingerprint=encoder.fingerprint,
-            precision=encoder.precision_used,
+            precision=encoder.numerics,
             progress="Encoding texts",
         )
     finally:
