@@ -3,6 +3,10 @@
     settings.py               EncoderSettings, LearningSettings
     text_encoder.py           TextEncoder: runs a sentence-transformers model
     _find.py                  finds and opens the model that settings name
+    _adjust.py                applies prompt, window, width and route to a model
+    _batches.py               texts as batches of tokens, made ahead of the model
+    _runtimes.py              ONNX Runtime, OpenVINO, weights of 8 bits
+    _precision.py             the numeric type that is fastest and exact on this machine
     fingerprint.py            tells encoders apart
     cache.py                  VectorCache: keeps vectors in memory; encode_distinct
     store.py                  VectorStore: keeps vectors in a directory
@@ -21,11 +25,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._database import StoreError
+from ._precision import has_native_bfloat16
 from .cache import VectorCache, encode_distinct
 from .fingerprint import fingerprint_of
-from .settings import DEFAULT_ENCODER, EncoderSettings, LearningSettings, Precision
+from .settings import DEFAULT_ENCODER, Backend, EncoderSettings, LearningSettings, Precision
 from .store import DEFAULT_MAX_BYTES, VectorStore
-from .text_encoder import TextEncoder, has_native_bfloat16
+from .text_encoder import TextEncoder
 from .trainer import EncoderTrainer
 
 if TYPE_CHECKING:
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_ENCODER",
     "DEFAULT_MAX_BYTES",
+    "Backend",
     "DocVectors",
     "EncoderSettings",
     "EncoderShim",

@@ -41,7 +41,7 @@ class Batcher:
     def __init__(self, model: "SentenceTransformer") -> None:
         self.model = model
         # A tokenizer sets up its truncation anew in each call, so calls must not overlap.
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self._constants: Features | None = None
         self._probed = False
 

@@ -9,7 +9,7 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ._learning_shim import LearningShim
-from .settings import DEFAULT_ENCODER, EncoderSettings, LearningSettings, Precision
+from .settings import DEFAULT_ENCODER, Backend, EncoderSettings, LearningSettings, Precision
 from .shim import EncoderShim, get_shim
 from .store import DEFAULT_MAX_BYTES, VectorStore
 
@@ -41,6 +41,7 @@ def SentenceTransformer(
     truncate_dim: int | None = None,
     attn_implementation: str | None = None,
     model_kwargs: dict[str, Any] | None = None,
+    backend: Backend = "torch",
 ) -> Model[Sequence[Doc | str], Floats2d]:
     """Make a layer of a sentence-transformers model: Docs or strings in, base vectors (n, d) out.
     The model is frozen, unless some of its layers are to learn.
@@ -49,7 +50,8 @@ def SentenceTransformer(
     A pipeline that is only used keeps no vectors.
 
     name, revision, precision, batch_size, device, trust_remote_code, prompt, prompt_name, task,
-        max_seq_length, truncate_dim, attn_implementation, model_kwargs: See `EncoderSettings`.
+        max_seq_length, truncate_dim, attn_implementation, model_kwargs, backend: See
+        `EncoderSettings`.
     cache_size (int): Number of texts whose vectors are kept in memory; each takes 4 * d bytes.
     cache (str): When they are kept. "training": from the first `initialize` or update on.
         "always": also in a pipeline that is only used, as for a frozen component that annotates
@@ -92,6 +94,7 @@ def SentenceTransformer(
         truncate_dim=truncate_dim,
         attn_implementation=attn_implementation,
         model_kwargs=model_kwargs,
+        backend=backend,
     )
     how_kept: dict[str, Any] = {
         "cache_size": cache_size,

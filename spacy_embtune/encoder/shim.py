@@ -135,6 +135,8 @@ class EncoderShim(Shim):
                 f"to the encoder of the training (set revision to pin it), or train again; with "
                 f"save_weights = true the encoder is stored with the pipeline."
             )
+        if self.store is not None:
+            encoder.converted_dir = self.store.path / "converted"
         self._model = encoder
         self.cache.clear()
 

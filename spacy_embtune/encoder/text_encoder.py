@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from .._progress import progress_interval
 from ._batches import Batch, Batcher
 from ._find import find_model, open_model, quiet
+from ._precision import choose_precision
+from ._runtimes import check_backend, make_runner, say_cosine
 from ._tokens import prepare, to_device
 from .fingerprint import fingerprint_of, window_of
 from .settings import EncoderSettings, Precision
@@ -54,12 +56,17 @@ class TextEncoder:
         self.model = model.eval().requires_grad_(False)
         self.settings = settings
         self._batcher = Batcher(model)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.width = _width(model)
         self.window = window_of(model)
         self.normalizes = any(type(module).__name__ == "Normalize" for module in model)
         self.n_encoded = 0
         self.n_truncated = 0
+        # A directory that keeps what is made of the model for this machine.
+        self.converted_dir: Path | None = None
+        self._runner: SentenceTransformer | None = None
+        self._is_learning = False
+        self._precision: Precision | None = None
         self._fingerprint: str | None = None
         self._threads_limited_in: int | None = None
         self._loaded_in = os.getpid()
@@ -74,6 +81,7 @@ class TextEncoder:
         RAISES (ValueError): If there is no such model, the model cannot be read, or the packaged
             copy is not the one that was published.
         """
+        check_backend(settings.backend)
         return cls(find_model(settings, only_here=only_here), settings)
 
     @classmethod
@@ -85,6 +93,7 @@ class TextEncoder:
         RETURNS (TextEncoder): The encoder.
         RAISES (ValueError): If there is no model in the directory or it cannot be read.
         """
+        check_backend(settings.backend)
         return cls(open_model(str(path), settings, local=True), settings)
 
     @classmethod
@@ -112,30 +121,38 @@ class TextEncoder:
         return self._fingerprint
 
     def weights_changed(self) -> None:
-        """Forget the fingerprint, because the weights changed."""
+        """Forget the fingerprint, because the weights changed. From now on torch runs the model
+        itself, because what was converted has other weights."""
         self._fingerprint = None
+        self._is_learning = True
+        self._runner = None
 
     @property
     def precision_used(self) -> Precision:
-        """RETURNS (str): The type in which the model computes on its device: "float32" or
-        "bfloat16"."""
-        import torch
-
-        device_type = torch.device(self.model.device).type
-        if self.settings.precision == "auto":
-            return "bfloat16" if has_native_bfloat16(device_type) else "float32"
-        return self.settings.precision
+        """RETURNS (str): The type in which the model computes on its device: "float32", "bfloat16"
+        or "int8"."""
+        with self._lock, self._batcher.lock:
+            if self._precision is None:
+                wanted = self.settings.precision
+                if wanted == "auto":
+                    wanted = "float32"
+                    if self.settings.backend == "torch":
+                        wanted = choose_precision(self.model, self.fingerprint, self.converted_dir)
+                self._precision = wanted
+        # Weights of 8 bits cannot learn.
+        return "float32" if self._is_learning and self._precision == "int8" else self._precision
 
     @property
     def numerics(self) -> str:
         """RETURNS (str): What decides the last bits of the vectors besides the model: the type in
-        which it computes, and arguments that its loader was given. Stores keep vectors apart by
-        it."""
-        kwargs = self.settings.all_model_kwargs
-        if not kwargs:
-            return self.precision_used
-        text = json.dumps(kwargs, sort_keys=True, default=str)
-        return f"{self.precision_used} {text}"
+        which it computes, the backend, and arguments that its loader was given. Stores keep vectors
+        apart by it."""
+        parts: list[str] = [self.precision_used]
+        if self.settings.backend != "torch" and not self._is_learning:
+            parts.append(self.settings.backend)
+        if self.settings.all_model_kwargs:
+            parts.append(json.dumps(self.settings.all_model_kwargs, sort_keys=True, default=str))
+        return " ".join(parts)
 
     def autocast(self) -> "torch.autocast":
         """RETURNS (torch.autocast): The context in which the model computes in that type."""
@@ -211,12 +228,33 @@ class TextEncoder:
         """RETURNS (ndarray): The vectors of a batch, float32, shape (m, width)."""
         import torch
 
+        runner = self._get_runner()
         with self._lock, torch.inference_mode(), self.autocast():
             features = to_device(batch.features, self.model.device)
-            vectors = self.model(features)["sentence_embedding"][:, : self.width]
+            vectors = runner(features)["sentence_embedding"][:, : self.width]
             self.n_encoded += len(batch.rows)
             self.n_truncated += batch.n_truncated
             return vectors.float().cpu().numpy()
+
+    def _get_runner(self) -> "SentenceTransformer":
+        """RETURNS (SentenceTransformer): What runs: the model, or what is made of it."""
+        if self._is_learning:
+            return self.model
+        precision, backend = self.precision_used, self.settings.backend
+        if backend == "torch" and precision != "int8":
+            return self.model
+        with self._lock, self._batcher.lock:
+            if self._runner is None:
+                self._runner = make_runner(
+                    self.model,
+                    backend=backend,
+                    precision=precision,
+                    fingerprint=self.fingerprint,
+                    folder=self.converted_dir,
+                )
+                if precision == "int8":
+                    say_cosine(self._runner, self.model)
+            return self._runner
 
     def count_truncated(self, texts: list[str]) -> int:
         """Count the texts that have more tokens than the model reads, without encoding them.
@@ -239,7 +277,7 @@ class TextEncoder:
         pid = os.getpid()
         if pid not in (self._loaded_in, self._threads_limited_in):
             # A thread of the parent may have held them when the process was forked.
-            self._lock, self._batcher.lock = threading.Lock(), threading.Lock()
+            self._lock, self._batcher.lock = threading.RLock(), threading.RLock()
         is_child = pid != self._loaded_in or multiprocessing.parent_process() is not None
         if is_child and self._threads_limited_in != pid:
             torch.set_num_threads(1)
@@ -267,29 +305,6 @@ class TextEncoder:
         """
         with quiet():
             self.model.save_pretrained(str(path), create_model_card=False)
-
-
-def has_native_bfloat16(device_type: str) -> bool:
-    """Check whether a device computes in bfloat16 natively. Emulation is slower than float32.
-
-    device_type (str): "cpu", "cuda", ...
-    RETURNS (bool): Whether it does.
-
-    >>> has_native_bfloat16("meta")
-    False
-    """
-    import torch
-
-    if device_type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device_type != "cpu":
-        return False
-    # torch has no public function for this before version 2.13. If neither function exists, the
-    # answer is no, because float32 is right on every processor.
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    if capabilities:
-        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
 def _width(model: "SentenceTransformer") -> int:

@@ -1,7 +1,6 @@
 """Texts to vectors as a scikit-learn transformer."""
 
 import copy
-import warnings
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from .._texts import is_missing
-from ..encoder import EncoderSettings, Precision, TextEncoder, encode_distinct
+from ..encoder import Backend, EncoderSettings, Precision, TextEncoder, encode_distinct
 
 
 class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -19,15 +18,16 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     name (str): A directory or the name of a model, see `EncoderSettings`.
     device (str | None): A torch device. None: a GPU if thinc uses one, else the processor.
-    quantize (bool): Whether linear layers compute with 8-bit integers, on a processor, as in
-        embetter. This costs quality: for all-MiniLM-L6-v2 the cosine with the exact vectors is .94
-        on average. On a processor with native bfloat16, bfloat16 is nearly as fast and exact.
+    quantize (bool): The same as precision = "int8", as embetter calls it. This costs quality: for
+        all-MiniLM-L6-v2 the cosine with the exact vectors is .94 on average with backend "torch".
+        On a processor with native bfloat16, bfloat16 is nearly as fast and exact.
     num_threads (int | None): Number of threads that torch uses; None does not change it.
-    precision (str): "float32", "bfloat16" or "auto": bfloat16 where the processor has it natively.
+    precision (str): "float32", "bfloat16", "int8" or "auto", see
+        `spacy_embtune.encoder.EncoderSettings`.
     batch_size (int): Texts per forward pass.
     show_progress (bool): Whether to show a progress bar.
     revision, trust_remote_code, prompt, prompt_name, task, max_seq_length, truncate_dim,
-        attn_implementation, model_kwargs: See `spacy_embtune.encoder.EncoderSettings`.
+        attn_implementation, model_kwargs, backend: See `spacy_embtune.encoder.EncoderSettings`.
 
     >>> encoder = SentenceEncoder()
     >>> encoder.transform(["bread and soup", "a guitar"]).shape
@@ -53,6 +53,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         truncate_dim: int | None = None,
         attn_implementation: str | None = None,
         model_kwargs: dict[str, Any] | None = None,
+        backend: Backend = "torch",
     ) -> None:
         self.name = name
         self.device = device
@@ -70,6 +71,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.truncate_dim = truncate_dim
         self.attn_implementation = attn_implementation
         self.model_kwargs = model_kwargs
+        self.backend = backend
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Load the model; there is nothing to learn.
@@ -109,7 +111,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """RETURNS (TextEncoder): The encoder, loaded again if the settings changed."""
         settings = EncoderSettings(
             name=str(self.name),
-            precision="float32" if self.quantize else self.precision,
+            precision="int8" if self.quantize else self.precision,
             batch_size=self.batch_size,
             device=None if self.device is None else str(self.device),
             revision=self.revision,
@@ -121,13 +123,11 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             truncate_dim=self.truncate_dim,
             attn_implementation=self.attn_implementation,
             model_kwargs=self.model_kwargs,
+            backend=self.backend,
         )
-        key = (settings, self.quantize)
         loaded: tuple[Any, TextEncoder] | None = getattr(self, "_loaded", None)
-        if loaded is None or loaded[0] != key:
-            loaded = (key, TextEncoder.load(settings))
-            if self.quantize:
-                _quantize(loaded[1])
+        if loaded is None or loaded[0] != settings:
+            loaded = (settings, TextEncoder.load(settings))
             self._loaded = loaded
         if self.num_threads:
             import torch
@@ -139,7 +139,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def fingerprint(self) -> str:
         """RETURNS (str): Tells encoders apart: equal if the weights are equal, see
         `spacy_embtune.encoder.fingerprint_of`."""
-        return f"{self.encoder.fingerprint}{'-int8' if self.quantize else ''}"
+        return self.encoder.fingerprint
 
     @property
     def precision_used(self) -> str:
@@ -174,16 +174,6 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-def _quantize(encoder: TextEncoder) -> None:
-    import torch
-
-    quantize: Any = torch.ao.quantization.quantize_dynamic
-    with warnings.catch_warnings():
-        # torch warns that torchao, another package, will replace this function.
-        warnings.simplefilter("ignore")
-        encoder.model = quantize(encoder.model, {torch.nn.Linear})
 
 
 def read_texts(X: Any, *, name: str = "X") -> list[str]:
