@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._files import sha256_of_file
+from ._adapters import merge_adapters
 from ._adjust import adjust
 from .settings import DEFAULT_ENCODER, EncoderSettings
 
@@ -138,6 +139,11 @@ def open_model(name: str, settings: EncoderSettings, *, local: bool) -> "Sentenc
                 model_kwargs=settings.all_model_kwargs or None,
             )
     except Exception as error:
+        if "trust_remote_code" in str(error) and not settings.trust_remote_code:
+            raise ValueError(
+                f"The model {name} has code of its own, which was not run ({_cause(error)}). Read "
+                f"the code, and if you trust it, set trust_remote_code = true."
+            ) from error
         # Damaged files, wrong names and network failures raise errors of many classes. The user
         # needs the same facts for all of them: which model, where, and what to do.
         if not is_directory:
@@ -146,6 +152,7 @@ def open_model(name: str, settings: EncoderSettings, *, local: bool) -> "Sentenc
             f"The sentence-transformers model in {name} cannot be read ({_cause(error)}). Its "
             f"files may be damaged or incomplete: save or download it again."
         ) from error
+    merge_adapters(model)
     adjust(model, settings)
     return model
 

@@ -1,6 +1,7 @@
 """Recognising encoders."""
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,14 +37,11 @@ def fingerprint_of(model: "SentenceTransformer") -> str:
         ).hexdigest()
         for p in model.parameters()
     )
-    tokenizer = model.tokenizer
-    vocabulary = tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}
-    # The tokens, not the tokenizer's settings, because versions write the settings differently.
-    tokens = tokenizer(PROBES, verbose=False)["input_ids"] if callable(tokenizer) else []
+    vocabulary, tokens = _describe_tokenizer(model.tokenizer)
     modules = [_describe_module(module) for module in model]
     prompt = model.prompts.get(model.default_prompt_name or "", "")
     digest = hashlib.sha256()
-    for part in (weights, sorted(vocabulary.items()), tokens, modules, window_of(model), prompt):
+    for part in (weights, vocabulary, tokens, modules, window_of(model), prompt):
         digest.update(repr(part).encode("utf8"))
     # Only if they are set, so that the fingerprints of other models stay what they were.
     routers: list[Any] = [m for m in model.modules() if type(m).__name__ == "Router"]
@@ -54,8 +52,34 @@ def fingerprint_of(model: "SentenceTransformer") -> str:
     return digest.hexdigest()
 
 
+def _describe_tokenizer(tokenizer: Any) -> tuple[list[Any], list[Any]]:
+    """RETURNS (tuple[list, list]): The vocabulary of a tokenizer, and its tokens for some texts.
+    The tokens, not the tokenizer's settings, because versions write the settings differently."""
+    vocabulary = tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}
+    # Tokenizers of word vectors have a list, in which the order decides.
+    listed = sorted(vocabulary.items()) if isinstance(vocabulary, dict) else list(vocabulary)
+    if callable(tokenizer):
+        return listed, tokenizer(PROBES, verbose=False)["input_ids"]
+    if hasattr(tokenizer, "encode_batch"):
+        return listed, [encoding.ids for encoding in tokenizer.encode_batch(PROBES)]
+    if hasattr(tokenizer, "tokenize"):
+        return listed, [tokenizer.tokenize(text) for text in PROBES]
+    return listed, []
+
+
+# Modules whose own settings are described below, or that have none.
+_KNOWN = ("Transformer", "Pooling", "Normalize", "Dense", "StaticEmbedding", "Router")
+
+
 def _describe_module(module: Any) -> tuple[Any, ...]:
     """RETURNS (tuple): What a module of the encoder does, without its weights."""
+    if type(module).__name__ not in _KNOWN:
+        getter = getattr(module, "get_config_dict", dict)
+        buffers = [
+            (name, hashlib.sha256(value.detach().cpu().numpy().tobytes()).hexdigest())
+            for name, value in module.named_buffers()
+        ]
+        return (type(module).__name__, json.dumps(getter(), sort_keys=True, default=str), buffers)
     activation = getattr(module, "activation_function", None)
     config = getattr(getattr(module, "auto_model", None), "config", None)
     settings = ("hidden_act", "num_attention_heads", "layer_norm_eps", "position_embedding_type")

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -305,6 +306,15 @@ class TextEncoder:
         """
         with quiet():
             self.model.save_pretrained(str(path), create_model_card=False)
+        # sentence-transformers writes the code of a model's own modules into their directories, but
+        # looks for it in the directory of the model.
+        for module in self.model:
+            class_module = type(module).__module__
+            if class_module.startswith("transformers_modules."):
+                name = f"{class_module.rpartition('.')[2]}.py"
+                for file in path.glob(f"*/{name}"):
+                    for code in file.parent.glob("*.py"):
+                        shutil.copy(code, path / code.name)
 
 
 def _width(model: "SentenceTransformer") -> int:

@@ -42,7 +42,7 @@ def test_prompts_of_the_model_are_chosen_by_name_or_turned_off(prompted: Path) -
     assert_allclose(by_name, plain.encode([f"recipe: {t}" for t in TEXTS]), atol=1e-6)
     by_itself = load(prompted).encode(TEXTS)
     assert_allclose(by_itself, plain.encode([f"song: {t}" for t in TEXTS]), atol=1e-6)
-    with pytest.raises(ValueError, match="no prompt named 'pasage'; it has: .*'passage'"):
+    with pytest.raises(ValueError, match=r"no prompt named 'pasage'; it has: .*'passage'"):
         load(prompted, prompt_name="pasage")
 
 

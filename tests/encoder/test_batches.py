@@ -11,7 +11,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spacy_embtune.encoder import EncoderSettings, TextEncoder, _batches
 from spacy_embtune.encoder._batches import Batcher
 
-WORDS = "bread soup salt oven cheese pepper butter recipe kitchen spoon guitar drum".split()
+VOCABULARY = """
+    bread soup salt oven cheese pepper butter recipe kitchen spoon guitar drum
+"""
+WORDS = VOCABULARY.split()
 
 
 def load(path: Path, **settings) -> TextEncoder:
