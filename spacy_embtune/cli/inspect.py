@@ -27,6 +27,17 @@ def inspect(
     encoder: Annotated[
         str, typer.Option(metavar="NAME", help="Encoder for near duplicates and suspect labels")
     ] = "sentence-transformers/all-MiniLM-L6-v2",
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="Put before each text, as models like E5 want it", show_default=False),
+    ] = None,
+    max_seq_length: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens that the encoder reads of a text", show_default=False),
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that the encoder brings")
+    ] = False,
     encode: Annotated[
         bool, typer.Option("--encode/--no-encode", help="Whether to encode the texts")
     ] = True,
@@ -80,14 +91,21 @@ def inspect(
         report=skipped,
     )
     with reporting_errors("Nothing was inspected"):
+        from ..encoder import EncoderSettings, TextEncoder
         from ..inspection import inspect_records
 
         records = read(data, kind=kind)
         others = None if against is None else read(against, kind=kind, is_second=True)
+        settings = EncoderSettings(
+            encoder,
+            prompt=prompt,
+            max_seq_length=max_seq_length,
+            trust_remote_code=trust_remote_code,
+        )
         found = inspect_records(
             records,
             against=others,
-            encoder=encoder if encode else None,
+            encoder=TextEncoder.load(settings) if encode else None,
             cache_dir=cache_dir,
             near=near,
             suspects=suspects,

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast, get_args
 
+import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
-Source = Literal["auto", "vectors", "tensor"]
+Source = Literal["auto", "vectors", "tensor", "transformer"]
 Pooling = Literal["mean", "max"]
 
 
@@ -19,8 +20,11 @@ def DocVectors(
     that makes the token vectors.
 
     source (str): "vectors": the static vectors of the vocabulary. "tensor": `doc.tensor`, which an
-        earlier tok2vec sets (during training only if it is one of `annotating_components`).
-        "auto": "vectors" if the vocabulary has vectors, else "tensor".
+        earlier tok2vec sets. "transformer": `doc._.trf_data`, which an earlier `transformer` or
+        `curated_transformer` sets: the vectors of all word pieces of a token. During training,
+        tok2vec and transformer must be among the `annotating_components`. "auto": "vectors" if the
+        vocabulary has vectors, else "tensor" if the Doc has one, else "transformer" if the Doc has
+        its output, else "tensor".
     pooling (str): "mean" or "max".
     RETURNS (Model[Sequence[Doc], Floats2d]): The layer. A Doc without any token vector gets zeros.
     RAISES (ValueError): If a setting is unknown.
@@ -82,8 +86,11 @@ def init(
 def _token_vectors(model: Model[Any, Any], doc: Doc) -> Floats2d:
     """RETURNS (Floats2d): The vectors of the tokens that have one, shape (m, width)."""
     words = [token.i for token in doc if not token.is_space]
-    if choose_source(model, doc) == "tensor":
-        if len(doc.tensor) != len(doc):
+    source = choose_source(model, doc)
+    if source == "transformer":
+        table = model.ops.asarray2f(cast(Any, _piece_vectors(doc, words)))
+    elif source == "tensor":
+        if len(doc.tensor) != len(doc) or not words:
             return model.ops.alloc2f(0, 0)
         table = model.ops.asarray2f(cast(Any, doc.tensor))[words]
     else:
@@ -107,12 +114,42 @@ def choose_source(model: Model[Any, Any], doc: Doc) -> str:
     """
     if model.attrs["source"] != "auto":
         return str(model.attrs["source"])
-    return "vectors" if doc.vocab.vectors.shape[1] else "tensor"
+    if doc.vocab.vectors.shape[1]:
+        return "vectors"
+    has_tensor = len(doc.tensor) == len(doc)
+    return "transformer" if not has_tensor and _trf_data(doc) is not None else "tensor"
+
+
+def _trf_data(doc: Doc) -> Any:
+    """RETURNS (Any): What a transformer component has stored for the Doc; None if there is none."""
+    return doc._.trf_data if Doc.has_extension("trf_data") else None
+
+
+def _piece_vectors(doc: Doc, words: Sequence[int]) -> Any:
+    """RETURNS (ndarray): The vectors of the word pieces of some tokens, shape (m, width)."""
+    data = _trf_data(doc)
+    if data is None:
+        return np.zeros((0, 0), dtype="float32")
+    # curated_transformer keeps the pieces of each token, transformer an alignment with the pieces.
+    if hasattr(data, "last_hidden_layer_state"):
+        pieces, lengths = data.last_hidden_layer_state.dataXd, data.last_hidden_layer_state.lengths
+        rows = np.arange(len(pieces))
+    else:
+        pieces = data.model_output.last_hidden_state
+        pieces = pieces.reshape(-1, pieces.shape[-1])
+        rows, lengths = data.align.dataXd.ravel(), data.align.lengths
+    ends = np.cumsum(lengths)
+    chosen = [rows[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+    wanted = [chosen[i] for i in words]
+    return pieces[np.concatenate(wanted).astype(int)] if wanted else pieces[:0]
 
 
 def _check_has_source(model: Model[Any, Any], doc: Doc) -> None:
-    if choose_source(model, doc) == "vectors":
+    source = choose_source(model, doc)
+    if source == "vectors":
         has_source = doc.vocab.vectors.shape[1] > 0
+    elif source == "transformer":
+        has_source = _trf_data(doc) is not None
     else:
         has_source = len(doc.tensor) == len(doc)
     if not has_source:
@@ -122,7 +159,8 @@ def _check_has_source(model: Model[Any, Any], doc: Doc) -> None:
 def _missing(model: Model[Any, Any]) -> str:
     return (
         f"DocVectors (source = {model.attrs['source']!r}) found no token vectors: the vocabulary "
-        f"has no static vectors, or no earlier component has set doc.tensor. Start from a pipeline "
-        f"with vectors ([initialize] vectors = ...), or put a tok2vec before embtune and, for "
-        f"training, into [training] annotating_components."
+        f"has no static vectors, or no earlier component has set doc.tensor or doc._.trf_data. "
+        f"Start from a pipeline with vectors ([initialize] vectors = ...), or put a tok2vec, "
+        f"transformer or curated_transformer before embtune and, for training, into [training] "
+        f"annotating_components."
     )

@@ -1,5 +1,7 @@
 """The encoder that pools what the pipeline already has."""
 
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ import spacy
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy.language import Language
 from spacy.tokens import Doc
+from thinc.types import Ragged
 
 from spacy_embtune.encoder import DocVectors
 
@@ -107,3 +110,48 @@ def test_no_documents() -> None:
     layer.initialize(X=[make_nlp().make_doc("bread")])
     docs: list[Doc] = []
     assert layer.predict(docs).shape == (0, 64)
+
+
+@pytest.fixture
+def trf_data() -> Iterator[None]:
+    """The attribute that a transformer component sets."""
+    Doc.set_extension("trf_data", default=None, force=True)
+    yield
+    Doc.remove_extension("trf_data")
+
+
+@pytest.mark.usefixtures("trf_data")
+def test_the_pieces_of_a_curated_transformer_are_pooled() -> None:
+    """The form in which spacy-curated-transformers keeps its output: word pieces, and how many of
+    them each token has. White space has none."""
+    nlp = spacy.blank("en")
+    doc = nlp("the guitar  bread")
+    pieces = np.arange(16, dtype="float32").reshape(4, 4)
+    ragged = Ragged(pieces, np.array([1, 2, 0, 1], dtype="int32"))
+    doc._.trf_data = SimpleNamespace(last_hidden_layer_state=ragged)
+    for source in ("auto", "transformer"):
+        (mean, empty) = DocVectors(source).predict([doc, nlp("")])
+        assert_allclose(mean, pieces.mean(axis=0))
+        assert not empty.any()
+    (most,) = DocVectors("transformer", "max").predict([doc])
+    assert_allclose(most, pieces[-1])
+
+
+@pytest.mark.usefixtures("trf_data")
+def test_word_pieces_that_are_aligned_with_tokens_are_pooled() -> None:
+    """The form in which spacy-transformers keeps its output: spans of word pieces, and for each
+    token the places of its pieces."""
+    nlp = spacy.blank("en")
+    doc = nlp("bread guitar")
+    hidden = np.arange(24, dtype="float32").reshape(2, 3, 4)
+    align = Ragged(np.array([[1], [2], [4]], dtype="int32"), np.array([1, 2], dtype="int32"))
+    data = SimpleNamespace(model_output=SimpleNamespace(last_hidden_state=hidden), align=align)
+    doc._.trf_data = data
+    (row,) = DocVectors("transformer").predict([doc])
+    assert_allclose(row, hidden.reshape(-1, 4)[[1, 2, 4]].mean(axis=0))
+
+
+def test_a_transformer_that_did_not_run_is_named() -> None:
+    nlp = spacy.blank("en")
+    with pytest.raises(ValueError, match="transformer or curated_transformer before embtune"):
+        DocVectors("transformer").predict([nlp("bread")])
