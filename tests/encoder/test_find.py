@@ -1,8 +1,12 @@
 """Finding the model that settings name, and opening it."""
 
+import contextlib
+import http.server
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +117,50 @@ def test_what_is_to_be_here_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) ->
         TextEncoder.load(settings, only_here=True)
     with pytest.raises(AssertionError, match="asked"):
         TextEncoder.load(settings)
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """A hub on this machine that answers wrongly, or too late."""
+
+    answer = (200, b"{}")
+    seconds = 0.0
+
+    def do_GET(self) -> None:
+        time.sleep(self.seconds)
+        status, body = self.answer
+        with contextlib.suppress(OSError):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *args: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds", "cause"),
+    [
+        ((200, b"<html>what</html>"), 0.0, "JSONDecodeError"),
+        ((500, b"out of order"), 0.0, "500"),
+        ((200, b"{}"), 3.0, "Timeout"),
+    ],
+)
+def test_a_hub_that_answers_wrongly_or_late_is_an_error_soon(
+    monkeypatch, answer, seconds, cause
+) -> None:
+    handler = type("Handler", (Hub,), {"answer": answer, "seconds": seconds})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(
+            "huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}"
+        )
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(_find, "HUB_SECONDS", 0.5)
+        begin = time.monotonic()
+        with pytest.raises(ValueError, match=rf"the hub did not give it \(.*{cause}"):
+            _find.require_hub(EncoderSettings("nobody/model"))
+        assert time.monotonic() - begin < 3.0
+        server.shutdown()
