@@ -49,9 +49,9 @@ def SentenceTransformer(
     The model is loaded when it is first needed. During training each distinct text is encoded once.
     A pipeline that is only used keeps no vectors.
 
-    name, revision, precision, batch_size, device, trust_remote_code, prompt, prompt_name, task,
-        max_seq_length, truncate_dim, attn_implementation, model_kwargs, backend: See
-        `EncoderSettings`.
+    name, revision, precision, batch_size, device, trust_remote_code: See `EncoderSettings`.
+    prompt, prompt_name, task, max_seq_length, truncate_dim: See `EncoderSettings`.
+    attn_implementation, model_kwargs, backend: See `EncoderSettings`.
     cache_size (int): Number of texts whose vectors are kept in memory; each takes 4 * d bytes.
     cache (str): When they are kept. "training": from the first `initialize` or update on.
         "always": also in a pipeline that is only used, as for a frozen component that annotates

@@ -26,8 +26,9 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         `spacy_embtune.encoder.EncoderSettings`.
     batch_size (int): Texts per forward pass.
     show_progress (bool): Whether to show a progress bar.
-    revision, trust_remote_code, prompt, prompt_name, task, max_seq_length, truncate_dim,
-        attn_implementation, model_kwargs, backend: See `spacy_embtune.encoder.EncoderSettings`.
+    revision, trust_remote_code, prompt, prompt_name: See `spacy_embtune.encoder.EncoderSettings`.
+    task, max_seq_length, truncate_dim: See `spacy_embtune.encoder.EncoderSettings`.
+    attn_implementation, model_kwargs, backend: See `spacy_embtune.encoder.EncoderSettings`.
 
     >>> encoder = SentenceEncoder()
     >>> encoder.transform(["bread and soup", "a guitar"]).shape
