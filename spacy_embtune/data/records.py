@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from .._texts import is_missing, shorten
-from .cats import CatsReader, LabelSettings
+from .cats import CatsReader
 from .fields import (
     FORMATS,
     InvalidRowError,
@@ -20,6 +20,7 @@ from .fields import (
     resolve_kind,
     source_name,
 )
+from .label_settings import LabelSettings
 from .other_fields import unescape_cells
 
 __all__ = ["OnError", "Position", "Record", "read_records"]
