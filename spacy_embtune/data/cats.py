@@ -3,13 +3,14 @@
 import logging
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from .._texts import is_missing, shorten
 from ..labels import MISSING_CELLS, LabelColumn, cell_name, label_name, validate_cats
 from . import _annotations
 from ._cells import parse_container, parse_number
+from ._names import suggest_name
 from ._rows import InvalidRowError, list_names
 from .fields import check_text
 from .label_settings import (
@@ -72,6 +73,8 @@ class CatsReader:
         self._notices: set[str] = set()
         self._not_found = list(self.settings.label_fields)
         self._n_rows = 0
+        self._has_field = False
+        self._names: Collection[str] = ()
         self._question: str | None = None
 
     def unwrap(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -98,6 +101,9 @@ class CatsReader:
         found = _annotations.find_labels(
             fields, self.settings.label_field, other_fields=self.not_labels
         )
+        if not self._has_field:
+            self._has_field = found is not None or self.settings.label_field in (None, *fields)
+            self._names = fields.keys()
         if found is not None:
             return self._read_annotation(found)
         name = self.settings.label_field
@@ -119,14 +125,21 @@ class CatsReader:
     def conclude(self) -> None:
         """Check the file as a whole, at its end.
 
-        RAISES (ValueError): If the column is no column of labels, or no row has a field of
-            `label_fields`.
+        RAISES (ValueError): If the column is no column of labels, or no row has the field of the
+            labels or one of `label_fields`.
         """
         self._raise(self._column.conclude())
         if self._n_rows and self._not_found:
             raise ValueError(
                 f"No record has a field {' or '.join(map(repr, self._not_found))}. Correct the "
                 "names of the labels (label_fields, --label-fields)."
+            )
+        name = self.settings.label_field
+        if name and self._n_rows and not self._has_field:
+            raise ValueError(
+                f"No record has a field {name!r}. The last has {list_names(self._names)}."
+                f"{suggest_name(self._names, name)} Name the field of the labels (label_field, "
+                "--label-field)."
             )
 
     def _read_annotation(self, found: "_annotations.Found") -> ReadCats:
@@ -238,8 +251,15 @@ class CatsReader:
             return [value]
         return [part.strip() for part in value.split(separator)]
 
-    def _read_list(self, name: str, values: Iterable[Any]) -> dict[str, float]:
+    def _read_list(self, name: str, values: Collection[Any]) -> dict[str, float]:
         cats = {}
+        if len(values) > 2 and all(isinstance(v, int | float) and v in (0, 1) for v in values):
+            raise InvalidRowError(
+                f"{name!r} is a list of 0 and 1",
+                f"{name!r} is {shorten(repr(list(values)))}, which does not say which labels these "
+                'are. Give the names of the labels that are present, such as ["A", "B"], or one '
+                "field for each label (label_fields, --label-fields).",
+            )
         for value in values:
             if isinstance(value, Mapping) and "label" in value:
                 # The output of a classifier: a score for each label.
