@@ -29,6 +29,7 @@ FIELDS = ("cats", "label", "labels")
 _TRUTH = {"false": 0.0, "true": 1.0}
 # Words that are names of labels here, and stand for nothing in other programs.
 _WORDS_FOR_NOTHING = {"nan", "NaN", "NaT", "<NA>", "NA", "N/A", "n/a", "None", "NULL", "null"}
+_THOUSANDS = re.compile(r"-?\d{1,3},\d{3}")
 _WHOLE_WITH_COMMA = re.compile(r"-?\d+,0+")
 
 
@@ -312,7 +313,7 @@ class CatsReader:
             raise InvalidRowError(
                 f"{name!r} is not a number",
                 f"{name!r} is {shorten(repr(value))}, which cannot be divided into classes. Give "
-                "a number, or leave label_bins (--label-bins) out.",
+                f"a number, or leave label_bins (--label-bins) out.{_explain_comma(value)}",
             )
         return {bin_name(number, self.settings.label_bins): 1.0}
 
@@ -333,18 +334,28 @@ class CatsReader:
             self._notify(
                 f"{name!r} is {label!r}, which is read as the name of one label. If it is a number "
                 "with a decimal comma, write it without the decimals. If it is several labels, "
-                "name the separator (label_separator, --label-separator)."
+                "name the separator (label_separator, --label-separator).",
+                kind="decimal comma",
             )
 
-    def _notify(self, notice: str) -> None:
-        if notice not in self._notices:
-            self._notices.add(notice)
+    def _notify(self, notice: str, *, kind: str | None = None) -> None:
+        """Log a notice, if none of its kind was logged. None: notices of its words."""
+        kind = notice if kind is None else kind
+        if kind not in self._notices:
+            self._notices.add(kind)
             logger.warning(notice)
 
     def _raise(self, fault: str | None) -> None:
         if fault is not None:
             name = self.settings.label_field or "label"
             raise ValueError(f"{name!r} does not hold labels. {fault}")
+
+
+def _explain_comma(value: Any) -> str:
+    if not isinstance(value, str) or not _THOUSANDS.fullmatch(value.strip()):
+        return ""
+    text = value.strip()
+    return f" A comma may mean {text.replace(',', '')} or {text.replace(',', '.')}: write one."
 
 
 def _holds_nothing(value: Any) -> bool:
