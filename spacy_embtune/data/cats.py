@@ -217,7 +217,10 @@ class CatsReader:
         is_cell = self.has_string_cells and isinstance(value, str)
         if isinstance(value, str):
             value = parse_container(value)
-        if hasattr(value, "tolist") and not isinstance(value, str):
+            if isinstance(value, str) and name != "cats" and not self.settings.label_bins:
+                # The most common case.
+                return self._read_names(name, value, is_cell=is_cell, is_single=is_single)
+        elif hasattr(value, "tolist"):
             # An array or a number of numpy.
             value = value.tolist()
         if is_missing(value):
@@ -236,6 +239,11 @@ class CatsReader:
             return self._read_bin(name, value)
         if isinstance(value, list | tuple | set | frozenset):
             return self._read_list(name, value)
+        return self._read_names(name, value, is_cell=is_cell, is_single=is_single)
+
+    def _read_names(
+        self, name: str, value: Any, *, is_cell: bool, is_single: bool
+    ) -> dict[str, float]:
         labels = self._split(value)
         names = [self._name(name, label, is_cell=is_cell) for label in labels]
         if len(names) == 1:
