@@ -61,7 +61,10 @@ def open_address(address: str, stack: ExitStack) -> Any:
             "with pip install gcsfs."
         ) from error
     except FileNotFoundError as error:
-        raise ValueError(f"{address}: there is no such file. Check the spelling.") from error
+        raise ValueError(
+            f"{address}: there is no such file, or its server cannot be reached. Check the "
+            "spelling and the connection."
+        ) from error
     except Exception as error:
         # Each protocol has exceptions of its own, of no common class.
         raise ValueError(
