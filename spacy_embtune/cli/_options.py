@@ -15,7 +15,7 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help=".jsonl, .json, .csv, .tsv, .txt, .spacy, .parquet, .arrow, .feather, .xlsx, also "
-        "compressed (.gz .bz2 .xz .zst), or - for stdin",
+        "compressed (.gz .bz2 .xz .zst), a file or an address (s3://...), or - for stdin",
     ),
 ]
 Fit = Annotated[

@@ -1,10 +1,11 @@
 """Data: files of every format as fields and records, and the pairs of documents for training."""
 
 from ._record_docs import RecordDoc, make_doc, read_record_docs
-from .cats import CatsReader, LabelSettings, bin_name, find_label_fields
+from .cats import CatsReader
 from .corpus_pairs import PairsFromCorpus, make_pairs_from_corpus
 from .doc_pairs import Partner, get_group, get_partners, set_group, set_partners
 from .fields import FORMATS, InvalidRowError, Position, Row, find_kind, import_pyarrow, read_fields
+from .label_settings import LabelSettings, bin_name, find_label_fields
 from .other_fields import (
     ESCAPED,
     escape_cells,

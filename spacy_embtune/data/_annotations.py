@@ -5,12 +5,11 @@ the other tools a text may be nested, several people may have answered, and an a
 the label is wrong. Predictions of models are not labels.
 """
 
-import ast
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .._texts import is_missing, shorten
+from ._cells import parse_container
 from ._rows import InvalidRowError
 
 ANSWERS = ("accept", "reject", "ignore")
@@ -239,6 +238,9 @@ def _argilla_flat(fields: Mapping[str, Any], label_field: str | None) -> Found |
         and label_field in (None, name, name.removesuffix(".responses"))
     ]
     if questions and not (label_field is None and "label" in fields):
+        ends = (".responses", ".responses.status")
+        lists = {key: _as_list(key, fields[key]) for key in fields if key.endswith(ends)}
+        fields = {**fields, **lists}
         answered = [name for name in questions if fields[f"{name}.responses"]]
         used = {f"{name}.responses" for name in questions}
         if not answered:
@@ -329,15 +331,11 @@ def _as_list(name: str, value: Any) -> Any:
         return value
     if not value.strip():
         return None
-    if name == "accept" and not value.strip().startswith("["):
+    found = parse_container(value)
+    if isinstance(found, list):
+        return found
+    if name == "accept":
         return value
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            found = parse(value)
-        except (ValueError, SyntaxError):
-            continue
-        if isinstance(found, list):
-            return found
     raise InvalidRowError(
         f"{name!r} is not a list",
         f"{name!r} is {shorten(repr(value))}. Give a list, or export JSON lines.",

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from operator import truediv
 from typing import Any
@@ -39,10 +39,10 @@ def import_pyarrow() -> Any:
 def read_parquet(source: Source, settings: ReadSettings) -> Iterator[Row]:
     """Read a Parquet file."""
     pyarrow = import_pyarrow()
-    _check_seekable(source, "Parquet")
     with (
         _explaining_damage(source, "Parquet", pyarrow),
-        pyarrow.parquet.ParquetFile(source.path) as file,
+        ExitStack() as stack,
+        pyarrow.parquet.ParquetFile(source.open_seekable(stack, "Parquet")) as file,
     ):
         schema = file.schema_arrow
         check_columns(source.name, schema.names, settings)
@@ -100,10 +100,11 @@ def choose_columns(schema: Any, settings: ReadSettings) -> list[str]:
     settings (ReadSettings): Has the columns that the caller asks for.
     RETURNS (list[str]): Their names.
     """
+    known = settings.known
     return [
         field.name
-        for field in schema
-        if field.name in settings.known or not _holds_vectors(field.type)
+        for field, name in zip(schema, settings.rename(schema.names), strict=True)
+        if name in known or not _holds_vectors(field.type)
     ]
 
 
@@ -167,13 +168,6 @@ class ClassNames:
         if not isinstance(number, int) or number >= len(names):
             return number
         return names[number] if number >= 0 else None
-
-
-def _check_seekable(source: Source, what: str) -> None:
-    if not source.is_regular:
-        raise ValueError(
-            f"{source.name}: {what} cannot be read from a pipe. Save it to a file, and give that."
-        )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._texts import count
 from ._dialects import (
     QUOTED,
     Dialect,
@@ -18,7 +19,7 @@ from ._dialects import (
     starts_with_quote,
 )
 from ._encodings import DecodedText
-from ._rows import InvalidRowError, ReadSettings, Row, check_columns
+from ._rows import InvalidRowError, ReadSettings, Row, check_columns, check_header
 from ._sources import Source
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def read_table(source: Source, settings: ReadSettings, usual: str) -> Iterator[R
             if columns is None:
                 columns = _check_header(f"{source.name}, line {line}", cells)
                 _check_columns(source.name, columns, settings, delimiter)
+                columns = settings.rename(columns)
                 table.n_columns = len(columns)
                 continue
             yield Row(_to_fields(columns, cells, table), number, line)
@@ -108,13 +110,7 @@ def _check_columns(name: str, columns: list[str], settings: ReadSettings, delimi
 def _check_header(where: str, cells: Cells) -> list[str]:
     if isinstance(cells, InvalidRowError):
         raise ValueError(f"{where}: {cells.detail}") from cells
-    names = list(filter(None, cells))
-    if len(set(names)) < len(names):
-        double = next(name for i, name in enumerate(names) if name in names[:i])
-        raise ValueError(
-            f"{where}: two of the columns have the same name, {double!r}. Give each column in the "
-            "first line a name of its own."
-        )
+    check_header(where, cells)
     return cells
 
 
@@ -129,7 +125,8 @@ def _to_fields(
         if any(cells[n:]) or any(columns[len(cells) :]):
             return InvalidRowError(
                 "the line and the first line differ in the number of fields",
-                f"has {len(cells)} fields, but the first line {n}. {table.cure}",
+                f"has {count(len(cells), 'field')}, but the first line {n}. "
+                f"{table.explain_length(len(cells))}",
             )
         cells = [*cells, *[""] * n][:n]
     if "" not in columns:
@@ -171,6 +168,7 @@ class _Table:
         self._quotes = quotes if quotes or delimiter == "\t" else "csv"
         self._dialect = QUOTED
         self._may_have_escapes = True
+        self._last_line = ""
 
     @property
     def cure(self) -> str:
@@ -183,6 +181,31 @@ class _Table:
             f"Put texts with {what}, quotes or line breaks in double quotes, and double the quotes "
             "in them. If quotation marks around cells are part of the texts, say so "
             "(quotes='literal', --quotes literal)."
+        )
+
+    def explain_length(self, n_cells: int) -> str:
+        """RETURNS (str): Sentences on what can be wrong with the row that was read last, which has
+        too few or too many cells."""
+        what = name_delimiter(self._delimiter)
+        if n_cells > (self.n_columns or 0):
+            comma = " A number with a decimal comma needs them, too." if what == "commas" else ""
+            return f"{self.cure}{comma}"
+        if not self._last_line.endswith(("\n", "\r")):
+            return (
+                "This is the last line, and it has no line end. If the file is cut off, or another "
+                "program is still writing it, create it again. Otherwise give the line all its "
+                "fields."
+            )
+        if self._quotes == "csv":
+            return (
+                "A text before or in this line may have a line break or a quotation mark of its "
+                f"own. {self.cure} If there are not {what} between the cells, name the character "
+                "(delimiter, --delimiter)."
+            )
+        return (
+            "A text before or in this line may have a line break of its own: remove it, or put the "
+            f"text in double quotes. If there are not {what} between the cells, name the character "
+            "(delimiter, --delimiter)."
         )
 
     def read_rows(self) -> Iterator[tuple[int, Cells]]:
@@ -211,6 +234,7 @@ class _Table:
                     lines.push_back([text])
                     self._choose_quotes()
                     break
+                self._last_line = text
                 yield lines.number, text.rstrip("\r\n").split(self._delimiter)
                 lines.taken.clear()
             else:
@@ -250,6 +274,7 @@ class _Table:
                 self._try_escapes()
                 rows = self._dialect.read(lines, self._delimiter)
                 continue
+            self._last_line = lines.taken[-1]
             yield line, cells
             lines.taken.clear()
 

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from ._names import fold_name
+
 # The characters that programs put between cells.
 DELIMITERS = (",", ";", "\t", "|")
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -118,13 +120,15 @@ def find_delimiter(sample: Sequence[str], usual: str, known: Collection[str]) ->
     RETURNS (str): The delimiter.
     """
 
+    wanted = {fold_name(name) for name in known}
+
     def evidence(delimiter: str) -> tuple[float, ...]:
         rows = csv.reader(sample, delimiter=delimiter)
         counts = [(cells, len(cells)) for cells in rows if any(map(str.strip, cells))]
         if not counts:
             return (0, 0, 0, delimiter == usual, 0)
         header, n = counts[0]
-        n_known = len(set(known) & {name.strip() for name in header})
+        n_known = len(wanted & {fold_name(name) for name in header})
         fit = sum(count == n for _, count in counts) / len(counts) if n > 1 else 0.0
         return (n_known, n > 1, round(fit, 1), delimiter == usual, n)
 
@@ -142,9 +146,10 @@ def find_delimiter_of_header(line: str, known: Collection[str]) -> str | None:
     RETURNS (str | None): The delimiter. None: the line does not decide.
     """
     found = []
+    wanted = {fold_name(name) for name in known}
     for delimiter in DELIMITERS:
-        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
-        if len(names) > 1 and not set(known).isdisjoint(names):
+        names = [fold_name(name) for name in next(csv.reader([line], delimiter=delimiter), [])]
+        if len(names) > 1 and not wanted.isdisjoint(names):
             found.append(delimiter)
     return found[0] if len(found) == 1 else None
 

@@ -8,7 +8,7 @@ from operator import truediv
 from typing import Any
 
 from .._texts import shorten
-from ._rows import ReadSettings, Row, check_columns
+from ._rows import ReadSettings, Row, check_columns, check_header
 from ._sources import Source
 
 logger = logging.getLogger(__name__)
@@ -70,8 +70,9 @@ def read_excel(source: Source, settings: ReadSettings) -> Iterator[Row]:
         values = [_to_value(cell) for cell in cells]
         if columns is None:
             columns = ["" if value is None else str(value).strip() for value in values]
-            _check_header(source.name, line, columns)
+            check_header(f"{source.name}, row {line}", columns)
             check_columns(source.name, list(filter(None, columns)), settings)
+            columns = settings.rename(columns)
             continue
         fields = {
             name or f"column {i}": value
@@ -85,15 +86,6 @@ def read_excel(source: Source, settings: ReadSettings) -> Iterator[Row]:
         yield Row(fields, number, line, "row")
         number += 1
     source.position.follow(lambda: 1.0)
-
-
-def _check_header(name: str, line: int, columns: list[str]) -> None:
-    named = list(filter(None, columns))
-    if len(set(named)) < len(named):
-        raise ValueError(
-            f"{name}, row {line}: two of the columns have the same name. Give each column a name "
-            "of its own."
-        )
 
 
 def _to_value(cell: Any) -> Any:

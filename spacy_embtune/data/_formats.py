@@ -5,6 +5,7 @@ file and a spreadsheet can only be read as a whole.
 """
 
 import logging
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -45,8 +46,14 @@ class Format(NamedTuple):
     check_installed: Callable[[], object] | None = None
 
 
+# Labels before or behind a text, as fastText reads them and as doccano exports them.
+FASTTEXT_LABEL = "__label__"
+FASTTEXT_LABELS = re.compile(r"^\s*(?:__label__\S+(?:\s+|$))+|(?:(?:^|\s+)__label__\S+)+\s*$")
+
+
 def read_lines(source: Source, settings: ReadSettings) -> Iterator[Row]:
-    """Read a file that has a text per line. Blank lines are ignored."""
+    """Read a file that has a text per line. Blank lines are ignored. Words such as `__label__SPORT`
+    at the beginning or the end of a line are labels, as in the files of fastText."""
     with source.open_text(settings.encoding) as text:
         for number, line in enumerate(text.file):
             if number == 0:
@@ -83,7 +90,16 @@ def _parse_line(
             "the line is not text",
             "holds a NUL character, so the file is not plain text. Give a file of plain text.",
         )
-    return {text_field: line.rstrip("\r\n")}
+    line = line.rstrip("\r\n")
+    if FASTTEXT_LABEL in line:
+        labels = [
+            word.removeprefix(FASTTEXT_LABEL)
+            for words in FASTTEXT_LABELS.findall(line)
+            for word in words.split()
+        ]
+        if labels:
+            return {text_field: FASTTEXT_LABELS.sub("", line).strip(), "label": labels}
+    return {text_field: line}
 
 
 def read_spacy(source: Source, settings: ReadSettings) -> Iterator[Row]:

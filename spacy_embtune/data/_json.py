@@ -2,13 +2,16 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any, NoReturn
 
 from .._texts import shorten
 from ._encodings import DecodedText
-from ._rows import InvalidRowError, ReadSettings, Row, list_names
+from ._json_tables import find_rows, is_record
+from ._names import fold_name
+from ._rows import InvalidRowError, ReadSettings, Row
 from ._sources import Source
 
 # Characters of an array that are read at a time.
@@ -28,8 +31,11 @@ def read_jsonl(source: Source, settings: ReadSettings) -> Iterator[Row]:
         start = _Start(text)
         if not start.lines:
             return
-        if ARRAY_OF_OBJECTS.match(start.lines[0]):
+        first = start.lines[0]
+        if ARRAY_OF_OBJECTS.match(first):
             yield from _read_array(source, start, settings)
+        elif _is_table(first, settings) and not start.read_line():
+            yield from _read_objects(source, start, settings)
         else:
             yield from _read_lines(start, settings)
 
@@ -45,11 +51,34 @@ def read_json(source: Source, settings: ReadSettings) -> Iterator[Row]:
         first = start.lines[0]
         if first.lstrip(BLANK).startswith("["):
             yield from _read_array(source, start, settings)
-        elif not isinstance(_parse_json(first, text, ""), InvalidRowError) and start.read_line():
+        elif _is_value(first) and start.read_line():
             yield from _read_lines(start, settings)
         else:
             # An object that spans several lines, or is the only one.
             yield from _read_objects(source, start, settings)
+
+
+def _is_value(line: str) -> bool:
+    """RETURNS (bool): Whether a line is a whole value of JSON."""
+    try:
+        json.loads(line.lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_table(line: str, settings: ReadSettings) -> bool:
+    """RETURNS (bool): Whether a line is an object that holds a column in the place of a text."""
+    try:
+        value = json.loads(line.lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(value, dict):
+        return False
+    return any(
+        fold_name(key) == fold_name(settings.text_field) and isinstance(column, list | dict)
+        for key, column in value.items()
+    )
 
 
 class _Start:
@@ -90,19 +119,24 @@ def _read_lines(start: _Start, settings: ReadSettings) -> Iterator[Row]:
         enumerate(text.file, start=start.numbers[-1] + 1),
     )
     number = 0
+    decoder = _Decoder()
     for line_number, line in numbered:
         if line.strip():
-            yield Row(_parse_json(line, text, example), number, line_number)
+            yield Row(_parse_json(line, text, example, decoder), number, line_number)
             number += 1
 
 
-def _parse_json(line: str, text: DecodedText, example: str) -> Mapping[str, Any] | InvalidRowError:
+def _parse_json(
+    line: str, text: DecodedText, example: str, decoder: "_Decoder"
+) -> Mapping[str, Any] | InvalidRowError:
     try:
         if not line.isascii():
             text.check(line)
             # Files that were put together have byte order marks in their middle.
             line = line.lstrip("\ufeff")
-        fields = json.loads(line)
+        fields = decoder.decode(line)
+        if decoder.double is not None:
+            return decoder.explain()
     except InvalidRowError as error:
         return error
     except (ValueError, RecursionError) as error:
@@ -121,13 +155,51 @@ def _parse_json(line: str, text: DecodedText, example: str) -> Mapping[str, Any]
 def _check_object(
     value: Any, what: str, cure: str, example: str
 ) -> Mapping[str, Any] | InvalidRowError:
-    if isinstance(value, dict):
+    if isinstance(value, dict | InvalidRowError):
         return value
     written = shorten(json.dumps(value, ensure_ascii=False))
     return InvalidRowError(
         f"{what} is not an object",
         f"is {written}, a {type(value).__name__}. {cure}, such as {example}.",
     )
+
+
+class _Decoder:
+    """Reads JSON, and notices keys that an object has twice. Others read only the last of them.
+
+    double (str | None): A key that an object of the last value has twice.
+    """
+
+    def __init__(self) -> None:
+        self.double: str | None = None
+        self._decode = json.JSONDecoder(object_pairs_hook=self._to_mapping).raw_decode
+
+    def decode(self, text: str) -> Any:
+        """RETURNS (Any): The value that a text holds. RAISES (ValueError): If it is not JSON."""
+        value, end = self.raw_decode(text, SPACE.match(text, 0).end())  # type: ignore[union-attr]
+        end = SPACE.match(text, end).end()  # type: ignore[union-attr]
+        if end < len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
+        return value
+
+    def raw_decode(self, text: str, start: int) -> tuple[Any, int]:
+        """RETURNS (tuple[Any, int]): The value that begins at a place, and the place behind it."""
+        self.double = None
+        return self._decode(text, start)
+
+    def explain(self) -> InvalidRowError:
+        """RETURNS (InvalidRowError): The error of a key that is there twice."""
+        return InvalidRowError(
+            "a key is there twice",
+            f"has the key {shorten(str(self.double))!r} twice in one object. Give each key of an "
+            "object once. Several labels are a list.",
+        )
+
+    def _to_mapping(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        mapping = dict(pairs)
+        if len(mapping) < len(pairs):
+            self.double = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        return mapping
 
 
 class _Values:
@@ -142,7 +214,7 @@ class _Values:
         self._buffer = "".join(start.lines)
         self._at = 0
         self._is_end = False
-        self._decode = json.JSONDecoder().raw_decode
+        self._decoder = _Decoder()
         self.line = start.numbers[0]
 
     def skip(self, characters: str = "") -> str:
@@ -165,12 +237,12 @@ class _Values:
                 return skipped or following
 
     def next(self) -> Any:
-        """RETURNS (Any): The next value, which is behind no space.
+        """RETURNS (Any): The next value, which is behind no space; the error if it has a key twice.
         RAISES (ValueError): If it is not JSON, or the text ends within it."""
         size = CHUNK_SIZE
         while True:
             try:
-                value, end = self._decode(self._buffer, self._at)
+                value, end = self._decoder.raw_decode(self._buffer, self._at)
             except json.JSONDecodeError as error:
                 is_near_end = error.pos > len(self._buffer.rstrip()) - LONGEST_TOKEN
                 is_cut = error.msg.startswith("Unterminated") or (
@@ -188,7 +260,7 @@ class _Values:
                 if end < len(self._buffer) or self._is_end:
                     self._check(self._buffer[self._at : end])
                     self._move(end)
-                    return value
+                    return value if self._decoder.double is None else self._decoder.explain()
             self._read(size)
             size *= 2
 
@@ -267,42 +339,15 @@ def _read_objects(source: Source, start: _Start, settings: ReadSettings) -> Iter
 
 
 def _read_table(name: str, value: Any, line: int, settings: ReadSettings) -> Iterator[Row]:
-    """Read the only value of a file: a record, or a table in one of the forms of pandas."""
-    if not isinstance(value, dict) or (
-        settings.text_field in value and isinstance(value[settings.text_field], str)
-    ):
+    """Read the only value of a file: a record, or a table in one of the forms of pandas and
+    others."""
+    if not isinstance(value, dict) or is_record(value, settings):
         yield Row(_check_object(value, "it", "Give objects", settings.example), 0, line)
         return
-    data = value.get("data")
-    columns = value.get("columns")
-    if isinstance(columns, list) and isinstance(data, list):
-        rows: Any = [
-            dict(zip(columns, row, strict=True))
-            if isinstance(row, list) and len(row) == len(columns)
-            else row
-            for row in data
-        ]
-    elif all(isinstance(column, dict) for column in value.values()):
-        keys = dict.fromkeys(key for column in value.values() for key in column)
-        rows = [{name: column.get(key) for name, column in value.items()} for key in keys]
-    else:
-        lists = [key for key, part in value.items() if _is_list_of_objects(part)]
-        if data == []:
-            lists.append("data")
-        if len(lists) != 1:
-            raise ValueError(
-                f"{name}: is one object with {list_names(value)}, which is neither a record nor a "
-                f"table. Give an array of objects, or an object a line, such as {settings.example}."
-            )
-        rows = value[lists[0]]
-    for number, row in enumerate(rows):
+    for number, row in enumerate(find_rows(name, value, settings)):
         yield Row(
             _check_object(row, "the entry", "Give objects", settings.example),
             number,
             number + 1,
             "row",
         )
-
-
-def _is_list_of_objects(part: Any) -> bool:
-    return isinstance(part, list) and bool(part) and all(isinstance(row, dict) for row in part)

@@ -1,10 +1,12 @@
 """Rows of fields, and what a reader of one file format needs to know."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 from .._texts import shorten
+from ._names import find_names, suggest_name
 
 
 class InvalidRowError(ValueError):
@@ -81,6 +83,9 @@ class ReadSettings(NamedTuple):
 
     text_field (str): The field name under which formats that have one unnamed text per row (plain
         lines, .spacy) return it.
+    wanted (Collection[str]): Fields that are also found if their names differ in case and white
+        space.
+    one_of (Sequence[str]): Fields of which the first that is there is needed, found like those.
     required (Mapping[str, str]): The columns that a table must have, by the name of the setting
         that names them.
     nested (Collection[str]): The columns that are read although their values are vectors. Other
@@ -96,6 +101,8 @@ class ReadSettings(NamedTuple):
     """
 
     text_field: str = "text"
+    wanted: Collection[str] = ()
+    one_of: Sequence[str] = ()
     required: Mapping[str, str] = {}
     nested: Collection[str] = ()
     example: str = '{"text": "Kick-off at eight."}'
@@ -107,6 +114,13 @@ class ReadSettings(NamedTuple):
     def known(self) -> set[str]:
         """RETURNS (set[str]): The fields that the caller interprets, as far as it said."""
         return {self.text_field, *self.required.values(), *self.nested}
+
+    def rename(self, columns: Iterable[str]) -> list[str]:
+        """RETURNS (list[str]): The names of columns, with the wanted names for those that differ in
+        case and white space only."""
+        columns = list(columns)
+        found = find_names(columns, self.wanted, self.one_of)
+        return [found.get(column, column) for column in columns]
 
 
 def check_columns(
@@ -120,12 +134,29 @@ def check_columns(
     other (str): What else may be wrong, for the error message.
     RAISES (ValueError): If a column is missing.
     """
+    renamed = set(settings.rename(columns))
     for setting, column in settings.required.items():
-        if column not in columns:
+        if column not in renamed:
             raise ValueError(
-                f"{name}: has no column {column!r}, only {list_names(columns)}. Name the right "
-                f"column ({setting}){other}."
+                f"{name}: has no column {column!r}, only {list_names(columns)}."
+                f"{suggest_name(columns, column)} Name the right column ({setting}){other}."
             )
+
+
+def check_header(where: str, columns: Sequence[str]) -> None:
+    """Check that no two columns have the same name. Columns without a name are ignored.
+
+    where (str): The place of the names in the file, for errors.
+    columns (Sequence[str]): The names.
+    RAISES (ValueError): If two names are equal.
+    """
+    names = list(filter(None, columns))
+    if len(set(names)) < len(names):
+        double = next(name for name, n in Counter(names).items() if n > 1)
+        raise ValueError(
+            f"{where}: two of the columns have the same name, {double!r}. Give each column a name "
+            "of its own."
+        )
 
 
 def list_names(names: Iterable[str]) -> str:

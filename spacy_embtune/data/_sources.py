@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 from ._encodings import DecodedText, choose_encoding
+from ._padding import Unpadded, unit_of
+from ._remote import import_fsspec, is_address, open_address
 from ._rows import Position
 
 STDIN = "-"
@@ -85,20 +87,21 @@ def source_name(source: Any) -> str:
 def check_exists(source: str | os.PathLike[str]) -> None:
     """Check that there is a file.
 
-    source (str | os.PathLike): A path, or "-" for standard input.
+    source (str | os.PathLike): A path, an address, or "-" for standard input.
+    RAISES (ImportError): If it is an address, and fsspec is not installed.
     RAISES (ValueError): If there is no such file, or it is a directory.
     RAISES (PermissionError): If the directory of the file may not be entered.
     """
     if str(source) == STDIN:
         return
+    if is_address(source):
+        # Whether there is such a file is found out when it is opened.
+        import_fsspec()
+        return
     path = Path(source)
     with _explain_permission(path):
         if path.is_dir():
             raise ValueError(f"{path}: is a directory. Give a file.")
-        if "://" in str(source):
-            raise ValueError(
-                f"{source}: is an address, not a file. Download it, and give the file."
-            )
         if not path.exists():
             raise ValueError(f"{path}: there is no such file. Check the spelling.")
 
@@ -113,9 +116,10 @@ def _explain_permission(path: Path) -> Iterator[None]:
 
 
 class Source:
-    """A file, or standard input.
+    """A file, a file at an address, or standard input.
 
-    path (Path | None): The path of the file; None for standard input.
+    path (Path | None): The path of the file; None for an address and for standard input.
+    address (str | None): The address.
     name (str): The name for error messages.
     position (Position): Is updated while the source is read.
     """
@@ -123,10 +127,11 @@ class Source:
     def __init__(self, path: str | os.PathLike[str], position: Position | None = None) -> None:
         """Initialize the source, without opening it.
 
-        path (str | os.PathLike): The path, or "-" for standard input.
+        path (str | os.PathLike): The path, an address, or "-" for standard input.
         position (Position | None): Is updated while the source is read.
         """
-        self.path = None if str(path) == STDIN else Path(path)
+        self.address = str(path) if is_address(path) else None
+        self.path = None if str(path) == STDIN or self.address is not None else Path(path)
         self.name = source_name(path)
         self.position = Position() if position is None else position
 
@@ -134,6 +139,11 @@ class Source:
     def is_regular(self) -> bool:
         """RETURNS (bool): Whether this is a file that can be read twice, and not a pipe."""
         return self.path is not None and self.path.is_file()
+
+    @property
+    def is_stdin(self) -> bool:
+        """RETURNS (bool): Whether this is standard input."""
+        return self.path is None and self.address is None
 
     @property
     def is_plain(self) -> bool:
@@ -186,7 +196,8 @@ class Source:
             head, stream = look_ahead(stored)
             encoding, n_skipped = choose_encoding(self.name, head, encoding)
             stream.read(n_skipped)
-            file = io.TextIOWrapper(stream, encoding, errors="surrogateescape", newline="")
+            unpadded = io.BufferedReader(Unpadded(self.name, stream, unit_of(encoding)))
+            file = io.TextIOWrapper(unpadded, encoding, errors="surrogateescape", newline="")
             try:
                 yield DecodedText(self.name, file, encoding, self._read_again)
             except UnicodeError as error:
@@ -196,12 +207,30 @@ class Source:
                 ) from error
 
     def _read_again(self) -> Iterator[bytes]:
-        """YIELDS (bytes): The lines of a regular file, to find out about its encoding."""
-        if self.is_regular:
-            with Source(cast(Path, self.path)).open() as file:
+        """YIELDS (bytes): The lines of a file, to find out about its encoding; none of a pipe."""
+        if self.is_regular or self.address is not None:
+            with Source(self.address or cast(Path, self.path)).open() as file:
                 yield from file
 
+    def open_seekable(self, stack: ExitStack, what: str) -> Any:
+        """Open the file as it is stored, for a reader that goes back and forth in it.
+
+        stack (ExitStack): Closes the file.
+        what (str): The format, for the error message.
+        RETURNS (Any): The path of a regular file, or the file at an address.
+        RAISES (ValueError): If it is a pipe.
+        """
+        if self.address is not None:
+            return open_address(self.address, stack)
+        if self.is_regular:
+            return self.path
+        raise ValueError(
+            f"{self.name}: {what} cannot be read from a pipe. Save it to a file, and give that."
+        )
+
     def _open_stored(self, stack: ExitStack) -> Any:
+        if self.address is not None:
+            return open_address(self.address, stack)
         if self.path is None:
             return sys.stdin.buffer
         with _explain_permission(self.path):
@@ -243,7 +272,10 @@ class _Joined(io.RawIOBase):
 
 
 def _size_of(file: IO[bytes]) -> int:
-    """RETURNS (int): The size of a regular file in bytes; 0 for a pipe, which has no known size."""
+    """RETURNS (int): The size of a file in bytes; 0 for a pipe, which has no known size."""
+    if isinstance(size := getattr(file, "size", None), int):
+        # A file at an address.
+        return size
     try:
         status = os.fstat(file.fileno())
     except OSError:

@@ -1,117 +1,36 @@
 """Labels of a row: fields in all the forms that programs write -> cats."""
 
-import json
 import logging
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
-from itertools import pairwise
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from .._texts import is_missing, shorten
 from ..labels import MISSING_CELLS, LabelColumn, cell_name, label_name, validate_cats
 from . import _annotations
+from ._cells import parse_container, parse_number
+from ._names import suggest_name
 from ._rows import InvalidRowError, list_names
 from .fields import check_text
+from .label_settings import (
+    LabelSettings,
+    bin_name,
+    check_label_settings,
+    find_label_fields,
+    fits_pattern,
+    is_pattern,
+)
 
 logger = logging.getLogger(__name__)
 
 # The fields in which labels are looked for, in this order.
 FIELDS = ("cats", "label", "labels")
-# A list of strings as pandas or JSON write it into a cell.
-_STRING = r"""(?:'[^'\\]*'|"[^"\\]*")"""
-_LIST_IN_CELL = re.compile(rf"\[\s*(?:{_STRING}\s*(?:,\s*{_STRING}\s*)*)?\]")
-_VALUES = {"": None, "0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
-
-
-class LabelSettings(NamedTuple):
-    """Where the labels of a row are, and how they are written.
-
-    label_field (str | None): The field of the labels. None: the first of "cats", "label" and
-        "labels" that a row has, or the labels of an annotation tool. "": no labels are read.
-    label_fields (Sequence[str]): Fields that are a label each, with the values 0 (absent), 1
-        (present), a number between, or nothing (unknown). "*" and "?" stand for any characters.
-    label_separator (str | None): What separates several labels in one string. None: "|" in tables
-        in plain text, and nothing in other files. "": nothing.
-    label_bins (Sequence[float]): The limits between the classes that numbers are divided into.
-    """
-
-    label_field: str | None = None
-    label_fields: Sequence[str] = ()
-    label_separator: str | None = None
-    label_bins: Sequence[float] = ()
-
-
-def check_label_settings(settings: LabelSettings) -> LabelSettings:
-    """Check that the settings of labels do not contradict each other.
-
-    >>> check_label_settings(LabelSettings(label_bins=(2, 4))).label_bins
-    (2.0, 4.0)
-
-    settings (LabelSettings): The settings.
-    RETURNS (LabelSettings): The settings with numbers as floats and fields as a tuple.
-    RAISES (ValueError): If two of them exclude each other, or one is invalid.
-    """
-    field, fields, separator, bins = settings
-    if isinstance(fields, str) or not all(isinstance(name, str) and name for name in fields):
-        raise ValueError(f"label_fields is {fields!r}: give a list of names of fields.")
-    fields = tuple(fields)
-    try:
-        limits = tuple(float(limit) for limit in bins)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"label_bins is {bins!r}: give a list of numbers.") from error
-    if not all(math.isfinite(limit) for limit in limits) or any(
-        a >= b for a, b in pairwise(limits)
-    ):
-        raise ValueError(f"label_bins is {list(bins)!r}: give finite numbers in ascending order.")
-    given = {
-        "label_field": field is not None,
-        "label_fields": bool(fields),
-        "label_separator": separator is not None,
-        "label_bins": bool(limits),
-    }
-    for one, other in (
-        ("label_field", "label_fields"),
-        ("label_fields", "label_separator"),
-        ("label_fields", "label_bins"),
-        ("label_separator", "label_bins"),
-    ):
-        if given[one] and given[other]:
-            raise ValueError(f"{one} and {other} exclude each other. Give one of the two.")
-    if field == "" and (separator is not None or limits):
-        raise ValueError(
-            'label_field is "", so that no labels are read. Leave label_separator and label_bins '
-            "out, or name the field of the labels."
-        )
-    return LabelSettings(field, fields, separator, limits)
-
-
-def find_label_fields(columns: Iterable[str], wanted: Sequence[str]) -> list[str]:
-    """Find the fields that are a label each.
-
-    >>> find_label_fields(["text", "is_sport", "is_food"], ["is_*"])
-    ['is_sport', 'is_food']
-
-    columns (Iterable[str]): The names of fields.
-    wanted (Sequence[str]): Names or patterns, see `LabelSettings.label_fields`.
-    RETURNS (list[str]): The fields that have one of the names or fit one of the patterns.
-    """
-    return [
-        column
-        for column in columns
-        if any(column == name or (is_pattern(name) and _fits(column, name)) for name in wanted)
-    ]
-
-
-def is_pattern(name: str) -> bool:
-    """RETURNS (bool): Whether a name in `label_fields` is a pattern."""
-    return "*" in name or "?" in name
-
-
-def _fits(column: str, pattern: str) -> bool:
-    # Of the special characters of file names, only these two have a meaning here.
-    return fnmatchcase(column, pattern.replace("[", "[[]"))
+_TRUTH = {"false": 0.0, "true": 1.0}
+# Words that are names of labels here, and stand for nothing in other programs.
+_WORDS_FOR_NOTHING = {"nan", "NaN", "NaT", "<NA>", "NA", "N/A", "n/a", "None", "NULL", "null"}
+_THOUSANDS = re.compile(r"-?\d{1,3},\d{3}")
+_WHOLE_WITH_COMMA = re.compile(r"-?\d+,0+")
 
 
 class ReadCats(NamedTuple):
@@ -155,6 +74,8 @@ class CatsReader:
         self._notices: set[str] = set()
         self._not_found = list(self.settings.label_fields)
         self._n_rows = 0
+        self._has_field = False
+        self._names: Collection[str] = ()
         self._question: str | None = None
 
     def unwrap(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -181,28 +102,45 @@ class CatsReader:
         found = _annotations.find_labels(
             fields, self.settings.label_field, other_fields=self.not_labels
         )
+        if not self._has_field:
+            self._has_field = found is not None or self.settings.label_field in (None, *fields)
+            self._names = fields.keys()
         if found is not None:
             return self._read_annotation(found)
         name = self.settings.label_field
         empty: list[str] = ["cats"] if fields.get("cats") is None else []
         if name is None:
             empty = [key for key in FIELDS if _holds_nothing(fields.get(key))]
-            # A cell of a table in plain text cannot hold a mapping.
-            usable = FIELDS[1:] if self.has_string_cells else FIELDS
-            name = next((key for key in usable if key not in empty), "label")
+            name = next((key for key in FIELDS if key not in empty), "label")
+            if name == "cats" and self._is_other_column(fields):
+                name = next((key for key in FIELDS[1:] if key not in empty), "label")
         return ReadCats(self._read_value(name, fields.get(name), is_single=True), {name, *empty})
+
+    def _is_other_column(self, fields: Mapping[str, Any]) -> bool:
+        """RETURNS (bool): Whether "cats" is a column of a table in plain text that is about
+        something else than labels, because it holds no mapping and there is a column of labels."""
+        cell = fields["cats"]
+        is_plain = self.has_string_cells and not str(cell).lstrip().startswith(("{", "["))
+        return is_plain and any(key in fields for key in FIELDS[1:])
 
     def conclude(self) -> None:
         """Check the file as a whole, at its end.
 
-        RAISES (ValueError): If the column is no column of labels, or no row has a field of
-            `label_fields`.
+        RAISES (ValueError): If the column is no column of labels, or no row has the field of the
+            labels or one of `label_fields`.
         """
         self._raise(self._column.conclude())
         if self._n_rows and self._not_found:
             raise ValueError(
                 f"No record has a field {' or '.join(map(repr, self._not_found))}. Correct the "
                 "names of the labels (label_fields, --label-fields)."
+            )
+        name = self.settings.label_field
+        if name and self._n_rows and not self._has_field:
+            raise ValueError(
+                f"No record has a field {name!r}. The last has {list_names(self._names)}."
+                f"{suggest_name(self._names, name)} Name the field of the labels (label_field, "
+                "--label-field)."
             )
 
     def _read_annotation(self, found: "_annotations.Found") -> ReadCats:
@@ -237,7 +175,7 @@ class CatsReader:
         self._not_found = [
             name
             for name in self._not_found
-            if not any(c == name or (is_pattern(name) and _fits(c, name)) for c in columns)
+            if not any(c == name or (is_pattern(name) and fits_pattern(c, name)) for c in columns)
         ]
         if self.has_string_cells and self._not_found:
             raise ValueError(
@@ -257,15 +195,10 @@ class CatsReader:
             return None
         number: Any = value
         if isinstance(value, str):
-            if value.strip() in MISSING_CELLS:
+            text = value.strip()
+            if not text or text in MISSING_CELLS:
                 return None
-            text = value.strip().lower()
-            try:
-                number = _VALUES[text] if text in _VALUES else float(text)
-            except ValueError:
-                number = math.nan
-            if number is None:
-                return None
+            number = _TRUTH.get(text.lower(), parse_number(text))
         try:
             number = float(number)
         except (TypeError, ValueError):
@@ -281,9 +214,13 @@ class CatsReader:
 
     def _read_value(self, name: str, value: Any, *, is_single: bool = False) -> dict[str, float]:
         """RETURNS (dict[str, float]): The labels that a value names."""
-        if self.has_string_cells and isinstance(value, str):
-            value = _parse_cell(value)
-        if hasattr(value, "tolist") and not isinstance(value, str):
+        is_cell = self.has_string_cells and isinstance(value, str)
+        if isinstance(value, str):
+            value = parse_container(value)
+            if isinstance(value, str) and name != "cats" and not self.settings.label_bins:
+                # The most common case.
+                return self._read_names(name, value, is_cell=is_cell, is_single=is_single)
+        elif hasattr(value, "tolist"):
             # An array or a number of numpy.
             value = value.tolist()
         if is_missing(value):
@@ -302,8 +239,15 @@ class CatsReader:
             return self._read_bin(name, value)
         if isinstance(value, list | tuple | set | frozenset):
             return self._read_list(name, value)
+        return self._read_names(name, value, is_cell=is_cell, is_single=is_single)
+
+    def _read_names(
+        self, name: str, value: Any, *, is_cell: bool, is_single: bool
+    ) -> dict[str, float]:
         labels = self._split(value)
-        names = [self._name(name, label) for label in labels]
+        names = [self._name(name, label, is_cell=is_cell) for label in labels]
+        if len(names) == 1:
+            self._notice_odd_name(name, names[0], is_cell=is_cell)
         if is_single and len(labels) == 1 and names[0]:
             self._raise(self._column.add(names[0]))
         return {label: 1.0 for label in names if label}
@@ -316,8 +260,15 @@ class CatsReader:
             return [value]
         return [part.strip() for part in value.split(separator)]
 
-    def _read_list(self, name: str, values: Iterable[Any]) -> dict[str, float]:
+    def _read_list(self, name: str, values: Collection[Any]) -> dict[str, float]:
         cats = {}
+        if len(values) > 2 and all(isinstance(v, int | float) and v in (0, 1) for v in values):
+            raise InvalidRowError(
+                f"{name!r} is a list of 0 and 1",
+                f"{name!r} is {shorten(repr(list(values)))}, which does not say which labels these "
+                'are. Give the names of the labels that are present, such as ["A", "B"], or one '
+                "field for each label (label_fields, --label-fields).",
+            )
         for value in values:
             if isinstance(value, Mapping) and "label" in value:
                 # The output of a classifier: a score for each label.
@@ -340,11 +291,18 @@ class CatsReader:
         known: Any = value
         if isinstance(value, Mapping):
             # The structs of Parquet have every field in every row, and null stands for unknown.
-            known = {
-                label if isinstance(label, str) else label_name(label): number
+            pairs = [
+                (label.strip() if isinstance(label, str) else label_name(label), number)
                 for label, number in value.items()
                 if not is_missing(number)
-            }
+            ]
+            known = dict(pairs)
+            if len(known) < len(pairs):
+                raise InvalidRowError(
+                    f"{name!r} has a label twice",
+                    f"{name!r} is {shorten(repr(value), 100)}, in which two labels have the same "
+                    "name up to white space at its ends. Remove one of them.",
+                )
         try:
             validate_cats(known, where=name)
         except ValueError as error:
@@ -352,8 +310,9 @@ class CatsReader:
         return {check_text(name, label): float(number) for label, number in known.items()}
 
     def _read_bin(self, name: str, value: Any) -> dict[str, float]:
+        given = parse_number(value) if isinstance(value, str) else value
         try:
-            number = math.nan if isinstance(value, bool) else float(value)
+            number = math.nan if given is None or isinstance(given, bool) else float(given)
         except (TypeError, ValueError):
             number = math.nan
         if _is_empty(value) or (isinstance(value, str) and value.strip() in MISSING_CELLS):
@@ -362,22 +321,36 @@ class CatsReader:
             raise InvalidRowError(
                 f"{name!r} is not a number",
                 f"{name!r} is {shorten(repr(value))}, which cannot be divided into classes. Give "
-                "a number, or leave label_bins (--label-bins) out.",
+                f"a number, or leave label_bins (--label-bins) out.{_explain_comma(value)}",
             )
         return {bin_name(number, self.settings.label_bins): 1.0}
 
-    def _name(self, name: str, value: Any) -> str:
-        label = cell_name(value) if self._is_cell(value) else label_name(value)
+    def _name(self, name: str, value: Any, *, is_cell: bool = False) -> str:
+        label = cell_name(value) if is_cell else label_name(value)
         if label is None:
             raise InvalidRowError(f"{name!r} is not a label", _describe(name, value))
-        return check_text(name, label)
+        return check_text(name, label.strip())
 
-    def _is_cell(self, value: Any) -> bool:
-        return self.has_string_cells and isinstance(value, str)
+    def _notice_odd_name(self, name: str, label: str, *, is_cell: bool) -> None:
+        if label in _WORDS_FOR_NOTHING:
+            cure = "leave such cells empty" if is_cell else "write null"
+            self._notify(
+                f"{name!r} is {label!r}, which is read as the name of a label. If it stands for an "
+                f"unknown label, {cure}."
+            )
+        elif is_cell and _WHOLE_WITH_COMMA.fullmatch(label):
+            self._notify(
+                f"{name!r} is {label!r}, which is read as the name of one label. If it is a number "
+                "with a decimal comma, write it without the decimals. If it is several labels, "
+                "name the separator (label_separator, --label-separator).",
+                kind="decimal comma",
+            )
 
-    def _notify(self, notice: str) -> None:
-        if notice not in self._notices:
-            self._notices.add(notice)
+    def _notify(self, notice: str, *, kind: str | None = None) -> None:
+        """Log a notice, if none of its kind was logged. None: notices of its words."""
+        kind = notice if kind is None else kind
+        if kind not in self._notices:
+            self._notices.add(kind)
             logger.warning(notice)
 
     def _raise(self, fault: str | None) -> None:
@@ -386,36 +359,11 @@ class CatsReader:
             raise ValueError(f"{name!r} does not hold labels. {fault}")
 
 
-def bin_name(number: float, limits: Sequence[float]) -> str:
-    """Name the class that a number belongs to. A limit belongs to the class above it.
-
-    >>> [bin_name(number, [2, 4]) for number in (1, 2, 5)]
-    ['<2', '2..4', '>=4']
-
-    number (float): The number.
-    limits (Sequence[float]): The limits, ascending.
-    RETURNS (str): The name.
-    """
-    place = sum(number >= limit for limit in limits)
-    names = [f"{limit:g}" for limit in limits]
-    if place == 0:
-        return f"<{names[0]}"
-    if place == len(limits):
-        return f">={names[-1]}"
-    return f"{names[place - 1]}..{names[place]}"
-
-
-def _parse_cell(cell: str) -> Any:
-    """RETURNS (Any): The list or the choices that a cell holds as text, else the cell."""
-    cell = cell.strip()
-    if cell.startswith("{") and '"choices"' in cell:
-        try:
-            return json.loads(cell)
-        except ValueError:
-            return cell
-    if _LIST_IN_CELL.fullmatch(cell):
-        return [quoted[1:-1] for quoted in re.findall(_STRING, cell)]
-    return cell
+def _explain_comma(value: Any) -> str:
+    if not isinstance(value, str) or not _THOUSANDS.fullmatch(value.strip()):
+        return ""
+    text = value.strip()
+    return f" A comma may mean {text.replace(',', '')} or {text.replace(',', '.')}: write one."
 
 
 def _holds_nothing(value: Any) -> bool:

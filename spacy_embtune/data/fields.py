@@ -12,6 +12,8 @@ from .._texts import shorten
 from ._columns import import_pyarrow
 from ._formats import FORMATS, Format
 from ._memory import is_in_memory, read_memory
+from ._names import FieldNames, suggest_name
+from ._remote import file_name, is_address
 from ._rows import InvalidRowError, Position, ReadSettings, Row, list_names
 from ._sources import COMPRESSION_SUFFIXES, STDIN, Source, check_exists, source_name
 
@@ -26,6 +28,7 @@ __all__ = [
     "check_text",
     "find_kind",
     "import_pyarrow",
+    "is_address",
     "is_in_memory",
     "list_suffixes",
     "missing_field",
@@ -55,10 +58,10 @@ def read_fields(
     >>> rows[0].where
     'line 2'
 
-    source (Any): The path of a file, which gzip, bzip2, xz or zstd may have compressed; "-" is
-        standard input. Or a collection in memory: a data frame (pandas, polars, pyarrow), a dataset
-        of the library `datasets`, a mapping from column to values, or an iterable of mappings or
-        texts.
+    source (Any): The path of a file, or its address (s3://..., through fsspec). gzip, bzip2, xz or
+        zstd may have compressed it. "-" is standard input. Or a collection in memory: a data frame
+        (pandas, polars, pyarrow), a dataset of the library `datasets`, a mapping from column to
+        values, or an iterable of mappings or texts.
     kind (str | None): The format of the file, a key of `FORMATS`. None: the suffix decides.
     settings (ReadSettings | None): The fields that the caller needs, and what it knows about the
         file. None: nothing in particular.
@@ -72,17 +75,29 @@ def read_fields(
     if is_in_memory(source):
         if kind is not None:
             raise ValueError(f"kind is {kind!r}, but a {source_name(source)} has no file format.")
-        return read_memory(source, settings, Position() if position is None else position)
+        rows = read_memory(source, settings, Position() if position is None else position)
+        return _rename_fields(rows, settings)
     kind = resolve_kind(source, kind)
     opened = Source(source, position)
     format = FORMATS[kind]
-    if opened.path is None and not format.reads_stdin:
+    if opened.is_stdin and not format.reads_stdin:
         raise ValueError(
             f"{kind.capitalize()} cannot be read from standard input. Give the path of a file."
         )
     if format.check_installed is not None:
         format.check_installed()
-    return format.read(opened, settings)
+    return _rename_fields(format.read(opened, settings), settings)
+
+
+def _rename_fields(rows: Iterator[Row], settings: ReadSettings) -> Iterator[Row]:
+    names = FieldNames(settings.wanted, settings.one_of)
+    for row in rows:
+        fields = row.fields
+        if isinstance(fields, InvalidRowError):
+            yield row
+            continue
+        renamed = names.rename(fields)
+        yield row if renamed is fields else row._replace(fields=renamed)
 
 
 def find_kind(path: str | Path) -> str | None:
@@ -94,7 +109,7 @@ def find_kind(path: str | Path) -> str | None:
     path (str | Path): The file. It need not exist.
     RETURNS (str | None): A key of `FORMATS`; None if the suffix is not known.
     """
-    path = Path(path)
+    path = Path(file_name(str(path)))
     is_compressed = path.suffix.lower() in COMPRESSION_SUFFIXES
     suffix = Path(path.stem).suffix if is_compressed else path.suffix
     for kind, format in FORMATS.items():
@@ -188,4 +203,6 @@ def missing_field(name: str, fields: Mapping[str, Any], cure: str) -> InvalidRow
     RETURNS (InvalidRowError): The error, to be raised.
     """
     fault = f"there is no {name!r}"
-    return InvalidRowError(fault, f"{fault}, only {list_names(fields)}. {cure}")
+    return InvalidRowError(
+        fault, f"{fault}, only {list_names(fields)}.{suggest_name(fields, name)} {cure}"
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from .._texts import is_missing, shorten
-from .cats import CatsReader, LabelSettings
+from .cats import FIELDS, CatsReader
 from .fields import (
     FORMATS,
     InvalidRowError,
@@ -20,6 +20,7 @@ from .fields import (
     resolve_kind,
     source_name,
 )
+from .label_settings import LabelSettings, check_label_settings, is_pattern
 from .other_fields import unescape_cells
 
 __all__ = ["OnError", "Position", "Record", "read_records"]
@@ -96,10 +97,10 @@ def read_records(
     >>> list(read_records([{"text": "Kick-off at eight.", "label": "SPORT"}]))
     [Record(text='Kick-off at eight.', cats={'SPORT': 1.0}, id='0', meta={}, line=1)]
 
-    source (Any): The path of a file, which gzip, bzip2, xz or zstd may have compressed; "-" is
-        standard input. Or a collection in memory: a data frame (pandas, polars, pyarrow), a dataset
-        of the library `datasets`, a mapping from column to values, or an iterable of mappings or
-        texts.
+    source (Any): The path of a file, or its address (s3://..., through fsspec). gzip, bzip2, xz or
+        zstd may have compressed it. "-" is standard input. Or a collection in memory: a data frame
+        (pandas, polars, pyarrow), a dataset of the library `datasets`, a mapping from column to
+        values, or an iterable of mappings or texts.
     text_field (str): The field of the text. If its value is null or NaN, the text is empty.
     label_field (str | None): The field of the labels, or the question of an annotation tool. None:
         "cats", "label", "labels", or the labels of an annotation tool. "": no labels are read.
@@ -132,14 +133,19 @@ def read_records(
     """
     if on_error not in get_args(OnError):
         raise ValueError(f'on_error is {on_error!r}: give "fail" or "skip".')
-    labels = LabelSettings(label_field, label_fields, label_separator, label_bins)
+    labels = check_label_settings(
+        LabelSettings(label_field, label_fields, label_separator, label_bins)
+    )
     if not is_in_memory(source):
         kind = resolve_kind(source, kind)
     if kind == "text" and any(labels):
         raise ValueError("Plain lines have no labels. Leave label_field out, or give JSON lines.")
     required = {"text_field": text_field, "label_field": label_field}
+    given = [name for name in labels.label_fields if not is_pattern(name)]
     settings = ReadSettings(
         text_field=text_field,
+        wanted=list(filter(None, (text_field, label_field, id_field, *given))),
+        one_of=FIELDS if label_field is None and not labels.label_fields else (),
         required={setting: field for setting, field in required.items() if field},
         nested=(*NESTED, id_field),
         delimiter=delimiter,

@@ -5,7 +5,6 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import islice
 from numbers import Real
 from pathlib import Path
@@ -15,6 +14,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from .._texts import fold_text, shorten
+from ._cells import parse_number
 from .doc_pairs import check_score, set_group, set_partners
 from .fields import (
     FORMATS,
@@ -22,6 +22,7 @@ from .fields import (
     ReadSettings,
     check_text,
     find_kind,
+    is_address,
     list_suffixes,
     missing_field,
     read_fields,
@@ -50,7 +51,7 @@ class PairFields(NamedTuple):
 
 
 def make_pairs_reader(
-    path: Path | None,
+    path: str | Path | None,
     text1: str = "text1",
     text2: str = "text2",
     score: str | None = "score",
@@ -135,12 +136,13 @@ class PairsReader:
             )
         if limit < 0:
             raise ValueError(f"limit is {limit}: give the number of pairs to read, 0 for all.")
-        self.path = Path(path)
+        self.path: str | Path = path if is_address(path) else Path(path)
         self.names = PairFields(text1, text2, score)
         self.score_range = check_score_range(score_range)
         self.limit = limit
         self.skip_invalid = skip_invalid
         self._settings = ReadSettings(
+            wanted=list(filter(None, self.names)),
             nested=list(filter(None, self.names)),
             example=EXAMPLE,
             delimiter=delimiter,
@@ -360,8 +362,8 @@ def _parse_score(score: Any, low: float, high: float) -> float:
     """RETURNS (float): The score, rescaled from low..high to 0..1."""
     if isinstance(score, str):
         # The cells of CSV and TSV are strings.
-        with suppress(ValueError):
-            score = float(score)
+        number_in_cell = parse_number(score)
+        score = score if number_in_cell is None else number_in_cell
     try:
         number = check_score(score, low=low, high=high)
     except ValueError as error:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from .._texts import shorten, text_key
 from ..labels import CARRIES
+from ._names import find_names, suggest_name
 from ._rows import list_names
 from .records import Record
 
@@ -124,11 +125,15 @@ def find_groups(records: Sequence[Record], group_field: str, *, where: str) -> l
     """
     if records and not any(group_field in record.meta for record in records):
         names = dict.fromkeys(name for record in records[:1000] for name in record.meta)
-        raise ValueError(
-            f"{where}: no document has the field {group_field!r} for its group"
-            f"{', only ' + list_names(names) if names else ''}. Name the field of the group "
-            "(group_field, --group-field)."
-        )
+        found = list(find_names(names, [group_field]))
+        if not found:
+            raise ValueError(
+                f"{where}: no document has the field {group_field!r} for its group"
+                f"{', only ' + list_names(names) if names else ''}."
+                f"{suggest_name(names, group_field)} Name the field of the group (group_field, "
+                "--group-field)."
+            )
+        group_field = found[0]
     groups: list[Hashable] = []
     for record in records:
         value = record.meta.get(group_field)

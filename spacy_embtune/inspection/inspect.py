@@ -28,7 +28,7 @@ from ._duplicates import (
 )
 from ._labels import count_labels, explain_exclusive, inspect_labels
 from ._languages import UNKNOWN, guess_language
-from .types import Finding, Inspection, LabelCount
+from .types import Finding, Inspection, LabelCount, find_known_languages
 
 NEAR = 0.95
 # The number of texts whose language is guessed, taken evenly from all.
@@ -164,7 +164,7 @@ def _count_languages(records: Sequence[Record]) -> dict[str, int]:
 
 
 def _inspect_languages(languages: dict[str, int], records: Sequence[Record]) -> Iterator[Finding]:
-    known = {name: n for name, n in languages.items() if name != UNKNOWN}
+    known = find_known_languages(languages)
     if not known:
         return
     total = sum(known.values())

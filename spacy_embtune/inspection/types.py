@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from .._texts import count
+from ._languages import UNKNOWN
 
 WIDTH = 80
 
@@ -94,10 +95,13 @@ class Inspection:
             f"Characters a text: median {self.n_characters['median']}, "
             f"most {self.n_characters['most']}",
         ]
-        n = sum(self.languages.values())
-        if n:
-            shown = [f"{name} {number / n:.0%}" for name, number in self.languages.items()]
-            lines += _wrap(f"Languages (a guess; ? is too short to tell): {', '.join(shown[:8])}")
+        known = find_known_languages(self.languages)
+        if known:
+            n = sum(known.values())
+            shown = [f"{name} {number / n:.0%}" for name, number in known.items()]
+            n_unknown = sum(self.languages.values()) - n
+            unknown = f"; {count(n_unknown, 'text')} too short to tell" if n_unknown else ""
+            lines += _wrap(f"Languages (a guess{unknown}): {', '.join(shown[:8])}")
         if self.labels:
             lines += ["", *self._table()]
         for is_grave, title in ((True, "Grave"), (False, "Worth a look")):
@@ -122,6 +126,20 @@ class Inspection:
         if len(self.labels) > MOST_LABELS:
             lines.append(f"and {len(self.labels) - MOST_LABELS} more labels")
         return lines
+
+
+def find_known_languages(languages: dict[str, int]) -> dict[str, int]:
+    """Find the languages of texts, if they are known of most texts.
+
+    >>> find_known_languages({"en": 8, "?": 2}), find_known_languages({"?": 8, "de": 2})
+    ({'en': 8}, {})
+
+    languages (dict[str, int]): The number of texts by language.
+    RETURNS (dict[str, int]): The same without texts whose language is not known. Empty if these are
+        more than half, because the others may be chance finds then.
+    """
+    known = {name: n for name, n in languages.items() if name != UNKNOWN}
+    return known if 2 * sum(known.values()) >= sum(languages.values()) else {}
 
 
 def _wrap(text: str, *, indent: int = 0, first: int = 0) -> list[str]:

@@ -54,8 +54,8 @@ def label_name(value: Any) -> str | None:
     return None
 
 
-# How programs write NaN into a table of plain text.
-MISSING_CELLS = {"nan", "NaN", "NAN", "<NA>", "NaT"}
+# How programs write NaN and nothing into a table of plain text: Python, pandas, data bases, Excel.
+MISSING_CELLS = {"nan", "NaN", "NAN", "<NA>", "NaT", "\\N", "#N/A"}
 
 
 def cell_name(cell: str) -> str:
@@ -166,6 +166,6 @@ def find_free_text(names: Iterable[str]) -> str | None:
 
 def _is_fraction(name: str) -> bool:
     try:
-        return not float(name).is_integer()
+        return not float(name.replace(",", ".", 1)).is_integer()
     except (ValueError, OverflowError):
         return False

@@ -4,11 +4,12 @@ An attribute is a getter and a setter over `doc.user_data`, with the key that sp
 attributes with a default value. So it is stored with the Doc like other attributes, and reading a
 missing vector raises an error that names the cause.
 
-`doc.to_json(underscore=[...])` refuses arrays, because JSON has none, and the attribute cannot be
-a list there and an array elsewhere. Write `doc._.embtune.tolist()` to JSON. A list that is set,
-also by `Doc.from_json`, becomes an array again.
+A vector is an array that spaCy's JSON functions (srsly) write as a list, so that
+`doc.to_json(underscore=[...])` works. A list that is set, also by `Doc.from_json`, becomes an array
+again. The module json has no such hook: give it `default=np.ndarray.tolist`.
 """
 
+import json
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -22,6 +23,25 @@ Role = Literal["base", "tuned"]
 class MissingVectorError(AttributeError):
     """A Doc has no vector under this attribute. It is an AttributeError, so that
     `getattr(doc._, name, None)` gives None."""
+
+
+class JsonVector(np.ndarray[Any, np.dtype[np.float32]]):
+    """A vector that srsly writes to JSON as a list of numbers. It looks like a plain array, and is
+    pickled and computed with as one."""
+
+    def __json__(self) -> str:
+        """RETURNS (str): The numbers as JSON. They are exact, so that float32 comes back equal."""
+        return json.dumps(self.tolist())
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        plain = np.asarray(array)
+        return plain[()] if plain.ndim == 0 else plain
+
+    def __reduce__(self) -> Any:
+        return np.asarray(self).__reduce__()
+
+    def __repr__(self) -> str:
+        return repr(np.asarray(self))
 
 
 def register_extension(name: str, role: Role) -> None:
@@ -109,10 +129,15 @@ def _as_vector(value: Any) -> Any:
 
 
 def _get(doc: Doc, *, name: str, role: Role) -> Any:
+    key = _key(name)
     try:
-        return _as_vector(doc.user_data[_key(name)])
+        value = _as_vector(doc.user_data[key])
     except KeyError:
         raise MissingVectorError(_missing(name, role)) from None
+    if type(value) is np.ndarray:
+        # `Doc.to_json` asks the attribute first and then looks at the stored value, too.
+        value = doc.user_data[key] = value.view(JsonVector)
+    return value
 
 
 def _missing(name: str, role: Role) -> str:

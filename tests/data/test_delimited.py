@@ -253,3 +253,51 @@ def test_the_limit_of_other_users_of_csv_is_not_lowered(tmp_path):
     before = csv.field_size_limit()
     list(read_records(path))
     assert csv.field_size_limit() >= before
+
+
+# Rows with too few or too many cells
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_a_row_with_too_few_cells_has_the_cures_that_can_help(tmp_path, suffix):
+    rows = ["text", "label", "n"], ["a", "X", "1"], ["the first line"], ["b", "X", "2"]
+    what = "tabs" if suffix == "tsv" else "commas"
+    delimiter = "\t" if suffix == "tsv" else ","
+    data = "".join(f"{delimiter.join(row)}\n" for row in rows)
+    with pytest.raises(ValueError) as caught:
+        list(read_records(write(tmp_path / f"a.{suffix}", data)))
+    message = str(caught.value)
+    assert "line 3: has 1 field, but the first line 3." in message
+    for cure in ("line break", "double quotes", f"If there are not {what}", "--delimiter"):
+        assert cure in message
+
+
+def test_a_last_line_that_is_cut_off_is_an_error_that_says_so(tmp_path):
+    path = write(tmp_path / "a.csv", "text,label,n\na,X,1\nb,X")
+    with pytest.raises(ValueError, match=r"line 3: has 2 fields.*no line end.*still writing it"):
+        list(read_records(path))
+
+
+# Lines with labels of fastText
+
+
+def test_words_of_fasttext_are_labels_of_a_line(tmp_path):
+    lines = [
+        "__label__A __label__B_b some  text",
+        "no label",
+        "__label__A",
+        "text behind __label__C",
+        "text with __label__C inside",
+        "__label__Ä\ttabs",
+    ]
+    path = write(tmp_path / "all.txt", "\r\n".join(lines))
+    assert [(r.text, list(r.cats)) for r in read_records(path)] == [
+        ("some  text", ["A", "B_b"]),
+        ("no label", []),
+        ("", ["A"]),
+        ("text behind", ["C"]),
+        ("text with __label__C inside", []),
+        ("tabs", ["Ä"]),
+    ]
+    (first, *_rest) = read_records(path, text_field="body")
+    assert first.text == "some  text"

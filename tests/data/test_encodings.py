@@ -249,11 +249,9 @@ def test_parquet_from_a_pipe_is_an_error(tmp_path):
         list(read_records(tmp_path / "a.parquet"))
 
 
-def test_a_directory_and_an_address_are_errors(tmp_path):
+def test_a_directory_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="is a directory"):
         read_records(tmp_path)
-    with pytest.raises(ValueError, match="is an address, not a file"):
-        read_records("https://example.org/a.csv")
 
 
 READ_AS_NOBODY = """

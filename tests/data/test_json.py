@@ -1,5 +1,6 @@
 """JSON as programs write it: lines, arrays, objects behind each other, tables of pandas."""
 
+import gzip
 import io
 import json
 import math
@@ -65,13 +66,32 @@ def test_tables_of_pandas_are_read_in_its_forms(tmp_path, orient):
     frame = pd.DataFrame({"text": ["a", None, "c"], "n": [1, 2, 3]}, index=["x", "y", "z"])
     path = tmp_path / "a.json"
     frame.to_json(path, orient=orient)
-    if orient == "index":
-        with pytest.raises(ValueError, match="there is no 'text', only 'x', 'y', 'z'"):
-            list(read_records(path))
-        return
     records = list(read_records(path))
     assert [r.text for r in records] == ["a", "", "c"]
     assert [r.meta["n"] for r in records] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "indent"), [("json", None), ("json", 1), ("jsonl", None), ("json.gz", 1)]
+)
+@pytest.mark.parametrize("text", ["text", "Text "])
+@pytest.mark.parametrize("orient", ["list", "columns"])
+def test_a_mapping_from_column_to_values_is_a_table(tmp_path, suffix, text, orient, indent):
+    frame = pd.DataFrame({text: ["a", "b"], "label": ["X", None], "tags": [["p"], []]})
+    if orient == "list":
+        data = json.dumps(json.loads(json.dumps(frame.to_dict("list"))), indent=indent)
+    else:
+        data = frame.to_json(indent=indent)
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(gzip.compress(data.encode()) if suffix.endswith("gz") else data.encode())
+    records = [(r.text, r.cats, r.meta["tags"], r.line) for r in read_records(path)]
+    assert records == [("a", {"X": 1.0}, ["p"], 1), ("b", {}, [], 2)]
+
+
+def test_columns_of_different_lengths_are_an_error(tmp_path):
+    path = write(tmp_path / "a.json", '{"text": ["a", "b"], "label": ["X"], "n": 1}')
+    with pytest.raises(ValueError, match=r"lengths \('text': 2, 'label': 1, 'n': no list\)\. Give"):
+        fields_of(path)
 
 
 def test_an_object_may_hold_the_list_of_records_or_be_one(tmp_path):
@@ -145,6 +165,32 @@ def test_an_array_from_standard_input(tmp_path, monkeypatch):
     data = json.dumps(ROWS).encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     assert [r.text for r in read_records("-", kind="json")] == [row["text"] for row in ROWS]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"text": "a", "label": "A", "label": "B"}',
+        '{"text": "a", "cats": {"label": 1, "label": 0}}',
+        '{"text": "a", "x": [{"label": 1, "label": 1}]}',
+    ],
+)
+def test_a_key_that_is_there_twice_is_an_error_with_line_and_key(tmp_path, record):
+    whole = '{"text": "b", "x": {"text": 1}}'
+    lines = f"{whole}\n{record}\n{whole}\n"
+    array = f"[{whole},\n{record},\n{whole}]"
+    objects = "\n".join(part.replace(",", ",\n  ") for part in (whole, record, whole))
+    for name, data, line in (
+        ("a.jsonl", lines, 2),
+        ("a.json", lines, 2),
+        ("b.json", array, 2),
+        ("c.json", objects, 3),
+    ):
+        path = write(tmp_path / name, data)
+        with pytest.raises(ValueError, match=rf"line {line}: has the key 'label' twice"):
+            list(read_records(path))
+        left = list(read_records(path, on_error="skip", report=lambda message: None))
+        assert [r.text for r in left] == ["b", "b"]
 
 
 def test_nan_is_an_empty_text_and_no_id(tmp_path):

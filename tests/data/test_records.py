@@ -220,7 +220,7 @@ def test_bad_records_are_skipped_and_reported(tmp_path, caplog):
     ("name", "data", "cause"),
     [
         ("data.csv", b'text\n"a"b\nc\n', "line 2: is broken"),
-        ("data.csv", b"text,n\na\nc,1\n", "line 2: has 1 fields, but the first line 2"),
+        ("data.csv", b"text,n\na\nc,1\n", "line 2: has 1 field, but the first line 2"),
         ("data.txt", b"a\0b\nc\n", "line 1: holds a NUL"),
         ("data.txt", b"\xe9t\xe9\nc\n", "line 1: is not UTF-8"),
     ],

@@ -93,6 +93,20 @@ def test_texts_in_other_languages_are_reported():
     found = inspect_records(make_records(*rows))
     assert found.languages == {"en": 20, "de": 1}
     assert found.find("languages").examples[0].startswith("line 21 (de)")
+    assert "Languages (a guess): en 95%, de 5%\n" in found.to_text()
+
+
+def test_languages_are_shown_only_if_most_are_known():
+    english = ("This is the text of the house.", {"A": 1.0})
+    german = ("Das ist ein Text und er ist nicht auf der Liste.", {"B": 1.0})
+    short = [(f"goal {i}", {"A": 1.0}) for i in range(3)]
+    assert "Languages" not in inspect_records(make_records(*short)).to_text()
+    found = inspect_records(make_records(english, german, *short))
+    assert "Languages" not in found.to_text()
+    assert "languages" not in keys(found)
+    assert found.languages == {"?": 3, "en": 1, "de": 1}
+    found = inspect_records(make_records(english, english, german, german, *short))
+    assert "Languages (a guess; 3 texts too short to tell): en 50%, de 50%\n" in found.to_text()
 
 
 @pytest.fixture(scope="module")
