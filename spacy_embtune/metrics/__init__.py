@@ -12,14 +12,16 @@ out; they never count as 0.
     _geometry.py         spread, distances within labels, effective rank, kept neighbours
     _correlation.py      cosines of pairs against the scores of the pairs
     _intervals.py        bootstrap intervals of the differences between metrics
-    ranking.py           unit vectors, carried labels, neighbours in order; other rooms use it too
+    _predictions.py      predicted labels beside the true ones
+    _rows.py             large arrays that are read in blocks of rows
+    carriers.py          which documents carry which labels, in memory that grows with what is known
+    ranking.py           unit vectors, carried labels, neighbours in order; other rooms use it and carriers.py
 """
 
 from ..labels import CARRIES
 from ._calibration import CalibrationScores, calibration_scores, fit_temperature
 from ._classification import (
     ClassificationScores,
-    Predictions,
     auc_score,
     knn_scores,
     predict_by_neighbour,
@@ -48,6 +50,7 @@ from ._per_label import (
     predict_by_other_neighbour,
     predict_by_threshold,
 )
+from ._predictions import Predictions
 from ._retrieval import (
     LabelScores,
     QueryScores,
