@@ -246,12 +246,13 @@ def to_sparse(targets: "AnyTargets") -> SparseTargets:
         return targets
     values, known = np.asarray(targets.values), np.asarray(targets.known) > 0
     values = np.where(known, values, 0.0)
-    is_complete = known.all(axis=1)
+    is_complete = np.asarray(known.all(axis=1))
     # In a complete document a value of 0 needs no entry.
-    at = np.nonzero(known & ((values != 0) | ~is_complete[:, None]))
+    rows, columns = np.nonzero(known & ((values != 0) | ~is_complete[:, None]))
     return SparseTargets(
-        *at,
-        values[at].astype("float32"),
+        rows,
+        columns,
+        values[rows, columns].astype("float32"),
         is_complete,
         values.shape[1],
         targets.exclusive,

@@ -15,7 +15,9 @@ out; they never count as 0.
     _predictions.py      predicted labels beside the true ones
     _rows.py             large arrays that are read in blocks of rows
     carriers.py          which documents carry which labels, in memory that grows with what is known
-    ranking.py           unit vectors, carried labels, neighbours in order; other rooms use it and carriers.py
+    ranking.py           unit vectors, carried labels, neighbours in order
+
+Other rooms use carriers.py and ranking.py, too.
 """
 
 from ..labels import CARRIES

@@ -113,9 +113,9 @@ def _threshold_entries(
         labelled = true >= 0
         builder.add_classes(rows[labelled], true[labelled], best[rows][labelled])
         return builder.build()
-    at, labels = found.rows, found.columns
+    at, labels, carries = found.known_entries()
     p = read_entries(probabilities, rows[at], labels)
-    builder.add_entries(rows[at], labels, found.carries, p >= threshold, p)
+    builder.add_entries(rows[at], labels, carries, p >= threshold, p)
     return builder.build(has_decision=True)
 
 

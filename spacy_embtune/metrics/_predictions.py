@@ -1,7 +1,7 @@
 """Predicted labels beside the true ones, as arrays of documents times labels or as the entries of
 sparse matrices."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -123,20 +123,21 @@ class PredictionsBuilder:
         nothing = Entries(*(np.zeros(0, d) for d in (np.intp, np.intp, bool, bool, float)))
         parts = [nothing, *self._parts]
         rows, labels, carries, predicted = (
-            np.concatenate([part[i] for part in parts])  # type: ignore[arg-type]
-            for i in range(4)
+            np.concatenate([cast(Any, part[i]) for part in parts]) for i in range(4)
         )
         decision = self._decision
         values = None
         if has_decision and not self._exclusive:
             values = np.concatenate([part.decision for part in parts if part.decision is not None])
         if self._is_sparse:
-            matrices = [
-                self._sparse(rows[at], labels[at], np.ones(at.sum(), dtype=bool))
-                for at in (np.ones(rows.size, dtype=bool), carries, predicted)
-            ]
             of_values = None if values is None else self._sparse(rows, labels, values)
-            return Predictions(*matrices, of_values, self._exclusive)
+            return Predictions(
+                self._mark(rows, labels),
+                self._mark(rows[carries], labels[carries]),
+                self._mark(rows[predicted], labels[predicted]),
+                of_values,
+                self._exclusive,
+            )
         tested, carried, found = (np.zeros(self._shape, dtype=bool) for _ in range(3))
         tested[rows, labels] = True
         tested[self._whole_rows] = True
@@ -146,6 +147,9 @@ class PredictionsBuilder:
             if values is not None:
                 decision[rows, labels] = values
         return Predictions(tested, carried, found, decision, self._exclusive)
+
+    def _mark(self, rows: Ints, labels: Ints) -> Any:
+        return self._sparse(rows, labels, np.ones(rows.size, dtype=bool))
 
     def _sparse(self, rows: Ints, labels: Ints, values: Any) -> Any:
         from scipy.sparse import csr_array

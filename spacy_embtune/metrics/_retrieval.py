@@ -171,22 +171,24 @@ def _sparse_query_scores(
         scores.append(_score_queries(hits[:, :r])[:2])
         # Only these documents have an effect.
         touched = np.union1d(ranked, carriers)
-        places = (np.searchsorted(touched, some) for some in (ranked, queries, carriers))
+        at, of_queries, of_carriers = (
+            np.searchsorted(touched, some) for some in (ranked, queries, carriers)
+        )
         effects_at.append((rows[touched], np.full(touched.size, label)))
-        effects.append(_sum_effects(hits, r, *places, touched.size))
+        effects.append(_sum_effects(hits, r, at, of_queries, of_carriers, touched.size))
 
-    def matrix(at: list[tuple[Ints, Ints]], values: Any) -> Any:
-        places = [np.concatenate([np.zeros(0, np.intp), *part]) for part in zip(*at, strict=True)]
+    def matrix(pairs: list[tuple[Ints, Ints]], values: Any) -> Any:
+        places = [np.concatenate(part) for part in zip(*pairs, strict=True)]
         # Values at the same place are added.
         made = csr_array((values, places or ([], [])), shape=shape)
         made.eliminate_zeros()
         return made
 
-    of_queries, of_effects = np.concatenate(scores, axis=1), np.concatenate(effects, axis=1)
+    found, added = np.concatenate(scores, axis=1), np.concatenate(effects, axis=1)
     return QueryScores(
-        matrix(queries_at, np.ones(of_queries.shape[1], dtype=bool)),
-        *(matrix(queries_at, values) for values in of_queries),
-        *(matrix(effects_at, values) for values in of_effects),
+        matrix(queries_at, np.ones(found.shape[1], dtype=bool)),
+        *(matrix(queries_at, values) for values in found),
+        *(matrix(effects_at, values) for values in added),
     )
 
 

@@ -96,6 +96,19 @@ class Carriers(NamedTuple):
             self.n_labels,
         )
 
+    def known_entries(self) -> tuple[Ints, Ints, Bools]:
+        """RETURNS (tuple): The document and the label of each known value, and whether the document
+        carries the label; in the order of documents and labels. All labels of a complete document
+        are listed."""
+        apart = ~self.is_complete()[self.rows]
+        rows = np.concatenate([self.rows[apart], np.repeat(self.complete, self.n_labels)])
+        every = np.tile(np.arange(self.n_labels), self.complete.size)
+        columns = np.concatenate([self.columns[apart], every])
+        order = np.lexsort((columns, rows))
+        rows, columns = rows[order], columns[order]
+        carried = (self.rows * self.n_labels + self.columns)[self.carries]
+        return rows, columns, np.isin(rows * self.n_labels + columns, carried)
+
     def matrix(self, *, carried: bool = True) -> Any:
         """Make a sparse matrix of the entries.
 
@@ -157,7 +170,7 @@ def find_carriers(
         n = part.shape[0]
         return Carriers(part.rows, part.columns, carries, complete, n, values.n_labels)
     if isinstance(values, Targets):
-        values, known = values.values, values.known
+        return find_carriers(values.values, values.known, rows, n_docs=n_docs)
     n = np.shape(values)[0] if n_docs is None else n_docs
     carried, is_known = carried_labels(values, known, n_docs=n)
     if rows is not None:
