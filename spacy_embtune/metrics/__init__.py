@@ -60,6 +60,7 @@ from ._retrieval import (
     query_scores,
     retrieval_scores,
 )
+from ._rows import Rows, read_entries, row_blocks
 
 __all__ = [
     "CARRIES",
@@ -77,6 +78,7 @@ __all__ = [
     "QueryScores",
     "Ratios",
     "RetrievalScores",
+    "Rows",
     "SpaceScores",
     "accuracy_ratios",
     "auc_score",
@@ -97,7 +99,9 @@ __all__ = [
     "predict_by_threshold",
     "probe_scores",
     "query_scores",
+    "read_entries",
     "retrieval_scores",
+    "row_blocks",
     "score_predictions",
     "space_scores",
 ]

@@ -15,6 +15,10 @@ class Rows(Protocol):
     """An array of shape (n, L) whose rows can be read: a numpy array, or an object that computes
     the rows.
 
+    >>> rows: Rows = np.zeros((2, 3))
+    >>> rows[:1].shape
+    (1, 3)
+
     shape (tuple[int, ...]): The shape.
     """
 
@@ -27,6 +31,9 @@ class Rows(Protocol):
 def row_blocks(n: int, width: int) -> Iterator[slice]:
     """Split the rows of an array into blocks of at most `MOST_ENTRIES` entries.
 
+    >>> list(row_blocks(3, 2**22))
+    [slice(0, 1, None), slice(1, 2, None), slice(2, 3, None)]
+
     n (int): The number of rows.
     width (int): The number of columns.
     YIELDS (slice): The rows of a block.
@@ -38,6 +45,9 @@ def row_blocks(n: int, width: int) -> Iterator[slice]:
 
 def read_entries(array: Rows, rows: Ints, columns: Ints) -> Floats:
     """Read some entries of an array, one block of rows at a time.
+
+    >>> read_entries(np.arange(6).reshape(3, 2), np.asarray([0, 2]), np.asarray([1, 0])).tolist()
+    [1.0, 4.0]
 
     array (Rows): The array, shape (n, L).
     rows (Ints): The row of each entry, shape (k,), ascending.
