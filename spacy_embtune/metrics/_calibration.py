@@ -74,7 +74,10 @@ def _compare_parts(p: Any, targets: AnyTargets) -> Iterator[_Compared]:
         yield _compare(np.asarray(p, dtype=np.float64), targets)
         return
     # Documents of which all labels are known are compared as a whole.
-    complete = np.flatnonzero(targets.is_complete)
+    is_whole = targets.is_complete
+    if targets.exclusive:
+        is_whole = np.abs(targets.row_sums() - 1.0) <= TOLERANCE
+    complete = np.flatnonzero(is_whole)
     for block in row_blocks(complete.size, targets.n_labels):
         rows = complete[block]
         yield _compare(np.asarray(p[rows], dtype=np.float64), targets.select(rows))

@@ -110,8 +110,12 @@ def _threshold_entries(
         for block in row_blocks(*probabilities.shape):
             part = np.asarray(probabilities[block])
             best[block] = part.argmax(axis=1) if part.size else -1
-        labelled = true >= 0
-        builder.add_classes(rows[labelled], true[labelled], best[rows][labelled])
+        complete = found.is_complete() & (true >= 0)
+        builder.add_classes(rows[complete], true[complete], best[rows][complete])
+        # Of other documents with a label, only known labels are tested.
+        apart = ~found.is_complete()[found.rows] & (true[found.rows] >= 0)
+        at, labels = rows[found.rows[apart]], found.columns[apart]
+        builder.add_entries(at, labels, found.carries[apart], best[at] == labels)
         return builder.build()
     at, labels, carries = found.known_entries()
     p = read_entries(probabilities, rows[at], labels)

@@ -88,7 +88,7 @@ class _Own(NamedTuple):
 
 def _own_labels(data: Documents) -> _Own | None:
     """RETURNS (_Own | None): None if the component predicts no labels."""
-    has_vector = data.base.any(axis=1)
+    has_vector = np.asarray(data.base.any(axis=1))
     own = data.probabilities
     if not all(own.shape):
         return None
@@ -131,8 +131,7 @@ def calibrate_own(data: Documents) -> Calibration | None:
     rows = np.flatnonzero(data.base.any(axis=1))
     exclusive, temperature = own.targets.exclusive, data.temperature
     if isinstance(own.targets, SparseTargets):
-        kept = own.targets.subset(rows).select_labels(own.can_predict)
-        targets: AnyTargets = kept._replace(is_complete=kept.is_complete & own.targets.exclusive)
+        targets: AnyTargets = own.targets.subset(rows).select_labels(own.can_predict)
     else:
         values, known = (np.asarray(part)[rows][:, own.can_predict] for part in own.targets[:2])
         targets = own.targets._replace(values=values, known=known)  # type: ignore[arg-type]
