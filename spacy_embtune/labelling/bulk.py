@@ -202,6 +202,9 @@ def _given_labels(documents: Documents) -> tuple[list[list[str]], list[dict[str,
         of_labels = np.asarray(targets.values)[at, columns]
     carried: list[list[str]] = [[] for _ in documents.texts]
     cats: list[dict[str, float]] = [{} for _ in documents.texts]
+    if isinstance(targets, SparseTargets) and not targets.exclusive:
+        for i in np.flatnonzero(targets.is_complete).tolist():
+            cats[i] = dict.fromkeys(labels, 0.0)
     for i, j, value in zip(at.tolist(), columns.tolist(), of_labels.tolist(), strict=True):
         cats[i][labels[j]] = round(float(value), 6)
         if value >= CARRIES:

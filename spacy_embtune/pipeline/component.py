@@ -299,6 +299,10 @@ class EmbTune(TrainablePipe):
             for label, probability in zip(labels, probabilities, strict=True):
                 doc.cats[label] = float(probability)
             return
+        if doc.cats:
+            # Labels of this component that an earlier run has written.
+            own = set(labels)
+            doc.cats = {label: value for label, value in doc.cats.items() if label not in own}
         best = np.argpartition(-probabilities, n - 1)[:n]
         best = best[np.argsort(-probabilities[best], kind="stable")]
         for j in best.tolist():
