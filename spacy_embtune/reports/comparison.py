@@ -57,22 +57,26 @@ class Report(Comparison):
             "notes": self.notes,
         }
 
-    def to_markdown(self, *, per_label: bool = False) -> str:
+    def to_markdown(self, *, per_label: bool = False, calibration: bool = False) -> str:
         """Write the report in Markdown.
 
         per_label (bool): Whether to add the scores of each label.
+        calibration (bool): Whether to add how well probabilities agree with the labels.
         RETURNS (str): The text.
         """
-        return to_markdown(self, per_label=per_label)
+        return to_markdown(self, per_label=per_label, calibration=calibration)
 
-    def to_text(self, *, colors: bool = False, per_label: bool = False) -> str:
+    def to_text(
+        self, *, colors: bool = False, per_label: bool = False, calibration: bool = False
+    ) -> str:
         """Write the report for a terminal of 80 columns.
 
         colors (bool): Whether to use colours.
         per_label (bool): Whether to add the scores of each label.
+        calibration (bool): Whether to add how well probabilities agree with the labels.
         RETURNS (str): The lines.
         """
-        return to_text(self, colors=colors, per_label=per_label)
+        return to_text(self, colors=colors, per_label=per_label, calibration=calibration)
 
     def __str__(self) -> str:
         return self.to_text()
