@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -166,7 +166,9 @@ def bulk(
 
 
 def _choose_space(pipe: "EmbTune", documents: "Documents") -> Space:
-    labelled: Any = (documents.targets.known > 0).any(axis=1)
+    from ..labels import known_rows
+
+    labelled = known_rows(documents.targets)
     if pipe.seen is None or not labelled.any():
         return Space.base
     n_seen = _reading.find_seen(pipe, documents)[labelled].sum()

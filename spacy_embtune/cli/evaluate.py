@@ -33,6 +33,10 @@ def evaluate(
     per_label: Annotated[
         bool, typer.Option("--per-label", help="Show the scores of each label, too")
     ] = False,
+    calibration: Annotated[
+        bool,
+        typer.Option("--calibration", help="Show how well probabilities agree with the labels"),
+    ] = False,
     name: _options.Name = None,
     text_field: _options.TextField = "text",
     label_field: _options.LabelField = None,
@@ -57,6 +61,10 @@ def evaluate(
     --per-label adds the scores of each label; the file of --json always has them. Labels that lost
     come first. Precision, recall and F1 are those of the linear probe with --train, otherwise of
     the nearest other document, and of the component's own predictions.
+
+    --calibration adds how far the probabilities of the component are from how often they are right
+    (expected calibration error, log loss), without the temperature that it has learned and with it;
+    the file of --json always has them.
     """
     from wasabi.util import supports_ansi
 
@@ -65,6 +73,7 @@ def evaluate(
     for path, suffix in ((json_path, ".json"), (markdown_path, ".md")):
         if path is not None:
             check_output(path, force=force, suffixes=[suffix])
+    shown = {"per_label": per_label, "calibration": calibration}
     skipped = SkippedRecords()
     read = partial(
         _reading.read_all,
@@ -84,11 +93,11 @@ def evaluate(
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
         found = report(nlp, records, train=known, name=pipe.name)
         skipped.conclude()
-        typer.echo(found.to_text(colors=supports_ansi(), per_label=per_label))
+        typer.echo(found.to_text(colors=supports_ansi(), **shown))
     if json_path is not None:
         _write(json_path, json.dumps(found.to_dict(), indent=2) + "\n")
     if markdown_path is not None:
-        _write(markdown_path, found.to_markdown(per_label=per_label))
+        _write(markdown_path, found.to_markdown(**shown))
 
 
 def _write(path: Path, content: str) -> None:

@@ -133,7 +133,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         RETURNS (ndarray): The tuned vectors, float32, shape (n, k); zeros for a row of zeros.
         RAISES (NotFittedError): Before `fit`.
         """
-        return self._predict(X)[0]
+        X = self._check_vectors(X)
+        return apply_head(self.head_, X, scores=False)[0]
 
     def to_disk(self, path: str | Path) -> None:
         """Save the tuner, with the state that `partial_fit` needs, without pickle.
@@ -207,6 +208,10 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         arrays = state.pop("_arrays", None)
+        # Earlier versions kept the temperature as a number, or had none.
+        temperature = state.pop("temperature_", 1.0)
+        if "_n_seen" in state:
+            state.setdefault("_temperature", Temperature(temperature))
         super().__setstate__(state)
         if arrays is not None:
             self._make_head(self.n_features_in_, self._head_config)
@@ -391,14 +396,12 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             )
         return is_complete
 
-    def _predict(self, X: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """RETURNS (tuple): Tuned vectors, shape (n, k), raw scores, shape (n, L), and whether each
-        row is other than zeros, shape (n, 1)."""
+    def _check_vectors(self, X: Any) -> NDArray[Any]:
+        """RETURNS (ndarray): Vectors for a fitted tuner, float32, shape (n, d)."""
         check_is_fitted(self, "head_")
         require_vectors(X)
-        X = validate_data(self, X, dtype="float32", reset=False, order="C")
-        tuned, scores = apply_head(self.head_, X)
-        return tuned, scores, has_vector(X)
+        checked: NDArray[Any] = validate_data(self, X, dtype="float32", reset=False, order="C")
+        return checked
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

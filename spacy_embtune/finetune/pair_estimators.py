@@ -129,7 +129,7 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         check_is_fitted(self, "head_")
         require_vectors(X)
         X = validate_data(self, X, dtype="float32", reset=False, order="C")
-        return apply_head(self.head_, X)[0]
+        return apply_head(self.head_, X, scores=False)[0]
 
     def predict(self, X1: Any, X2: Any) -> NDArray[Any]:
         """Predict the similarity of pairs.

@@ -1,6 +1,7 @@
 """Tuners for labelled vectors: `FeedForwardTuner` and `ContrastiveTuner`."""
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +9,14 @@ from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import check_consistent_length
 
-from ..labels import SparseTargets
+from ..heads import has_vector
+from ..labels import MOST_DENSE, SparseTargets, known_rows
+from ..training import select_rows
+from ._apply import BLOCK, apply_head
 from ._base import HeadTuner
 from ._calibration import out_of_fold_temperature
 from ._temperature import Temperature
-from .labels import AnyTargets, Labels, read_labels
+from .labels import AnyTargets, Labels, n_documents, read_labels
 
 
 class FeedForwardTuner(ClassifierMixin, HeadTuner):
@@ -135,9 +139,24 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
             exclusive, and otherwise 0.
         RAISES (NotFittedError): Before `fit`.
         """
-        _, scores, present = self._predict(X)
-        scores = scores.astype("float64") / self.temperature_
-        return softmax(scores, axis=1) if self.exclusive_classes_ else expit(scores) * present
+        X = self._check_vectors(X)
+        probabilities = np.empty((len(X), len(self.classes_)))
+        for block, found in self._probability_blocks(X):
+            probabilities[block] = found
+        return probabilities
+
+    def _probability_blocks(self, X: NDArray[Any]) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """YIELDS (tuple): Some rows of X, and their probabilities, float64."""
+        temperature = self.temperature_
+        # Whole blocks of `apply_head`, so that a row has the same result in any block.
+        size = BLOCK * max(1, MOST_DENSE // (BLOCK * len(self.classes_)))
+        for start in range(0, len(X), size):
+            block = slice(start, min(start + size, len(X)))
+            scores = apply_head(self.head_, X[block])[1].astype("float64") / temperature
+            if self.exclusive_classes_:
+                yield block, softmax(scores, axis=1)
+            else:
+                yield block, expit(scores) * has_vector(cast(Any, X[block]))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict labels.
@@ -148,10 +167,14 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
             (n, L): 1 from the probability `threshold` on, if labels are not exclusive.
         RAISES (NotFittedError): Before `fit`.
         """
-        probabilities = self.predict_proba(X)
+        X = self._check_vectors(X)
         if self.exclusive_classes_ and self._label_kind != "matrix":
-            return self.classes_[probabilities.argmax(axis=1)]
-        return self._decide(probabilities).astype(int)
+            best = [found.argmax(axis=1) for _, found in self._probability_blocks(X)]
+            return self.classes_[np.concatenate(best)]
+        decided = np.empty((len(X), len(self.classes_)), dtype=int)
+        for block, found in self._probability_blocks(X):
+            decided[block] = self._decide(found)
+        return decided
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the accuracy: the share of rows whose known labels are all predicted correctly.
@@ -162,20 +185,21 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         RETURNS (float): The accuracy, 0..1.
         RAISES (NotFittedError): Before `fit`.
         """
-        probabilities = self.predict_proba(X)
+        X = self._check_vectors(X)
         targets = read_labels(
             y, classes=self.classes_, allow_new=True, exclusive=self.exclusive_classes_
         ).targets
-        if isinstance(targets, SparseTargets):
-            targets = targets.select(range(targets.shape[0]))
-        values, known = np.asarray(targets.values), np.asarray(targets.known) > 0
-        check_consistent_length(probabilities, values, sample_weight)
-        counted = known.any(axis=1)
+        check_consistent_length(X, range(n_documents(targets)), sample_weight)
+        counted = known_rows(targets)
         if not counted.any():
             raise ValueError("y has no known label, so there is nothing to compare with.")
-        predicted = np.zeros(values.shape, dtype=bool)
-        predicted[:, : len(self.classes_)] = self._decide(probabilities)
-        right = (~known | (predicted == (values >= 0.5))).all(axis=1)
+        right = np.zeros(len(X), dtype=bool)
+        for block, found in self._probability_blocks(X):
+            some = select_rows(targets, np.arange(len(X))[block])
+            values, known = np.asarray(some.values), np.asarray(some.known) > 0
+            predicted = np.zeros(values.shape, dtype=bool)
+            predicted[:, : len(self.classes_)] = self._decide(found)
+            right[block] = (~known | (predicted == (values >= 0.5))).all(axis=1)
         weights = None if sample_weight is None else np.asarray(sample_weight)[counted]
         return float(np.average(right[counted], weights=weights))
 

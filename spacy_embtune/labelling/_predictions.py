@@ -4,18 +4,21 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..metrics.ranking import Floats
+from ..metrics import Rows, row_blocks
+from ..metrics.ranking import Bools, Floats
+from ..pipeline.component import ALL_CATS, MANY_CATS
 from ..pipeline.model import has_predictions
 from ..reports import is_distribution
 from ..reports.types import Documents
-from ._suspects import predict_out_of_fold
+from ._suspects import predict_out_of_fold, with_frequent_labels
 
 
 class LabelPredictions(NamedTuple):
     """Predicted labels of n documents.
 
     labels (list[list[str]]): The labels of each document: the most probable label if labels are
-        exclusive, else all labels with a probability of at least the threshold.
+        exclusive, else all labels with a probability of at least the threshold. If there are more
+        than 1,000 labels, at most the 100 most probable ones.
     probability (Floats): The probability of the most probable label, 0..1, shape (n,); NaN without
         a prediction.
     margin (Floats): The distance to another prediction, 0..1, shape (n,). If labels are exclusive,
@@ -60,54 +63,64 @@ def predict_labels(documents: Documents) -> LabelPredictions:
     RETURNS (LabelPredictions): The predictions.
     """
     has_vector = np.asarray(np.any(documents.base, axis=1))
-    probabilities = np.asarray(documents.probabilities, dtype=np.float64)
+    own = documents.probabilities
     if documents.predicted_labels and has_vector.any():
-        own = probabilities[has_vector]
         # Decided from the probabilities, because the labels of the documents may differ from the
         # labels of the component.
-        is_exclusive = is_distribution(own)
-        if has_predictions(own, exclusive=is_exclusive):
-            probabilities = np.where(has_vector[:, None], probabilities, np.nan)
+        is_exclusive = is_distribution(own, has_vector=has_vector)
+        if has_predictions(own, exclusive=is_exclusive, has_vector=has_vector):
             return _choose_labels(
-                probabilities,
+                own,
                 documents.predicted_labels,
                 "component",
+                has_vector=has_vector,
                 is_exclusive=is_exclusive,
                 threshold=documents.threshold,
             )
+    documents = with_frequent_labels(documents)
     probabilities = predict_out_of_fold(documents, space="tuned")
     return _choose_labels(
         probabilities,
         documents.labels,
         "probe" if np.isfinite(probabilities).any() else "none",
+        has_vector=has_vector,
         is_exclusive=documents.targets.exclusive,
     )
 
 
 def _choose_labels(
-    probabilities: Floats,
+    probabilities: Rows,
     labels: list[str],
     source: Literal["component", "probe", "none"],
     *,
+    has_vector: Bools,
     is_exclusive: bool,
     threshold: float = 0.5,
 ) -> LabelPredictions:
-    """RETURNS (LabelPredictions): The labels by their probabilities, of shape (n, L)."""
+    """RETURNS (LabelPredictions): The labels by their probabilities, of shape (n, L), of the
+    documents that have a vector."""
     n = probabilities.shape[0]
     predicted: list[list[str]] = [[] for _ in range(n)]
     probability, margin = np.full(n, np.nan), np.full(n, np.nan)
-    for row in np.flatnonzero(np.isfinite(probabilities).any(axis=1)):
-        values = probabilities[row]
-        # The probe has no probability for a label with too few documents.
-        finite = np.flatnonzero(np.isfinite(values))
-        order = finite[np.argsort(-values[finite], kind="stable")]
-        probability[row] = values[order[0]]
-        if is_exclusive:
-            predicted[row] = [labels[order[0]]]
-            margin[row] = values[order[0]] - values[order[1]]
-        else:
-            predicted[row] = [labels[j] for j in order if values[j] >= threshold]
-            margin[row] = _distance(values[finite], threshold).min()
+    most = None if len(labels) <= ALL_CATS else MANY_CATS
+    rows = np.flatnonzero(has_vector)
+    for block in row_blocks(rows.size, len(labels)):
+        found = np.asarray(probabilities[rows[block]], dtype=np.float64)
+        for row, values in zip(rows[block].tolist(), found, strict=True):
+            # The probe has no probability for a label with too few documents.
+            finite = np.flatnonzero(np.isfinite(values))
+            if not finite.size:
+                continue
+            best = finite[values[finite].argmax()]
+            probability[row] = values[best]
+            if is_exclusive:
+                predicted[row] = [labels[best]]
+                margin[row] = values[best] - np.partition(values[finite], -2)[-2]
+            else:
+                chosen = np.flatnonzero(values >= threshold)
+                chosen = chosen[np.argsort(-values[chosen], kind="stable")][:most]
+                predicted[row] = [labels[j] for j in chosen]
+                margin[row] = _distance(values[finite], threshold).min()
     return LabelPredictions(predicted, probability, margin, source)
 
 

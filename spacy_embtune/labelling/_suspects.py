@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..labels import SparseTargets
+from ..metrics.carriers import find_carriers
 from ..metrics.ranking import Bools, Floats, Ints, unit_rows
 from ..plots.arrays import Space, labels_of, vectors_of
 from ..reports.types import Documents
@@ -14,6 +16,9 @@ _N_FOLDS = 5
 # For vectors that are centred and have a mean squared length of 1. A model with this C finds at
 # least as many wrong labels as a model whose C is chosen by cross-validation.
 _C = 1.0
+# With so many labels that targets are sparse, only labels that this many documents carry are
+# checked; of labels that are not exclusive, this many must lack it too.
+FEWEST = 5
 
 
 class Suspects(NamedTuple):
@@ -64,16 +69,20 @@ def find_suspects(documents: Documents, *, space: Space = "base") -> Suspects:
     >>> np.flatnonzero(suspects.is_suspect).tolist(), suspects.expected[19]
     ([19], ['B'])
 
+    If there are very many labels (`labels.MOST_DENSE`), those that fewer than 5 documents carry, or
+    fewer than 5 are known to lack, are left out.
+
     documents (Documents): The documents.
     space (str): "base", or "tuned" for documents that the component was not trained on, where tuned
         vectors find more wrong labels.
     RETURNS (Suspects): The suspect documents.
     """
     n = len(documents.texts)
+    documents = with_frequent_labels(documents)
     carries, known = labels_of(documents)
-    probabilities = predict_out_of_fold(documents, space=space)
+    probabilities = predict_out_of_fold(documents, space=space, labelled_only=True)
     suspects = Suspects(np.zeros(n, dtype=bool), np.full(n, np.nan), [[] for _ in range(n)])
-    if documents.targets.exclusive:
+    if documents.targets.exclusive and documents.labels:
         rows = np.flatnonzero(carries.any(axis=1) & np.isfinite(probabilities).all(axis=1))
         row_probabilities = probabilities[rows]
         _compare(suspects, rows, row_probabilities, carries[rows].argmax(axis=1))
@@ -108,7 +117,27 @@ def _compare(suspects: Suspects, rows: Ints, probabilities: Floats, given: Ints)
     suspects.is_suspect[rows] |= (best != given) & is_confident
 
 
-def predict_out_of_fold(documents: Documents, *, space: Space = "base") -> Floats:
+def with_frequent_labels(documents: Documents) -> Documents:
+    """Leave out rare labels, if there are so many labels that targets are sparse.
+
+    documents (Documents): The documents.
+    RETURNS (Documents): The documents with the labels that at least `FEWEST` documents carry and,
+        of labels that are not exclusive, that as many are known to lack. Unchanged with few labels.
+    """
+    targets = documents.targets
+    if not isinstance(targets, SparseTargets):
+        return documents
+    found = find_carriers(targets)
+    kept = found.counts() >= FEWEST
+    if not targets.exclusive:
+        kept &= found.counts_absent() >= FEWEST
+    labels = [label for label, is_kept in zip(documents.labels, kept, strict=True) if is_kept]
+    return documents._replace(labels=labels, targets=targets.select_labels(kept))
+
+
+def predict_out_of_fold(
+    documents: Documents, *, space: Space = "base", labelled_only: bool = False
+) -> Floats:
     """Predict the label of each document by a logistic regression that was trained without it.
 
     Labelled documents are predicted in five folds, and copies of a text are in the same fold. All
@@ -133,13 +162,14 @@ def predict_out_of_fold(documents: Documents, *, space: Space = "base") -> Float
 
     documents (Documents): The n documents with their L labels.
     space (str): "base" or "tuned": the vectors to predict from. They are normalised to unit length.
+    labelled_only (bool): Whether to leave out documents in which the label is not known.
     RETURNS (Floats): Probabilities, shape (n, L). If labels are exclusive, each row sums to 1. NaN
         for documents without a vector, and for labels that too few documents have or too few lack.
     """
     carries, known = labels_of(documents)
     probabilities = np.full(carries.shape, np.nan)
     x, rows = unit_rows(vectors_of(documents, space))
-    if not rows.size:
+    if not probabilities[rows].size:
         return probabilities
     x -= x.mean(axis=0)
     # All dimensions are divided by one number. It is 0 if all vectors are equal.
@@ -148,16 +178,21 @@ def predict_out_of_fold(documents: Documents, *, space: Space = "base") -> Float
     if documents.targets.exclusive:
         labelled = np.asarray(carries[rows].any(axis=1))
         classes = carries[rows].argmax(axis=1)
-        probabilities[rows] = _predict(x, classes, labelled, texts, carries.shape[1])
+        probabilities[rows] = _predict(x, classes, labelled, texts, carries.shape[1], labelled_only)
         return probabilities
     for j in range(carries.shape[1]):
         classes = carries[rows, j].astype(np.intp)
-        probabilities[rows, j] = _predict(x, classes, known[rows, j], texts, 2)[:, 1]
+        probabilities[rows, j] = _predict(x, classes, known[rows, j], texts, 2, labelled_only)[:, 1]
     return probabilities
 
 
 def _predict(
-    x: Floats, classes: Ints, is_known: Bools, texts: Sequence[str], n_classes: int
+    x: Floats,
+    classes: Ints,
+    is_known: Bools,
+    texts: Sequence[str],
+    n_classes: int,
+    labelled_only: bool,
 ) -> Floats:
     """RETURNS (Floats): Probabilities of the classes, shape (n, n_classes); NaN if too few labels
     are known for a prediction."""
@@ -166,7 +201,7 @@ def _predict(
     fold = np.full(x.shape[0], -1)
     fold[known] = _folds(classes[known], [texts[int(i)] for i in known])
     # The last model (-1) learns from all labelled documents and predicts the unlabelled ones.
-    for held_out in (*range(_N_FOLDS), -1):
+    for held_out in (*range(_N_FOLDS), *(() if labelled_only else (-1,))):
         train = is_known & (fold != held_out)
         test = fold == held_out
         seen = np.unique(classes[train])

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import rename_fields
+from ..labels import CARRIES, SparseTargets, known_rows
 from ..metrics.ranking import unit_rows
-from ..plots.arrays import Space, labels_of
+from ..plots.arrays import Space
 from ..plots.colors import UNLABELLED, color_groups
 from ..plots.neighbors import nearest_rows
 from ..plots.projection import Projection, project
 from ..reports.types import Documents
-from ..types import Targets
 from ._predictions import LabelPredictions, predict_labels
 from ._suspects import find_suspects
 
@@ -136,17 +136,15 @@ def bulk_table(
         raise ValueError(f"color is {color!r}: give one of {', '.join(COLORS)}, or None.")
     n = len(documents.texts)
     xy = (project(documents) if projection is None else projection).tuned.xy
-    carries, known = labels_of(documents)
+    carried, cats = _given_labels(documents)
     predictions = predict_labels(documents)
     suspects = find_suspects(documents, space=suspects_from)
     colors = _colors(documents, predictions, color)
     neighbors = _find_neighbors(documents, n_neighbors) if n_neighbors else None
     names = _name_fields(documents)
     exclusive = documents.targets.exclusive
-    values = np.asarray(documents.targets.values)
     rows = []
     for i in range(n):
-        given = [documents.labels[j] for j in np.flatnonzero(carries[i])]
         row: dict[str, Any] = {
             "text": documents.texts[i],
             "x": _number(xy[i, 0]),
@@ -156,7 +154,7 @@ def bulk_table(
             row["color"] = colors.numbers[i]
         row |= {
             "id": documents.ids[i],
-            "label": _labels(given, exclusive=exclusive),
+            "label": _labels(carried[i], exclusive=exclusive),
             "predicted": _labels(predictions.labels[i], exclusive=exclusive),
             "probability": _number(predictions.probability[i]),
             "margin": _number(predictions.margin[i]),
@@ -168,9 +166,7 @@ def bulk_table(
         }
         if neighbors is not None:
             row["neighbors"] = [documents.ids[j] for j in neighbors.rows[i] if j >= 0]
-        row["cats"] = {
-            documents.labels[j]: round(float(values[i, j]), 6) for j in np.flatnonzero(known[i])
-        }
+        row["cats"] = cats[i]
         for name, value in documents.fields_of(i).items():
             if name in names:
                 row[names[name]] = value
@@ -193,6 +189,27 @@ def _name_fields(documents: Documents) -> dict[str, str]:
     if _ONLY_HERE.issubset(names):
         names = [name for name in names if name not in _OWN]
     return rename_fields(names, _OWN | _RESERVED)
+
+
+def _given_labels(documents: Documents) -> tuple[list[list[str]], list[dict[str, float]]]:
+    """RETURNS (tuple): The labels that each document carries, and what is known of its labels. With
+    very many exclusive labels, absent labels are left out where a present label implies them."""
+    targets, labels = documents.targets, documents.labels
+    if isinstance(targets, SparseTargets):
+        at, columns, of_labels = targets.rows, targets.columns, targets.values
+    else:
+        at, columns = np.nonzero(np.asarray(targets.known) > 0)
+        of_labels = np.asarray(targets.values)[at, columns]
+    carried: list[list[str]] = [[] for _ in documents.texts]
+    cats: list[dict[str, float]] = [{} for _ in documents.texts]
+    if isinstance(targets, SparseTargets) and not targets.exclusive:
+        for i in np.flatnonzero(targets.is_complete).tolist():
+            cats[i] = dict.fromkeys(labels, 0.0)
+    for i, j, value in zip(at.tolist(), columns.tolist(), of_labels.tolist(), strict=True):
+        cats[i][labels[j]] = round(float(value), 6)
+        if value >= CARRIES:
+            carried[i].append(labels[j])
+    return carried, cats
 
 
 def _find_neighbors(documents: Documents, k: int) -> Neighbors:
@@ -227,8 +244,7 @@ def _colors(
 ) -> _Colors | None:
     """RETURNS (_Colors | None): The colour of each document. None if there are fewer than two."""
     if color is None:
-        known = np.asarray(documents.targets.known)
-        color = "label" if known.any() else "predicted"
+        color = "label" if known_rows(documents.targets).any() else "predicted"
     if color == "predicted":
         documents = _with_predicted_labels(documents, predictions)
     groups = color_groups(documents, most=_MOST_COLORS)
@@ -244,10 +260,14 @@ def _with_predicted_labels(documents: Documents, predictions: LabelPredictions) 
     """RETURNS (Documents): The documents, with their predicted labels in place of given ones."""
     labels = sorted({label for row in predictions.labels for label in row})
     column = {label: j for j, label in enumerate(labels)}
-    values = np.zeros((len(documents.texts), len(labels)), dtype="float32")
-    for i, row in enumerate(predictions.labels):
-        for label in row:
-            values[i, column[label]] = 1.0
-    known = np.isfinite(predictions.probability)[:, None] * np.ones_like(values)
-    targets: Any = Targets(values, known, documents.targets.exclusive)  # type: ignore[arg-type]
+    at = [(i, column[label]) for i, row in enumerate(predictions.labels) for label in row]
+    entries = np.asarray(at, dtype=np.intp).reshape(-1, 2)
+    targets = SparseTargets(
+        entries[:, 0],
+        entries[:, 1],
+        np.ones(len(entries), dtype="float32"),
+        np.isfinite(predictions.probability),
+        len(labels),
+        documents.targets.exclusive,
+    )
     return documents._replace(labels=labels, targets=targets)

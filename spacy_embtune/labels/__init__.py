@@ -7,25 +7,36 @@ sparse.py   cats -> `SparseTargets`, the known values of a whole corpus
 pairs.py    two documents -> how similar their labels are
 """
 
-from ._arrays import CARRIES, TOLERANCE, array_module
+from ._arrays import CARRIES, MOST_DENSE, TOLERANCE, array_module
 from .cats import is_exclusive, labels_in, validate_cats
 from .names import MISSING_CELLS, LabelColumn, cell_name, find_free_text, label_name
 from .pairs import balance_documents, pair_similarity, pairs_of, relative_weights
-from .sparse import SparseTargets, make_sparse_targets
+from .sparse import (
+    AnyTargets,
+    SparseTargets,
+    dense_if_small,
+    known_rows,
+    make_sparse_targets,
+    to_sparse,
+)
 from .targets import count_labels, make_targets
 
 __all__ = [
     "CARRIES",
     "MISSING_CELLS",
+    "MOST_DENSE",
     "TOLERANCE",
+    "AnyTargets",
     "LabelColumn",
     "SparseTargets",
     "array_module",
     "balance_documents",
     "cell_name",
     "count_labels",
+    "dense_if_small",
     "find_free_text",
     "is_exclusive",
+    "known_rows",
     "label_name",
     "labels_in",
     "make_sparse_targets",
@@ -33,5 +44,6 @@ __all__ = [
     "pair_similarity",
     "pairs_of",
     "relative_weights",
+    "to_sparse",
     "validate_cats",
 ]

@@ -13,6 +13,8 @@ array_module: Callable[[Any], Any] = get_array_module
 CARRIES = 0.5
 # The largest difference from 1 of the sum of a document's values, if labels are exclusive.
 TOLERANCE = 1e-3
+# Arrays with more entries than this (documents times labels) are not made for a whole corpus.
+MOST_DENSE = 2**22
 
 
 def clean_arrays(targets: Targets) -> tuple[Any, Any]:

@@ -3,14 +3,14 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from thinc.types import Floats1d, Floats2d
 
 from ..types import Targets
-from ._arrays import TOLERANCE
+from ._arrays import MOST_DENSE, TOLERANCE
 from .cats import describe_document, validate_cats
 
 
@@ -100,6 +100,27 @@ class SparseTargets(NamedTuple):
             values=self.values[entries],
             is_complete=self.is_complete[rows],
             weights=self._weights_of(rows),
+        )
+
+    def select_labels(self, columns: NDArray[np.bool_]) -> "SparseTargets":
+        """Keep some labels.
+
+        >>> targets = make_sparse_targets([{"A": 1.0, "B": 0.0}], ["A", "B"], exclusive=False)
+        >>> targets.select_labels(np.asarray([False, True])).select([0]).known.tolist()
+        [[1.0]]
+
+        columns (ndarray): Whether to keep each label, bool, shape (L,).
+        RETURNS (SparseTargets): The targets with the other labels removed. Their counts are left
+            out.
+        """
+        place = np.cumsum(columns) - 1
+        kept = columns[self.columns]
+        return self._replace(
+            rows=self.rows[kept],
+            columns=place[self.columns[kept]].astype(np.intp),
+            values=self.values[kept],
+            n_labels=int(columns.sum()),
+            counts=None,
         )
 
     def row_sums(self, of_label: NDArray[Any] | None = None) -> NDArray[np.float64]:
@@ -207,6 +228,72 @@ def make_sparse_targets(
         len(columns),
         exclusive,
     )
+
+
+def to_sparse(targets: "AnyTargets") -> SparseTargets:
+    """Keep only the known values of targets.
+
+    >>> values = np.asarray([[1.0, 0.0], [0.0, 0.0]])
+    >>> dense = Targets(values, known=np.asarray([[1.0, 1.0], [0.0, 1.0]]), exclusive=False)
+    >>> sparse = to_sparse(dense)
+    >>> sparse.columns.tolist(), sparse.is_complete.tolist()
+    ([0, 1], [True, False])
+
+    targets (Targets | SparseTargets): The targets, shape (n, L).
+    RETURNS (SparseTargets): The same targets.
+    """
+    if isinstance(targets, SparseTargets):
+        return targets
+    values, known = np.asarray(targets.values), np.asarray(targets.known) > 0
+    values = np.where(known, values, 0.0)
+    is_complete = np.asarray(known.all(axis=1))
+    # In a complete document a value of 0 needs no entry.
+    rows, columns = np.nonzero(known & ((values != 0) | ~is_complete[:, None]))
+    return SparseTargets(
+        rows,
+        columns,
+        values[rows, columns].astype("float32"),
+        is_complete,
+        values.shape[1],
+        targets.exclusive,
+        targets.counts,
+        targets.weights,
+    )
+
+
+def dense_if_small(targets: SparseTargets) -> "AnyTargets":
+    """Make arrays of documents times labels, unless they would be large.
+
+    >>> targets = make_sparse_targets([{"A": 1.0}], ["A", "B"], exclusive=True)
+    >>> dense_if_small(targets).known.tolist()
+    [[1.0, 1.0]]
+
+    targets (SparseTargets): The targets, shape (n, L).
+    RETURNS (Targets | SparseTargets): The targets as dense arrays if these have at most
+        `MOST_DENSE` entries, otherwise unchanged.
+    """
+    n_docs, n_labels = targets.shape
+    return targets if n_docs * n_labels > MOST_DENSE else targets.select(range(n_docs))
+
+
+def known_rows(targets: "AnyTargets") -> NDArray[np.bool_]:
+    """Find the documents of which a label is known.
+
+    >>> targets = make_sparse_targets([{"A": 1.0}, {}], ["A"], exclusive=False)
+    >>> known_rows(targets).tolist()
+    [True, False]
+
+    targets (Targets | SparseTargets): The targets of n documents.
+    RETURNS (ndarray): Whether a label of each document is known, bool, shape (n,).
+    """
+    if isinstance(targets, SparseTargets):
+        return targets.is_known()
+    return np.asarray((np.asarray(targets.known) > 0).any(axis=1))
+
+
+# What is known of the labels of documents: as arrays of documents times labels, or only the known
+# values.
+AnyTargets: TypeAlias = Targets | SparseTargets
 
 
 def _read_value(

@@ -12,14 +12,18 @@ out; they never count as 0.
     _geometry.py         spread, distances within labels, effective rank, kept neighbours
     _correlation.py      cosines of pairs against the scores of the pairs
     _intervals.py        bootstrap intervals of the differences between metrics
-    ranking.py           unit vectors, carried labels, neighbours in order; other rooms use it too
+    _predictions.py      predicted labels beside the true ones
+    _rows.py             large arrays that are read in blocks of rows
+    carriers.py          which documents carry which labels, in memory that grows with what is known
+    ranking.py           unit vectors, carried labels, neighbours in order
+
+Other rooms use carriers.py and ranking.py, too.
 """
 
 from ..labels import CARRIES
 from ._calibration import CalibrationScores, calibration_scores, fit_temperature
 from ._classification import (
     ClassificationScores,
-    Predictions,
     auc_score,
     knn_scores,
     predict_by_neighbour,
@@ -48,6 +52,7 @@ from ._per_label import (
     predict_by_other_neighbour,
     predict_by_threshold,
 )
+from ._predictions import Predictions
 from ._retrieval import (
     LabelScores,
     QueryScores,
@@ -55,6 +60,7 @@ from ._retrieval import (
     query_scores,
     retrieval_scores,
 )
+from ._rows import Rows, read_entries, row_blocks
 
 __all__ = [
     "CARRIES",
@@ -72,6 +78,7 @@ __all__ = [
     "QueryScores",
     "Ratios",
     "RetrievalScores",
+    "Rows",
     "SpaceScores",
     "accuracy_ratios",
     "auc_score",
@@ -92,7 +99,9 @@ __all__ = [
     "predict_by_threshold",
     "probe_scores",
     "query_scores",
+    "read_entries",
     "retrieval_scores",
+    "row_blocks",
     "score_predictions",
     "space_scores",
 ]

@@ -1,15 +1,20 @@
 """Measure how well probabilities agree with outcomes, and fit a temperature that improves them."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
-from ..labels import TOLERANCE
+from ..labels import TOLERANCE, AnyTargets, SparseTargets
 from ..types import Targets
-from .ranking import Array, Bools, Floats
+from ._rows import Rows, read_entries, row_blocks
+from .ranking import Array, Bools, Floats, Ints
 
 # The range of temperatures. Outside of it, probabilities are all alike, or all 0 or 1.
 _LOWEST, _HIGHEST = 0.05, 20.0
+# A temperature is one number. If more raw scores than this can be compared, documents are drawn.
+MOST_SCORES = 2**23
+_SEED = 0
 
 
 class CalibrationScores(NamedTuple):
@@ -31,7 +36,7 @@ class CalibrationScores(NamedTuple):
 
 
 def calibration_scores(
-    probabilities: Array, targets: Targets, *, n_bins: int = 15
+    probabilities: Array | Rows, targets: AnyTargets, *, n_bins: int = 15
 ) -> CalibrationScores:
     """Score probabilities. Unknown labels are left out. If labels are exclusive, documents whose
     values do not sum to 1 are left out too.
@@ -42,36 +47,69 @@ def calibration_scores(
     >>> scores.error, round(scores.log_loss, 3), scores.n
     (0.25, 0.288, 2)
 
-    probabilities (Array): The probability of each label, shape (n, L).
-    targets (Targets): What is known of the labels, shape (n, L).
+    probabilities (Array | Rows): The probability of each label, shape (n, L). With sparse targets
+        it is read in blocks of rows.
+    targets (Targets | SparseTargets): What is known of the labels, shape (n, L).
     n_bins (int): The number of bins.
     RETURNS (CalibrationScores): The scores.
     """
-    p = np.asarray(probabilities, dtype=np.float64)
-    values, compared = _outcomes(targets)
-    if targets.exclusive:
-        rows = compared.any(axis=1)
-        p, values = p[rows], values[rows]
-        best = p.argmax(axis=1) if p.size else np.zeros(0, dtype=np.intp)
-        at = np.arange(len(p))
-        certain, right = p[at, best], values[at, best]
-        losses = -(values * np.log(np.maximum(p, 1e-15))).sum(axis=1)
-    else:
-        certain, right = p[compared], values[compared]
-        losses = -(
-            right * np.log(np.maximum(certain, 1e-15))
-            + (1 - right) * np.log(np.maximum(1 - certain, 1e-15))
-        )
-    if not certain.size:
+    gaps, loss, n = np.zeros(n_bins), 0.0, 0
+    for certain, right, losses in _compare_parts(probabilities, targets):
+        bins = np.minimum((certain * n_bins).astype(np.intp), n_bins - 1)
+        gaps += np.bincount(bins, certain - right, n_bins)
+        loss += float(losses.sum())
+        n += certain.size
+    if not n:
         return CalibrationScores(None, None, 0)
-    bins = np.minimum((certain * n_bins).astype(np.intp), n_bins - 1)
-    gaps = np.bincount(bins, certain - right, n_bins)
-    return CalibrationScores(
-        float(np.abs(gaps).sum() / certain.size), float(losses.mean()), int(certain.size)
+    return CalibrationScores(float(np.abs(gaps).sum() / n), loss / n, n)
+
+
+_Compared: TypeAlias = tuple[Floats, Floats, Floats]
+
+
+def _compare_parts(p: Any, targets: AnyTargets) -> Iterator[_Compared]:
+    """YIELDS (tuple): Probabilities that are compared, how much of each is true, and its log loss;
+    arrays of one length."""
+    if not isinstance(targets, SparseTargets):
+        yield _compare(np.asarray(p, dtype=np.float64), targets)
+        return
+    # Documents of which all labels are known are compared as a whole.
+    is_whole = targets.is_complete
+    if targets.exclusive:
+        is_whole = np.abs(targets.row_sums() - 1.0) <= TOLERANCE
+    complete = np.flatnonzero(is_whole)
+    for block in row_blocks(complete.size, targets.n_labels):
+        rows = complete[block]
+        yield _compare(np.asarray(p[rows], dtype=np.float64), targets.select(rows))
+    if not targets.exclusive:
+        apart = ~targets.is_complete[targets.rows]
+        certain = read_entries(p, targets.rows[apart], targets.columns[apart])
+        right = targets.values[apart].astype(np.float64)
+        yield certain, right, _log_losses(certain, right)
+
+
+def _compare(p: Floats, targets: Targets) -> _Compared:
+    """RETURNS (tuple): One part of `_compare_parts`."""
+    values, compared = _outcomes(targets)
+    if not targets.exclusive:
+        certain, right = p[compared], values[compared]
+        return certain, right, _log_losses(certain, right)
+    rows = compared.any(axis=1)
+    p, values = p[rows], values[rows]
+    best = p.argmax(axis=1) if p.size else np.zeros(0, dtype=np.intp)
+    at = np.arange(len(p))
+    losses = -(values * np.log(np.maximum(p, 1e-15))).sum(axis=1)
+    return p[at, best], values[at, best], losses
+
+
+def _log_losses(p: Floats, truth: Floats) -> Floats:
+    losses: Floats = -(
+        truth * np.log(np.maximum(p, 1e-15)) + (1 - truth) * np.log(np.maximum(1 - p, 1e-15))
     )
+    return losses
 
 
-def fit_temperature(scores: Array, targets: Targets) -> float | None:
+def fit_temperature(scores: Array | Rows, targets: AnyTargets) -> float | None:
     """Find the temperature T with the lowest log loss of softmax(scores / T) if labels are
     exclusive, otherwise of sigmoid(scores / T) (Guo et al. 2017). The targets are smoothed as if
     there were one more document without information, so that T stays finite if all predictions are
@@ -87,13 +125,19 @@ def fit_temperature(scores: Array, targets: Targets) -> float | None:
     >>> round(fit_temperature(scores, targets), 1)
     10.6
 
-    scores (Array): The raw scores of the output layer, shape (n, L).
-    targets (Targets): What is known of the labels, shape (n, L). Their weights are used.
+    scores (Array | Rows): The raw scores of the output layer, shape (n, L). With sparse targets it
+        is read in blocks of rows. If more than `MOST_SCORES` of them can be compared, those of a
+        sample of the documents are used, always the same one.
+    targets (Targets | SparseTargets): What is known of the labels, shape (n, L). Their weights are
+        used.
     RETURNS (float | None): The temperature, 0.05..20. None if nothing is known, or the scores do
         not tell labels apart, as those of an output layer that was not trained.
     """
-    from scipy.optimize import minimize_scalar  # slow to import
-
+    if isinstance(targets, SparseTargets):
+        drawn = _sample_known(targets)
+        if not targets.exclusive:
+            return _fit_known(scores, targets.subset(drawn), drawn)
+        scores, targets = cast(Any, scores)[drawn], targets.select(drawn)
     z = np.asarray(scores, dtype=np.float64)
     values, compared = _outcomes(targets)
     rows = compared.any(axis=1)
@@ -116,6 +160,58 @@ def fit_temperature(scores: Array, targets: Targets) -> float | None:
         else:
             each = (compared * (np.logaddexp(0.0, scaled) - goal * scaled)).sum(axis=1)
         return float(weights @ each)
+
+    return _minimise(loss)
+
+
+def _sample_known(targets: SparseTargets) -> Ints:
+    """RETURNS (Ints): The documents of which a label is known, ascending; if more than
+    `MOST_SCORES` values are known, a sample of them."""
+    n_known = np.bincount(targets.rows, minlength=targets.shape[0])
+    n_known[targets.is_complete] = targets.n_labels
+    rows = np.flatnonzero(n_known)
+    if n_known.sum() > MOST_SCORES:
+        rows = np.random.default_rng(_SEED).permutation(rows)
+        n_drawn = np.searchsorted(np.cumsum(n_known[rows]), MOST_SCORES, side="right")
+        rows = np.sort(rows[: max(1, int(n_drawn))])
+    return rows
+
+
+def _fit_known(scores: Any, targets: SparseTargets, rows: Ints) -> float | None:
+    """RETURNS (float | None): The temperature for labels that are not exclusive. `targets` are
+    those of the documents in `rows`."""
+    complete = np.flatnonzero(targets.is_complete)
+    apart = ~targets.is_complete[targets.rows]
+    z = np.concatenate(
+        [
+            np.asarray(scores[rows[complete]], dtype=np.float64).ravel(),
+            read_entries(scores, rows[targets.rows[apart]], targets.columns[apart]),
+        ]
+    )
+    if not z.size or np.ptp(z) < 1e-6:
+        return None
+    values = np.concatenate(
+        [np.asarray(targets.select(complete).values).ravel(), targets.values[apart]]
+    ).astype(np.float64)
+    of_documents = np.ones(rows.size)
+    if targets.weights is not None:
+        of_documents = np.asarray(targets.weights, dtype=np.float64)
+    weights = of_documents[
+        np.concatenate([np.repeat(complete, targets.n_labels), targets.rows[apart]])
+    ]
+    smoothing = 1.0 / (of_documents.sum() + 1.0)
+    goal = (1 - smoothing) * values + smoothing * 0.5
+
+    def loss(log_t: float) -> float:
+        scaled = z / np.exp(log_t)
+        return float(weights @ (np.logaddexp(0.0, scaled) - goal * scaled))
+
+    return _minimise(loss)
+
+
+def _minimise(loss: Callable[[float], float]) -> float:
+    """RETURNS (float): The temperature with the lowest loss of its logarithm."""
+    from scipy.optimize import minimize_scalar  # slow to import
 
     bounds = (np.log(_LOWEST), np.log(_HIGHEST))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))

@@ -6,18 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..types import Targets
-from .ranking import (
-    Array,
-    Bools,
-    Floats,
-    Ints,
-    blocks,
-    carried_labels,
-    distances,
-    group_labels,
-    unit_rows,
-)
+from ..labels import AnyTargets
+from ._predictions import Predictions, PredictionsBuilder
+from .carriers import Carriers, LabelSlices, find_carriers, group_by_documents
+from .ranking import Array, Floats, Ints, blocks, distances, unit_rows
 
 _PROBE_CS = (0.01, 0.1, 1.0, 10.0, 100.0)
 _PROBE_FOLDS = 5
@@ -42,30 +34,11 @@ class ClassificationScores(NamedTuple):
     n_documents: int
 
 
-class Predictions(NamedTuple):
-    """Predictions of the labels of m test documents: arrays of shape (m, L).
-
-    tested (Bools): Where there is a prediction and a known value. Elsewhere the other arrays have
-        no meaning.
-    carries (Bools): Whether the document carries the label.
-    predicted (Bools): Whether the label was predicted.
-    decision (Floats | None): The decision values: the larger, the more probable the label. None for
-        predictions by the nearest neighbour.
-    exclusive (bool): Whether a document carries exactly one label.
-    """
-
-    tested: Bools
-    carries: Bools
-    predicted: Bools
-    decision: Floats | None
-    exclusive: bool
-
-
 def knn_scores(
     train_vectors: Array,
-    train: Targets,
+    train: AnyTargets,
     test_vectors: Array,
-    test: Targets,
+    test: AnyTargets,
     *,
     block_size: int | None = None,
 ) -> ClassificationScores:
@@ -82,9 +55,9 @@ def knn_scores(
     1.0
 
     train_vectors (Array): Vectors of the training documents, shape (n, d).
-    train (Targets): The labels of the training documents, n rows.
+    train (Targets | SparseTargets): The labels of the training documents, n rows.
     test_vectors (Array): Vectors of the test documents, shape (m, d).
-    test (Targets): The labels of the test documents, m rows.
+    test (Targets | SparseTargets): The labels of the test documents, m rows.
     block_size (int | None): The number of test documents to compare at a time. None: the number
         that needs less than 64 MB, not counting copies of the vectors.
     RETURNS (ClassificationScores): The scores.
@@ -95,7 +68,7 @@ def knn_scores(
 
 
 def probe_scores(
-    train_vectors: Array, train: Targets, test_vectors: Array, test: Targets
+    train_vectors: Array, train: AnyTargets, test_vectors: Array, test: AnyTargets
 ) -> ClassificationScores:
     """Score a logistic regression that is trained on the training vectors (a linear probe).
 
@@ -114,9 +87,9 @@ def probe_scores(
     1.0
 
     train_vectors (Array): Vectors of the training documents, shape (n, d).
-    train (Targets): The labels of the training documents, n rows.
+    train (Targets | SparseTargets): The labels of the training documents, n rows.
     test_vectors (Array): Vectors of the test documents, shape (m, d).
-    test (Targets): The labels of the test documents, m rows.
+    test (Targets | SparseTargets): The labels of the test documents, m rows.
     RETURNS (ClassificationScores): The scores.
     RAISES (ValueError): If the shapes do not fit or a vector is not finite.
     """
@@ -125,9 +98,9 @@ def probe_scores(
 
 def predict_by_neighbour(
     train_vectors: Array,
-    train: Targets,
+    train: AnyTargets,
     test_vectors: Array,
-    test: Targets,
+    test: AnyTargets,
     *,
     block_size: int | None = None,
 ) -> Predictions:
@@ -143,24 +116,34 @@ def predict_by_neighbour(
     RETURNS (Predictions): The predictions, without decision values.
     """
     gallery, queries = _corpora(train_vectors, train, test_vectors, test)
-    predictions = _no_predictions(test)
+    builder = PredictionsBuilder(test)
     if train.exclusive:
         gallery, queries = gallery.labelled(), queries.labelled()
         if gallery.rows.size and queries.rows.size:
             nearest = _nearest(gallery.unit, queries.unit, block_size)
-            _fill_classes(predictions, queries, gallery.classes()[nearest])
-        return predictions
-    for rows, group in group_labels(gallery.known, gallery.learnable(queries)):
-        nearest = rows[_nearest(gallery.unit[rows], queries.unit, block_size)]
-        for label in group:
-            tested = queries.known[:, label]
-            predicted = gallery.carries[nearest[tested], label]
-            _fill_label(predictions, queries, label, predicted)
-    return predictions
+            builder.add_classes(queries.rows, queries.classes(), gallery.classes()[nearest])
+        return builder.build()
+    carriers, askers = gallery.found.carried(), queries.found.carried()
+    is_carrier = np.zeros(gallery.rows.size, dtype=bool)
+    is_asker = np.zeros(queries.rows.size, dtype=bool)
+    labels = gallery.learnable(queries)
+    groups = group_by_documents(gallery.apart, labels, gallery.found.n_labels)
+    for group in np.unique(groups[labels]):
+        members = labels[groups[labels] == group].tolist()
+        rows = gallery.knowing(members[0])
+        asked = [queries.knowing(label) for label in members]
+        asking = np.unique(np.concatenate(asked))
+        nearest = rows[_nearest(gallery.unit[rows], queries.unit[asking], block_size)]
+        for label, tested in zip(members, asked, strict=True):
+            is_carrier[carriers.of(label)], is_asker[askers.of(label)] = True, True
+            predicted = is_carrier[nearest[np.searchsorted(asking, tested)]]
+            builder.add_label(label, queries.rows[tested], is_asker[tested], predicted)
+            is_carrier[carriers.of(label)], is_asker[askers.of(label)] = False, False
+    return builder.build()
 
 
 def predict_by_probe(
-    train_vectors: Array, train: Targets, test_vectors: Array, test: Targets
+    train_vectors: Array, train: AnyTargets, test_vectors: Array, test: AnyTargets
 ) -> Predictions:
     """Predict labels by a linear probe. `probe_scores` takes the same arguments, says what they
     are, and scores the result.
@@ -175,24 +158,25 @@ def predict_by_probe(
     RETURNS (Predictions): The predictions, with decision values.
     """
     learned, tested = _corpora(train_vectors, train, test_vectors, test)
-    decision = np.zeros(np.shape(test.values))
-    predictions = _no_predictions(test)._replace(decision=decision)
+    builder = PredictionsBuilder(test)
     if train.exclusive:
         learned, tested = learned.labelled(), tested.labelled()
         if learned.rows.size and tested.rows.size:
             classes, scores = _probe(learned.unit, learned.classes(), tested.unit)
-            # Labels that no training document carries get the lowest values.
-            decision[tested.rows] = scores.min(axis=1, keepdims=True) - 1.0
-            decision[np.ix_(tested.rows, classes)] = scores
-            _fill_classes(predictions, tested, classes[scores.argmax(axis=1)])
-        return predictions
-    for label in learned.learnable(tested):
-        labelled, rows = learned.known[:, label], tested.known[:, label]
-        y = learned.carries[labelled, label].astype(np.intp)
+            builder.set_decision(tested.rows, classes, scores)
+            best = classes[scores.argmax(axis=1)]
+            builder.add_classes(tested.rows, tested.classes(), best)
+        return builder.build(has_decision=True)
+    carriers, askers = learned.found.carried(), tested.found.carried()
+    for label in learned.learnable(tested).tolist():
+        labelled, rows = learned.knowing(label), tested.knowing(label)
+        y = np.isin(labelled, carriers.of(label)).astype(np.intp)
         _, scores = _probe(learned.unit[labelled], y, tested.unit[rows])
-        decision[tested.rows[rows], label] = scores[:, 1] - scores[:, 0]
-        _fill_label(predictions, tested, label, scores[:, 1] > scores[:, 0])
-    return predictions
+        difference = scores[:, 1] - scores[:, 0]
+        is_asker = np.isin(rows, askers.of(label))
+        predicted = scores[:, 1] > scores[:, 0]
+        builder.add_label(label, tested.rows[rows], is_asker, predicted, difference)
+    return builder.build(has_decision=True)
 
 
 def score_predictions(predictions: Predictions) -> ClassificationScores:
@@ -209,24 +193,34 @@ def score_predictions(predictions: Predictions) -> ClassificationScores:
     RETURNS (ClassificationScores): The scores.
     """
     tested, carries, predicted, _, exclusive = predictions
-    rows, labels = tested.any(axis=1), carries.any(axis=0)
-    tested_labels = tested.any(axis=0)
+    carries, predicted = tested * carries, tested * predicted
+    both = (carries * predicted).sum(axis=0)
+    n_tested, n_carried, n_predicted = (m.sum(axis=0) for m in (tested, carries, predicted))
+    rows, labels, tested_labels = tested.sum(axis=1) > 0, n_carried > 0, n_tested > 0
     if not rows.any():
         return ClassificationScores(None, None, 0, 0)
-    right = tested & (carries == predicted)
     if exclusive:
-        accuracy = float(right[rows].all(axis=1).mean())
+        accuracy = float((n_wrong(predictions) == 0)[rows].mean())
     else:
-        sums = right.sum(axis=0)[tested_labels], tested.sum(axis=0)[tested_labels]
-        accuracy = float((sums[0] / sums[1]).mean())
-    both = 2 * (carries & predicted).sum(axis=0)[labels]
-    f1s = both / (carries.sum(axis=0) + predicted.sum(axis=0))[labels]
+        n_right = n_tested - n_carried - n_predicted + 2 * both
+        accuracy = float((n_right[tested_labels] / n_tested[tested_labels]).mean())
+    f1s = 2 * both[labels] / (n_carried + n_predicted)[labels]
     return ClassificationScores(
         accuracy=accuracy,
         macro_f1=float(f1s.mean()) if f1s.size else None,
         n_labels=int((labels if exclusive else tested_labels).sum()),
         n_documents=int(rows.sum()),
     )
+
+
+def n_wrong(predictions: Predictions) -> Ints:
+    """RETURNS (Ints): The number of labels that are predicted wrong for each document, shape
+    (m,)."""
+    carries = predictions.tested * predictions.carries
+    predicted = predictions.tested * predictions.predicted
+    both = (carries * predicted).sum(axis=1)
+    wrong: Ints = carries.sum(axis=1) + predicted.sum(axis=1) - 2 * both
+    return wrong
 
 
 def auc_score(predictions: Predictions) -> float | None:
@@ -244,12 +238,15 @@ def auc_score(predictions: Predictions) -> float | None:
     """
     from sklearn.metrics import roc_auc_score  # slow to import
 
-    tested, carries, _, decision, _ = predictions
+    _, labels, carries, _, decision = predictions.entries()
+    if decision is None:
+        return None
+    order = np.argsort(labels, kind="stable")
     areas = []
-    for label in np.flatnonzero(carries.any(axis=0) & (tested & ~carries).any(axis=0)):
-        if decision is not None:
-            rows = tested[:, label]
-            areas.append(roc_auc_score(carries[rows, label], decision[rows, label]))
+    for of_label in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        truth = carries[of_label]
+        if truth.any() and not truth.all():
+            areas.append(roc_auc_score(truth, decision[of_label]))
     return float(np.mean(areas)) if areas else None
 
 
@@ -257,72 +254,61 @@ class _Corpus(NamedTuple):
     """The n documents of a corpus that have a vector.
 
     unit (Floats): Their unit vectors, shape (n, d).
-    carries (Bools): Which labels they carry, shape (n, L).
-    known (Bools): Which of their labels are known, shape (n, L).
+    found (Carriers): What is known of their labels.
+    apart (LabelSlices): The documents in which a label is known, without the complete ones.
     rows (Ints): Their rows in the corpus, shape (n,).
     """
 
     unit: Floats
-    carries: Bools
-    known: Bools
+    found: Carriers
+    apart: LabelSlices
     rows: Ints
 
     def labelled(self) -> "_Corpus":
         """RETURNS (_Corpus): The documents that carry a label."""
-        at = self.carries.any(axis=1)
-        return _Corpus(self.unit[at], self.carries[at], self.known[at], self.rows[at])
+        at = np.flatnonzero(self.found.n_carried() > 0)
+        found = self.found.subset(at)
+        return _Corpus(self.unit[at], found, found.known_apart(), self.rows[at])
 
     def classes(self) -> Ints:
         """RETURNS (Ints): The first label of each document, shape (n,)."""
-        return self.carries.argmax(axis=1)
+        return self.found.first_label()
+
+    def knowing(self, label: int) -> Ints:
+        """RETURNS (Ints): The documents in which a label is known, ascending."""
+        others = self.apart.of(label)
+        return np.union1d(self.found.complete, others) if others.size else self.found.complete
 
     def learnable(self, test: "_Corpus") -> Ints:
         """RETURNS (Ints): The labels that some documents carry and some lack, and that are known in
         a document of `test`."""
-        absent = self.known & ~self.carries
         return np.flatnonzero(
-            self.carries.any(axis=0) & absent.any(axis=0) & test.known.any(axis=0)
+            (self.found.counts() > 0)
+            & (self.found.counts_absent() > 0)
+            & (test.found.counts_known() > 0)
         )
 
 
 def _corpora(
-    train_vectors: Array, train: Targets, test_vectors: Array, test: Targets
+    train_vectors: Array, train: AnyTargets, test_vectors: Array, test: AnyTargets
 ) -> tuple[_Corpus, _Corpus]:
     """RETURNS (tuple[_Corpus, _Corpus]): The training documents and the test documents."""
     if train.exclusive != test.exclusive:
         raise ValueError(
             "The labels of both train and test must be exclusive, or those of neither."
         )
-    if train.values.shape[1] != test.values.shape[1]:
-        raise ValueError(
-            f"train has {train.values.shape[1]} labels and test {test.values.shape[1]}: "
-            "make both targets from the same list of labels."
-        )
     corpora = []
     for vectors, targets in ((train_vectors, train), (test_vectors, test)):
         unit, rows = unit_rows(vectors)
-        carries, known = carried_labels(targets.values, targets.known, n_docs=np.shape(vectors)[0])
-        corpora.append(_Corpus(unit, carries[rows], known[rows], rows))
+        found = find_carriers(targets, None, rows, n_docs=np.shape(vectors)[0])
+        corpora.append(_Corpus(unit, found, found.known_apart(), rows))
+    n_labels = [corpus.found.n_labels for corpus in corpora]
+    if n_labels[0] != n_labels[1]:
+        raise ValueError(
+            f"train has {n_labels[0]} labels and test {n_labels[1]}: make both targets from the "
+            "same list of labels."
+        )
     return corpora[0], corpora[1]
-
-
-def _no_predictions(test: Targets) -> Predictions:
-    tested, carries, predicted = (np.zeros(np.shape(test.values), dtype=bool) for _ in range(3))
-    return Predictions(tested, carries, predicted, None, test.exclusive)
-
-
-def _fill_classes(predictions: Predictions, test: _Corpus, classes: Ints) -> None:
-    predictions.tested[test.rows] = True
-    predictions.carries[test.rows, test.classes()] = True
-    predictions.predicted[test.rows, classes] = True
-
-
-def _fill_label(predictions: Predictions, test: _Corpus, label: int, predicted: Bools) -> None:
-    tested = test.known[:, label]
-    rows = test.rows[tested]
-    predictions.tested[rows, label] = True
-    predictions.carries[rows, label] = test.carries[tested, label]
-    predictions.predicted[rows, label] = predicted
 
 
 def _nearest(gallery: Floats, queries: Floats, block_size: int | None) -> Ints:

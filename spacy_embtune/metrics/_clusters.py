@@ -4,12 +4,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..types import Targets
-from .ranking import Array, Floats, Ints, carried_labels, unit_rows
+from ..labels import AnyTargets
+from ._rows import row_blocks
+from .carriers import find_carriers
+from .ranking import Array, Floats, Ints, unit_rows
 
 # k-means runs this often from other random centres, and the best result is kept.
 _STARTS = 4
 _SEED = 0
+# k-means runs over at most this many classes, because its time grows with their number squared.
+MOST_CLUSTERS = 500
 
 
 class ClusterScores(NamedTuple):
@@ -20,18 +24,21 @@ class ClusterScores(NamedTuple):
         the nearest other class (Rousseeuw 1987). None with fewer than two classes.
     agreement (float | None): The adjusted mutual information of the classes and the same number of
         clusters found by k-means: 0 for agreement by chance, 1 if they are equal (Vinh et al.
-        2010). None with fewer than two classes.
+        2010). None with fewer than two classes. With more than `MOST_CLUSTERS` classes, it is that
+        of the documents of a sample of so many classes, always the same one.
     n_classes (int): The number of classes.
     n_documents (int): The number of documents that have a class.
+    n_clusters (int): The number of classes that `agreement` is computed from.
     """
 
     silhouette: float | None
     agreement: float | None
     n_classes: int
     n_documents: int
+    n_clusters: int
 
 
-def cluster_scores(vectors: Array, targets: Targets) -> ClusterScores:
+def cluster_scores(vectors: Array, targets: AnyTargets) -> ClusterScores:
     """Score how well the labels of documents form clusters of vectors, compared by cosine.
 
     The class of a document is the one label that it carries. If labels are not exclusive, documents
@@ -45,37 +52,62 @@ def cluster_scores(vectors: Array, targets: Targets) -> ClusterScores:
     (0.994, 1.0)
 
     vectors (Array): The vectors, shape (n, d).
-    targets (Targets): What is known of the documents' labels, n rows.
+    targets (Targets | SparseTargets): What is known of the documents' labels, n rows.
     RETURNS (ClusterScores): The scores.
     RAISES (ValueError): If the shapes do not fit or a vector is not finite.
     """
     unit, rows = unit_rows(vectors)
-    carries, known = carried_labels(targets.values, targets.known, n_docs=np.shape(vectors)[0])
-    carries, known = carries[rows], known[rows]
-    n_carried = carries.sum(axis=1)
+    found = find_carriers(targets, None, rows, n_docs=np.shape(vectors)[0])
+    n_carried = found.n_carried()
     has_class = n_carried == 1
     if not targets.exclusive:
-        has_class |= (n_carried == 0) & known.any(axis=1)
-    # The column of the label; one more column stands for no label.
-    classes = np.column_stack([carries, n_carried == 0])[has_class].argmax(axis=1)
+        has_class |= (n_carried == 0) & found.is_known()
+    classes = found.first_label()
+    # The class of documents without a label is the last one.
+    classes = np.where(n_carried == 0, found.n_labels, classes)[has_class]
     unit = unit[has_class]
     names, classes = np.unique(classes, return_inverse=True)
     if names.size < 2:
-        return ClusterScores(None, None, names.size, classes.size)
+        return ClusterScores(None, None, names.size, classes.size, 0)
     silhouettes = _silhouettes(unit, classes, names.size)
-    agreement = _agreement(unit, classes, names.size)
-    return ClusterScores(float(silhouettes.mean()), agreement, names.size, classes.size)
+    n_clusters = min(names.size, MOST_CLUSTERS)
+    if names.size > MOST_CLUSTERS:
+        drawn = np.random.default_rng(_SEED).choice(names.size, MOST_CLUSTERS, replace=False)
+        kept = np.isin(classes, drawn)
+        unit, classes = unit[kept], np.unique(classes[kept], return_inverse=True)[1]
+    agreement = _agreement(unit, classes, n_clusters)
+    mean = float(silhouettes.mean())
+    return ClusterScores(mean, agreement, names.size, silhouettes.size, n_clusters)
 
 
 def _silhouettes(unit: Floats, classes: Ints, n_classes: int) -> Floats:
     """RETURNS (Floats): The silhouette of each document, shape (n,); 0 in a class of one
     document."""
+    counts = np.bincount(classes, minlength=n_classes)
+    sums = _sum_members(unit, classes, n_classes)
+    silhouettes = [
+        _block_silhouettes(unit[block], classes[block], counts, sums)
+        for block in row_blocks(classes.size, n_classes)
+    ]
+    return np.concatenate(silhouettes)
+
+
+def _sum_members(unit: Floats, classes: Ints, n_classes: int) -> Floats:
+    """RETURNS (Floats): The sum of the vectors of each class, shape (n_classes, d)."""
+    from scipy.sparse import csr_array
+
+    at = classes, np.arange(classes.size)
+    members = csr_array((np.ones(classes.size), at), shape=(n_classes, classes.size))
+    summed: Floats = members @ unit
+    return summed
+
+
+def _block_silhouettes(unit: Floats, classes: Ints, counts: Ints, of_classes: Floats) -> Floats:
+    """RETURNS (Floats): The silhouettes of some documents, with the number of all members of each
+    class and the sum of their vectors."""
     n = np.arange(classes.size)
-    members = np.zeros((classes.size, n_classes))
-    members[n, classes] = 1.0
-    counts = members.sum(axis=0)
     # The distance of unit vectors is 1 - u @ v, so its sums need only the vector sum of each class.
-    sums = counts - unit @ (members.T @ unit).T
+    sums = counts - unit @ of_classes.T
     own = counts[classes]
     inside = sums[n, classes] / np.maximum(own - 1, 1)
     sums[n, classes] = np.inf

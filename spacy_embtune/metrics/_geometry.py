@@ -3,15 +3,16 @@
 Extreme values of these measures are signs of collapse.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..types import Targets
+from ..labels import AnyTargets, SparseTargets
+from .carriers import Carriers, find_carriers
 from .ranking import (
     Array,
-    Bools,
     Floats,
+    Matrix,
     blocks,
     carried_labels,
     nearest_first,
@@ -43,7 +44,7 @@ class SpaceScores(NamedTuple):
     effective_rank: float | None
 
 
-def space_scores(vectors: Array, targets: Targets) -> SpaceScores:
+def space_scores(vectors: Array, targets: AnyTargets) -> SpaceScores:
     """Measure how far the directions of vectors are apart.
 
     >>> from spacy_embtune.labels import make_targets
@@ -53,17 +54,22 @@ def space_scores(vectors: Array, targets: Targets) -> SpaceScores:
     [0.602, 0.006, 1.21]
 
     vectors (Array): The vectors, shape (n, d).
-    targets (Targets): What is known of the documents' labels, n rows.
+    targets (Targets | SparseTargets): What is known of the documents' labels, n rows.
     RETURNS (SpaceScores): The measures.
     RAISES (ValueError): If the shapes do not fit or a vector is not finite.
     """
     unit, rows = unit_rows(vectors)
-    carries, known = carried_labels(targets.values, targets.known, n_docs=np.shape(vectors)[0])
+    n = np.shape(vectors)[0]
+    if isinstance(targets, SparseTargets):
+        groups = _sparse_groups(unit, find_carriers(targets, None, rows, n_docs=n))
+    else:
+        carries, known = carried_labels(targets.values, targets.known, n_docs=n)
+        groups = _dense_groups(unit, carries[rows], (known & ~carries)[rows])
     if rows.size < 2:
         return SpaceScores(None, None, None)
     one_group = np.ones((rows.size, 1), dtype=bool)
-    spread = float(_distances_within(unit, one_group)[0])
-    within = _distance_ratio(unit, carries[rows], known[rows])
+    spread = float(_distances_within(one_group.sum(axis=0), one_group.T @ unit)[0])
+    within = _distance_ratio(groups)
     return SpaceScores(spread, within, _effective_rank(unit))
 
 
@@ -101,14 +107,38 @@ def neighbour_overlap(first: Array, second: Array, k: int = N_NEIGHBOURS) -> flo
     return kept / (n * k)
 
 
-def _distances_within(unit: Floats, members: Bools) -> Floats:
+class _Groups(NamedTuple):
+    """The documents that carry each label, and those that are known to lack it.
+
+    n_inside, n_outside (ndarray): Their numbers, shape (L,).
+    inside, outside (Floats): The sums of their unit vectors, shape (L, d).
+    """
+
+    n_inside: Any
+    n_outside: Any
+    inside: Floats
+    outside: Floats
+
+
+def _dense_groups(unit: Floats, carries: Matrix, lacks: Matrix) -> _Groups:
+    return _Groups(carries.sum(axis=0), lacks.sum(axis=0), carries.T @ unit, lacks.T @ unit)
+
+
+def _sparse_groups(unit: Floats, found: Carriers) -> _Groups:
+    inside, outside = found.matrix().T @ unit, found.matrix(carried=False).T @ unit
+    # A complete document lacks all labels but those that it carries.
+    is_complete = found.is_complete()
+    outside += unit[is_complete].sum(axis=0) - found.matrix().T @ (unit * is_complete[:, None])
+    return _Groups(found.counts(), found.counts_absent(), inside, outside)
+
+
+def _distances_within(counts: Any, sums: Floats) -> Floats:
     """Compute the mean cosine distance of two members of each group.
 
-    members (Bools): Which documents belong to each group, shape (n, L).
+    counts (ndarray): The number of members of each group, shape (L,).
+    sums (Floats): The sum of their unit vectors, shape (L, d).
     RETURNS (Floats): The distances, shape (L,); NaN for a group with fewer than two members.
     """
-    counts = members.sum(axis=0)
-    sums = members.T @ unit
     # The squared length of a sum of unit vectors is the sum of the cosines of all pairs, including
     # the pairs of a vector with itself.
     similar = (sums**2).sum(axis=1) - counts
@@ -117,12 +147,11 @@ def _distances_within(unit: Floats, members: Bools) -> Floats:
     return np.maximum(1 - means, 0.0)
 
 
-def _distance_ratio(unit: Floats, carries: Bools, known: Bools) -> float | None:
+def _distance_ratio(groups: _Groups) -> float | None:
     """RETURNS (float | None): `SpaceScores.within`."""
-    lacks = known & ~carries
-    inside = _distances_within(unit, carries)
-    n_pairs = carries.sum(axis=0) * lacks.sum(axis=0)
-    similar = ((carries.T @ unit) * (lacks.T @ unit)).sum(axis=1)
+    inside = _distances_within(groups.n_inside, groups.inside)
+    n_pairs = groups.n_inside * groups.n_outside
+    similar = (groups.inside * groups.outside).sum(axis=1)
     between = np.full(n_pairs.size, np.nan)
     np.divide(similar, n_pairs, out=between, where=n_pairs > 0)
     between = 1 - between

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._classification import Predictions
+from ._classification import n_wrong
+from ._predictions import Predictions
 from ._retrieval import QueryScores
-from .ranking import Floats, Ints
+from .ranking import Floats, Ints, Matrix
 
 N_RESAMPLES = 1000
 LEVEL = 0.95
@@ -28,18 +29,20 @@ class Ratios(NamedTuple):
     >>> Ratios(np.asarray([[1.0], [1.0], [1.0], [0.0]]), ones, ones).value
     0.75
 
-    numerator (Floats): The contributions to the numerators, shape (n, K).
-    denominator (Floats): The contributions to the denominators, shape (n, K).
-    presence (Floats): A label counts if the sum of these is above 0, shape (n, K).
-    effect (Floats | None): What the presence of the document adds to the numerators of other
+    The matrices are numpy arrays or `scipy.sparse.csr_array`.
+
+    numerator (Matrix): The contributions to the numerators, shape (n, K).
+    denominator (Matrix): The contributions to the denominators, shape (n, K).
+    presence (Matrix): A label counts if the sum of these is above 0, shape (n, K).
+    effect (Matrix | None): What the presence of the document adds to the numerators of other
         documents, shape (n, K). None for a metric in which documents do not affect each other.
     is_additive (bool): Whether a copy of the document would add the same effect again.
     """
 
-    numerator: Floats
-    denominator: Floats
-    presence: Floats
-    effect: Floats | None = None
+    numerator: Matrix
+    denominator: Matrix
+    presence: Matrix
+    effect: Matrix | None = None
     is_additive: bool = True
 
     @property
@@ -126,12 +129,16 @@ def accuracy_ratios(predictions: Predictions) -> Ratios:
     predictions (Predictions): The predictions.
     RETURNS (Ratios): The parts; their value is `ClassificationScores.accuracy`.
     """
-    tested, right = predictions.tested, predictions.carries == predictions.predicted
     if predictions.exclusive:
-        tested = np.asarray(tested.any(axis=1, keepdims=True))
-        right = np.asarray(right.all(axis=1, keepdims=True))
-    counts = tested.astype(float)
-    return Ratios((tested & right).astype(float), counts, counts)
+        is_tested = np.asarray(predictions.tested.sum(axis=1) > 0)[:, None]
+        right = is_tested & (n_wrong(predictions) == 0)[:, None]
+        counts = is_tested.astype(float)
+        return Ratios(right.astype(float), counts, counts)
+    tested, carries, predicted = (part.astype(float) for part in predictions[:3])
+    # A label is predicted right if it is both carried and predicted, or neither.
+    carries, predicted = tested * carries, tested * predicted
+    right = tested - carries - predicted + 2 * carries * predicted
+    return Ratios(right, tested, tested)
 
 
 def macro_f1_ratios(predictions: Predictions) -> Ratios:
@@ -214,12 +221,12 @@ def compare_ratios(
     pairs = list(zip(first, second, strict=True))
     if not pairs:
         return Differences([], [], [])
-    if len({len(ratios.numerator) for pair in pairs for ratios in pair}) > 1:
+    if len({ratios.numerator.shape[0] for pair in pairs for ratios in pair}) > 1:
         raise ValueError("The metrics must be computed from the same documents.")
     # Documents without known labels are left out, because they would make the number of the other
     # documents vary between resamples.
     is_used = [
-        part.any(axis=1)
+        (part != 0).sum(axis=1) > 0
         for pair in pairs
         for ratios in pair
         for part in (ratios.denominator, ratios.effect)

@@ -1,12 +1,14 @@
 """Score how well the nearest neighbours within a corpus share labels: p@1, MAP@R, R-precision."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..labels import SparseTargets
-from ._rankings import find_carriers, rank_neighbours
-from .ranking import Array, Bools, Floats, Ints, unit_rows
+from ._rankings import Ranking, rank_neighbours
+from .carriers import find_carriers
+from .ranking import Array, Bools, Floats, Ints, Matrix, unit_rows
 
 
 class LabelScores(NamedTuple):
@@ -44,24 +46,25 @@ class RetrievalScores(NamedTuple):
 
 
 class QueryScores(NamedTuple):
-    """Retrieval scores of each query: arrays of shape (n, L). A query is a document and a label.
+    """Retrieval scores of each query: matrices of shape (n, L). A query is a document and a label.
+    They are numpy arrays, or `scipy.sparse.csr_array` if the labels came as `SparseTargets`.
 
     The effect of a document is what its presence as a candidate adds to the sum of the other
     documents' scores: the sum with it minus the sum without it. The effect is 0 where only one
     other document carries the label, because without the candidate there would be no query.
 
-    asks (Bools): Whether there is a query: the document and another one carry the label.
-    p_at_1 (Floats): 1.0 if the nearest neighbour carries the label, else 0.0; 0.0 without a query.
-    map_at_r (Floats): The average precision at R; 0.0 without a query.
-    p_at_1_effect (Floats): The effect of the document on p@1.
-    map_at_r_effect (Floats): The effect of the document on average precision.
+    asks (Matrix): Whether there is a query: the document and another one carry the label.
+    p_at_1 (Matrix): 1.0 if the nearest neighbour carries the label, else 0.0; 0.0 without a query.
+    map_at_r (Matrix): The average precision at R; 0.0 without a query.
+    p_at_1_effect (Matrix): The effect of the document on p@1.
+    map_at_r_effect (Matrix): The effect of the document on average precision.
     """
 
-    asks: Bools
-    p_at_1: Floats
-    map_at_r: Floats
-    p_at_1_effect: Floats
-    map_at_r_effect: Floats
+    asks: Matrix
+    p_at_1: Matrix
+    map_at_r: Matrix
+    p_at_1_effect: Matrix
+    map_at_r_effect: Matrix
 
 
 def retrieval_scores(
@@ -115,7 +118,7 @@ def retrieval_scores(
 
 def query_scores(
     vectors: Array,
-    values: Array,
+    values: Array | SparseTargets,
     known: Array | None = None,
     *,
     block_size: int | None = None,
@@ -128,7 +131,8 @@ def query_scores(
     ([[True], [True], [False]], [[1.0], [1.0], [0.0]])
 
     vectors (Array): The vectors, shape (n, d).
-    values (Array): How much of each label each document carries, 0..1, shape (n, L).
+    values (Array | SparseTargets): How much of each label each document carries, 0..1, shape
+        (n, L); or the targets of the n documents, if there are many labels.
     known (Array | None): Above 0 where the value is known, shape (n, L). None: all are known.
     block_size (int | None): As in `retrieval_scores`.
     RETURNS (QueryScores): The scores of all n documents, including those without a vector.
@@ -136,6 +140,9 @@ def query_scores(
     """
     unit, rows = unit_rows(vectors)
     found = find_carriers(values, known, rows, n_docs=np.shape(vectors)[0])
+    if isinstance(values, SparseTargets):
+        rankings = rank_neighbours(unit, found, block_size, beyond=1)
+        return _sparse_query_scores(rankings, rows, values.shape)
     scores = QueryScores(*(np.zeros(np.shape(values), d) for d in (bool, *4 * (float,))))
     for label, queries, ranked, hits, carriers, r in rank_neighbours(
         unit, found, block_size, beyond=1
@@ -147,6 +154,42 @@ def query_scores(
         scores.p_at_1_effect[rows, label] += effects[0]
         scores.map_at_r_effect[rows, label] += effects[1]
     return scores
+
+
+def _sparse_query_scores(
+    rankings: Iterable[Ranking], rows: Ints, shape: tuple[int, int]
+) -> QueryScores:
+    """RETURNS (QueryScores): The scores as sparse matrices of this shape. `rows` are the documents
+    that have a vector."""
+    from scipy.sparse import csr_array
+
+    queries_at: list[tuple[Ints, Ints]] = []
+    effects_at: list[tuple[Ints, Ints]] = []
+    scores, effects = [np.zeros((2, 0))], [np.zeros((2, 0))]
+    for label, queries, ranked, hits, carriers, r in rankings:
+        queries_at.append((rows[queries], np.full(queries.size, label)))
+        scores.append(_score_queries(hits[:, :r])[:2])
+        # Only these documents have an effect.
+        touched = np.union1d(ranked, carriers)
+        at, of_queries, of_carriers = (
+            np.searchsorted(touched, some) for some in (ranked, queries, carriers)
+        )
+        effects_at.append((rows[touched], np.full(touched.size, label)))
+        effects.append(_sum_effects(hits, r, at, of_queries, of_carriers, touched.size))
+
+    def matrix(pairs: list[tuple[Ints, Ints]], values: Any) -> Any:
+        places = [np.concatenate(part) for part in zip(*pairs, strict=True)]
+        # Values at the same place are added.
+        made = csr_array((values, places or ([], [])), shape=shape)
+        made.eliminate_zeros()
+        return made
+
+    found, added = np.concatenate(scores, axis=1), np.concatenate(effects, axis=1)
+    return QueryScores(
+        matrix(queries_at, np.ones(found.shape[1], dtype=bool)),
+        *(matrix(queries_at, values) for values in found),
+        *(matrix(effects_at, values) for values in added),
+    )
 
 
 def _score_queries(hits: Bools) -> Floats:

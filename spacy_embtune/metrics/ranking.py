@@ -5,7 +5,7 @@ zeros have no vector and are left out.
 """
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +25,9 @@ _INDEX_MASK = np.uint64(2**32 - 1)
 # At run time thinc's array types are numpy arrays; only mypy treats them as other types.
 Array: TypeAlias = ArrayLike | Floats2d
 Bools = NDArray[np.bool_]
+# A numpy array, or a `scipy.sparse.csr_array` where there are many labels. Both have `*`, `@`, `+`,
+# `sum` and rows by index.
+Matrix: TypeAlias = Any
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 

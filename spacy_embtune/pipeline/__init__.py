@@ -9,9 +9,11 @@ from .factory import make_embtune
 from .logger import console_logger
 from .lookup import find_component
 from .model import EmbTuneModel, Prediction
+from .rows import ComputedRows
 from .scorer import EmbTuneScorer, make_embtune_scorer
 
 __all__ = [
+    "ComputedRows",
     "EmbTune",
     "EmbTuneModel",
     "EmbTuneScorer",

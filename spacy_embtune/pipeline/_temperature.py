@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from spacy.training import Example
 
-from ..labels import make_targets
+from ..labels import dense_if_small, make_sparse_targets
 from ..metrics import fit_temperature
-from ..types import Output
+from .rows import score_rows
 
 # One number is learned, but from fewer documents it would be mostly chance.
 LEAST = 20
@@ -41,24 +41,22 @@ def find_temperature(pipe: Any, examples: Iterable[Example]) -> float:
         is_seen = pipe.seen.recognize([example.text for example in examples])
         n_seen = int(is_seen.sum())
         examples = [example for example, seen in zip(examples, is_seen, strict=True) if not seen]
-    targets = make_targets(
+    targets = make_sparse_targets(
         [example.reference.cats for example in examples], pipe.labels, exclusive=exclusive
     )
-    known = np.asarray(targets.known).any(axis=1)
+    known = targets.is_known()
     if known.sum() < LEAST:
         raise ValueError(
             f"[{pipe.name}] calibrate needs at least {LEAST} labelled documents that the component "
             f"was not trained on, but there are {int(known.sum())}"
             + (f"; {n_seen} others were in its training corpus." if n_seen else ".")
         )
-    output: Output = pipe.model.predict([example.predicted for example in examples])
-    ops: Any = pipe.model.ops
-    has_vector = ops.to_numpy(output.base).any(axis=1)
-    targets = targets._replace(
-        values=targets.values[has_vector],
-        known=targets.known[has_vector],
+    encoder: Any = pipe.model.get_ref("encoder")
+    base = pipe.model.ops.to_numpy(encoder.predict([example.predicted for example in examples]))
+    has_vector = np.flatnonzero(base.any(axis=1))
+    temperature = fit_temperature(
+        score_rows(pipe, base[has_vector]), dense_if_small(targets.subset(has_vector))
     )
-    temperature = fit_temperature(ops.to_numpy(output.scores)[has_vector], targets)
     if temperature is None:
         raise ValueError(
             f"[{pipe.name}] cannot be calibrated: the documents carry none of its labels, or its "

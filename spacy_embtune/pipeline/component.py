@@ -19,6 +19,7 @@ from thinc.util import to_numpy as _to_numpy
 
 from ..encoder.shim import EncoderShim, find_shim
 from ..labels import labels_in, make_sparse_targets
+from ..metrics import Rows
 from ..training import (
     Batch,
     MemoryBank,
@@ -40,6 +41,7 @@ from ._training_checks import (
 )
 from ._training_corpus import find_exclusive, read_corpus
 from .model import Prediction, to_probabilities
+from .rows import probability_rows
 from .scorer import embed_partners
 
 # thinc's function has no type hints.
@@ -47,6 +49,8 @@ as_numpy: Callable[[Any], NDArray[Any]] = _to_numpy
 
 # A warning is logged after this many updates in a row that taught nothing.
 IDLE_UPDATES = 20
+# The default of max_cats: with more labels than ALL_CATS, MANY_CATS of them.
+ALL_CATS, MANY_CATS = 1000, 100
 
 
 class EmbTune(TrainablePipe):
@@ -77,6 +81,7 @@ class EmbTune(TrainablePipe):
         exclusive_classes: bool | None = None,
         set_cats: bool = False,
         threshold: float = 0.5,
+        max_cats: int | None = None,
         vector_hooks: bool = False,
         bank_size: int = 0,
         scorer: Callable[..., dict[str, Any]] | None = None,
@@ -95,12 +100,15 @@ class EmbTune(TrainablePipe):
         set_cats (bool): Whether to write the probabilities of the labels to `doc.cats`.
         threshold (float): The probability from which a label counts as predicted, 0..1, if labels
             are not exclusive. It is used by scores and reports; `doc.cats` are probabilities.
+        max_cats (int | None): How many labels set_cats writes to `doc.cats`: the most probable
+            ones. None: all labels if there are at most 1,000, otherwise 100.
         vector_hooks (bool): Whether `doc.vector`, `doc.similarity` and similar properties use the
             tuned vector.
         bank_size (int): Size of the memory bank: the number of earlier documents that each batch is
             compared with, see `MemoryBank`. It is used by losses on pairs.
         scorer (Callable | None): The scoring method.
-        RAISES (ValueError): When an extension cannot be used, or the threshold is outside 0..1.
+        RAISES (ValueError): When an extension cannot be used, the threshold is outside 0..1, or
+            max_cats is below 1.
         """
         self.vocab = vocab
         self.model = model
@@ -109,6 +117,9 @@ class EmbTune(TrainablePipe):
         self.extension = extension
         self.base_extension = base_extension
         self.set_cats = set_cats
+        self.max_cats = max_cats
+        if max_cats is not None and max_cats < 1:
+            raise ValueError(f"[{name}] max_cats is {max_cats}: give 1 or more, or null.")
         self.vector_hooks = vector_hooks
         self.exclusive_classes = exclusive_classes
         self.scorer = scorer
@@ -279,8 +290,32 @@ class EmbTune(TrainablePipe):
             if self.vector_hooks:
                 extensions.set_vector_hooks(doc, self.extension)
             if self.set_cats and prediction.cats is not None:
-                for label, probability in zip(self.labels, prediction.cats[i], strict=True):
-                    doc.cats[label] = float(probability)
+                self._write_cats(doc, prediction.cats[i])
+
+    def _write_cats(self, doc: Doc, probabilities: NDArray[Any]) -> None:
+        labels = self.cfg["labels"]
+        n = self.n_cats
+        if n == len(labels):
+            for label, probability in zip(labels, probabilities, strict=True):
+                doc.cats[label] = float(probability)
+            return
+        if doc.cats:
+            # Labels of this component that an earlier run has written.
+            own = set(labels)
+            doc.cats = {label: value for label, value in doc.cats.items() if label not in own}
+        best = np.argpartition(-probabilities, n - 1)[:n]
+        best = best[np.argsort(-probabilities[best], kind="stable")]
+        for j in best.tolist():
+            doc.cats[labels[j]] = float(probabilities[j])
+
+    @property
+    def n_cats(self) -> int:
+        """RETURNS (int): How many labels set_cats writes to `doc.cats`. A Doc with 14,000 cats
+        takes more than 1 MB, so of many labels only the most probable ones are written."""
+        n = len(self.cfg["labels"])
+        if self.max_cats is None:
+            return n if n <= ALL_CATS else MANY_CATS
+        return min(n, self.max_cats)
 
     def update(
         self,
@@ -455,11 +490,12 @@ class EmbTune(TrainablePipe):
             "partners": embed_partners(self, examples),
             "untuned": self.encode_untuned([example.predicted for example in examples]),
             "probabilities": self._probabilities([example.predicted for example in examples]),
+            "all_cats": self.n_cats == len(self.labels),
         }
         return self.scorer(examples, **{**settings, **kwargs})
 
-    def _probabilities(self, docs: Sequence[Doc]) -> NDArray[Any] | None:
-        """RETURNS (ndarray | None): The probabilities of the labels of annotated documents, from
+    def _probabilities(self, docs: Sequence[Doc]) -> Rows | None:
+        """RETURNS (Rows | None): The probabilities of the labels of annotated documents, from
         their base vectors, shape (n, L). None without base vectors or a trained output layer."""
         vectors = [extensions.get_vector(doc, self.base_extension) for doc in docs]
         width = next((len(vector) for vector in vectors if vector is not None), 0)
@@ -467,9 +503,7 @@ class EmbTune(TrainablePipe):
             return None
         nothing = np.zeros(width, dtype="float32")
         rows = np.stack([nothing if vector is None else vector for vector in vectors])
-        base = self.model.ops.asarray2f(cast(Any, rows))
-        tuned, scores = self.model.get_ref("head").predict(base)
-        return self._to_probabilities(Output(base, tuned, scores))
+        return probability_rows(self, rows)
 
     def calibrate(self, examples: Iterable[Example]) -> float:
         """Make the probabilities of labels agree with how often they are right, see

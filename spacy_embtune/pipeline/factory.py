@@ -17,6 +17,7 @@ base_extension = "embedding"
 exclusive_classes = null
 set_cats = false
 threshold = 0.5
+max_cats = null
 vector_hooks = false
 bank_size = 0
 
@@ -60,6 +61,7 @@ def make_embtune(
     exclusive_classes: bool | None,
     set_cats: bool,
     threshold: float,
+    max_cats: int | None,
     vector_hooks: bool,
     bank_size: int,
     scorer: Callable[..., dict[str, Any]] | None,
@@ -82,6 +84,7 @@ def make_embtune(
         exclusive_classes=exclusive_classes,
         set_cats=set_cats,
         threshold=threshold,
+        max_cats=max_cats,
         vector_hooks=vector_hooks,
         bank_size=bank_size,
         scorer=scorer,

@@ -9,6 +9,7 @@ from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
+from ..metrics import Rows, row_blocks
 from ..types import HeadOutput, Output
 
 # The probabilities of an untrained output layer are all equal, but for rounding errors of this
@@ -130,18 +131,27 @@ def to_probabilities(
     return ops.sigmoid(scores) * has_vector
 
 
-def has_predictions(probabilities: NDArray[Any], *, exclusive: bool) -> bool:
+def has_predictions(
+    probabilities: Rows, *, exclusive: bool, has_vector: NDArray[np.bool_] | None = None
+) -> bool:
     """Find out whether probabilities tell labels apart. They do not if no loss trained the output
     layer.
 
     >>> has_predictions(np.asarray([[0.5, 0.5]]), exclusive=True)
     False
 
-    probabilities (ndarray): Probabilities of documents that have a vector, shape (n, L).
+    probabilities (Rows): Probabilities of documents, shape (n, L). They are read in blocks of rows.
     exclusive (bool): Whether a document carries exactly one label.
+    has_vector (ndarray | None): Whether each document has a vector, bool, shape (n,); the others
+        are left out. None: all have one.
     RETURNS (bool): Whether a probability differs from that of an untrained layer.
     """
-    if not probabilities.size:
+    n, n_labels = probabilities.shape
+    rows = np.arange(n) if has_vector is None else np.flatnonzero(has_vector)
+    if not n_labels:
         return False
-    neutral = 1 / probabilities.shape[1] if exclusive else 0.5
-    return bool(np.abs(probabilities - neutral).max() > _ROUNDING)
+    neutral = 1 / n_labels if exclusive else 0.5
+    return any(
+        bool(np.abs(probabilities[rows[block]] - neutral).max() > _ROUNDING)
+        for block in row_blocks(rows.size, n_labels)
+    )

@@ -15,18 +15,17 @@ from ..labels import SparseTargets, is_exclusive, labels_in, make_sparse_targets
 from ..metrics import (
     CARRIES,
     LabelScores,
+    Rows,
     correlation_scores,
     precision_recall,
     predict_by_threshold,
     retrieval_scores,
 )
+from ._cats_scores import score_many_cats
 from .extensions import get_vector
 from .model import has_predictions
 
 logger = logging.getLogger(__name__)
-
-# How many entries of dense targets are made at a time.
-_BLOCK_ENTRIES = 2**22
 
 
 class Partners(NamedTuple):
@@ -109,7 +108,8 @@ class EmbTuneScorer:
         threshold: float = 0.5,
         partners: Partners | None = None,
         untuned: NDArray[Any] | None = None,
-        probabilities: NDArray[Any] | None = None,
+        probabilities: Rows | None = None,
+        all_cats: bool = True,
         **cfg: Any,
     ) -> dict[str, Any]:
         """Score n documents that the component has processed.
@@ -125,8 +125,10 @@ class EmbTuneScorer:
         partners (Partners | None): The texts that the documents are paired with. None: no pairs.
         untuned (ndarray | None): The base vectors to score if the encoder learns, shape (n, d).
             None: the vectors under `base_extension`.
-        probabilities (ndarray | None): The probabilities of the labels, shape (n, L). None: they
-            are not known.
+        probabilities (Rows | None): The probabilities of the labels, shape (n, L). None: they are
+            not known.
+        all_cats (bool): Whether `doc.cats` has all labels. If not, the scores of cats are computed
+            from `probabilities`.
         RETURNS (dict[str, Any]): p@1 and MAP@R (see `metrics.retrieval_scores`) of tuned vectors
             under "<extension>_p1" and "<extension>_map_r", and of base vectors under
             "<extension>_base_p1" and "<extension>_base_map_r". With partners also "_spearman" and
@@ -174,7 +176,11 @@ class EmbTuneScorer:
         )
         if set_cats:
             cfg.update(exclusive=bool(exclusive_classes), threshold=threshold)
-            scores.update(_score_cats(examples, labels, **cfg))
+            if not all_cats and probabilities is not None:
+                cfg = {key: cfg[key] for key in ("exclusive", "threshold")}
+                scores.update(score_many_cats(examples, probabilities, labels, **cfg))
+            else:
+                scores.update(_score_cats(examples, labels, **cfg))
         return scores
 
 
@@ -210,7 +216,7 @@ def _score_labels(
     base: _Retrieval,
     tuned: _Retrieval,
     vectors: NDArray[Any] | None,
-    probabilities: NDArray[Any] | None,
+    probabilities: Rows | None,
     threshold: float,
 ) -> dict[str, dict[str, float | None]]:
     """RETURNS (dict): The scores of each label that a document with a vector carries. `vectors` are
@@ -224,21 +230,10 @@ def _score_labels(
         return {}
     has_vector: NDArray[np.bool_] = np.asarray(vectors.any(axis=1))
     if probabilities is not None and has_predictions(
-        probabilities[has_vector], exclusive=targets.exclusive
+        probabilities, exclusive=targets.exclusive, has_vector=has_vector
     ):
-        # In blocks, because dense targets of all documents may be large.
-        size = max(1, _BLOCK_ENTRIES // max(1, len(labels)))
-        blocks = (slice(start, start + size) for start in range(0, len(has_vector), size))
         found = precision_recall(
-            *(
-                predict_by_threshold(
-                    probabilities[block],
-                    targets.select(np.arange(len(has_vector))[block]),
-                    threshold=threshold,
-                    has_vector=has_vector[block],
-                )
-                for block in blocks
-            )
+            predict_by_threshold(probabilities, targets, threshold=threshold, has_vector=has_vector)
         )
         columns.update(p=found.precision, r=found.recall, f=found.f1)
     names = ("p1", "map_r", "base_p1", "base_map_r", "p", "r", "f")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..data import rename_fields, to_json
 from ..labels import CARRIES
 from ..reports.types import Documents
+from .arrays import dense_targets
 
 SCRIPTS = (
     "data.js",
@@ -120,12 +121,13 @@ def _check(documents: Documents, base: NDArray[Any], tuned: NDArray[Any]) -> Non
                 f"{name} has shape {xy.shape}, but there are {n} documents: give one x and one y "
                 f"for each, shape {(n, 2)}."
             )
-    values, known = np.asarray(documents.targets.values), np.asarray(documents.targets.known)
+    targets = dense_targets(documents)
+    values, known = np.asarray(targets.values), np.asarray(targets.known)
     if not np.isfinite(values[known > 0]).all():
         raise ValueError(
             "Known values of labels must be finite. Use make_targets to make the targets."
         )
-    if not np.isfinite(documents.probabilities).all():
+    if not np.isfinite(np.asarray(documents.probabilities)).all():
         raise ValueError(
             "Some predicted probabilities are not finite, because the training has diverged. Train "
             "again with a lower learning rate."
@@ -158,8 +160,9 @@ def _content(documents: Documents, shown: NDArray[np.intp]) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): The documents with their labels and predictions, as `Corpus` in
     data.js reads them. A label is written as its position in `names`."""
     exclusive = documents.targets.exclusive
-    known = np.asarray(documents.targets.known) > 0
-    values = np.where(known, np.asarray(documents.targets.values), 0.0)
+    targets = dense_targets(documents)
+    known = np.asarray(targets.known) > 0
+    values = np.where(known, np.asarray(targets.values), 0.0)
     # The most frequent label comes first, as in figures, and gets the most distinct colour.
     order = np.argsort(-(values >= CARRIES).sum(axis=0), kind="stable")
     known, values = known[shown][:, order], values[shown][:, order]

@@ -5,8 +5,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..labels import SparseTargets
+from ..metrics.carriers import find_carriers
 from ..metrics.ranking import Bools, Ints, carried_labels
 from ..reports.types import Documents
+from ..types import Targets
 
 Space = Literal["base", "tuned"]
 SPACES: tuple[Space, ...] = get_args(Space)
@@ -50,8 +53,37 @@ def labels_of(documents: Documents) -> tuple[Bools, Bools]:
     RETURNS (tuple[Bools, Bools]): Which labels are carried and which are known, both of shape (n,
         L).
     """
-    values, known = documents.targets.values, documents.targets.known
-    return carried_labels(values, known, n_docs=len(documents.texts))
+    targets = documents.targets
+    if isinstance(targets, SparseTargets):
+        found = find_carriers(targets, n_docs=len(documents.texts))
+        carries = np.zeros(targets.shape, dtype=bool)
+        carries[found.rows[found.carries], found.columns[found.carries]] = True
+        known = np.repeat(found.is_complete()[:, None], targets.n_labels, axis=1)
+        known[found.rows, found.columns] = True
+        return carries, known
+    return carried_labels(targets.values, targets.known, n_docs=len(documents.texts))
+
+
+def dense_targets(documents: Documents) -> Targets:
+    """Make the targets of documents as arrays of documents times labels.
+
+    >>> from spacy_embtune.labels import make_sparse_targets
+    >>> from spacy_embtune.reports import Documents
+    >>> targets = make_sparse_targets([{"A": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
+    >>> vectors = np.asarray([[1.0, 0.0], [0.6, 0.8]])
+    >>> documents = Documents(
+    ...     list("12"), list("xy"), ["A", "B"], targets, vectors, vectors, np.zeros((2, 0)), []
+    ... )
+    >>> dense_targets(documents).values.tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+
+    documents (Documents): The n documents with their L labels.
+    RETURNS (Targets): The targets, shape (n, L).
+    """
+    targets = documents.targets
+    if isinstance(targets, SparseTargets):
+        return targets.select(range(targets.shape[0]))
+    return targets
 
 
 def sample_rows(rows: Ints, most: int) -> Ints:

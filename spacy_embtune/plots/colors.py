@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..metrics.carriers import find_carriers
 from ..metrics.ranking import Ints
 from ..reports.types import Documents
-from .arrays import labels_of
 
 # Okabe & Ito 2008, "Color Universal Design": people with colour blindness can tell them apart.
 # Black is left out, and the yellow is darker, to be visible on white.
@@ -59,20 +59,20 @@ def color_groups(documents: Documents, *, most: int = len(PALETTE)) -> ColorGrou
     most (int): How many labels get a colour, at most the length of `PALETTE`.
     RETURNS (ColorGroups): The groups that are not empty.
     """
-    carries, known = labels_of(documents)
-    counts = carries.sum(axis=0)
+    found = find_carriers(documents.targets, n_docs=len(documents.texts))
+    carriers, counts = found.carried(), found.counts()
     # Equally frequent labels keep their order.
     order = [int(j) for j in np.argsort(-counts, kind="stable") if counts[j]]
     colored, rest = order[:most], order[most:]
     is_single = len(documents.labels) == 1 and bool(colored)
     group = np.zeros(len(documents.texts), dtype=np.intp)
-    group[known.any(axis=1)] = 1
-    group[carries[:, rest].any(axis=1)] = 2
+    group[found.is_known()] = 1
+    group[found.rows[found.carries & np.isin(found.columns, rest)]] = 2
     others = f"{len(rest)} other label{'s' * (len(rest) != 1)}"
     names = [UNLABELLED, "none of them", others]
     colors = [UNLABELLED_COLOR, NONE_COLOR, OTHER_COLOR]
     for j, color in zip(colored, PALETTE, strict=False):
-        group[carries[:, j]] = len(names)
+        group[carriers.of(j)] = len(names)
         names.append(documents.labels[j])
         colors.append(color)
     if is_single:
@@ -81,6 +81,6 @@ def color_groups(documents: Documents, *, most: int = len(PALETTE)) -> ColorGrou
         colors.append(PALETTE[1])
     used, group = np.unique(group, return_inverse=True)
     n_grey = sum(int(g) < 3 for g in used)
-    has_several = bool((carries.sum(axis=1) > 1).any())
+    has_several = bool((found.n_carried() > 1).any())
     names, colors = [names[g] for g in used], [colors[g] for g in used]
     return ColorGroups(names, colors, group, n_grey, has_several)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .measures import can_teach, count_labels, shares_labels
-from .types import N_NEIGHBOURS, Documents, Row, Seen
+from .types import N_NEIGHBOURS, Documents, Row, Samples, Seen
 
 
 def warn_of_seen(seen: Seen, n: int, is_trained_on: bool) -> list[str]:
@@ -97,6 +97,28 @@ def explain_chance(primary: Sequence[Row]) -> list[str]:
         "Each interval is for one metric alone, and one of several easily misses zero by chance. "
         "The column 'beyond chance' takes all primary metrics into account together."
     ]
+
+
+def describe_samples(samples: Samples) -> list[str]:
+    """Say which metrics are computed from a sample of the labels.
+
+    samples (Samples): The samples.
+    RETURNS (list[str]): A note for each.
+    """
+    notes = []
+    if samples.probe is not None:
+        n, of = samples.probe
+        notes.append(
+            f"The linear probe predicts {n} of {of} labels, a sample that is always the same: it "
+            "has a model for each label."
+        )
+    if samples.clusters is not None:
+        n, of = samples.clusters
+        notes.append(
+            f"The agreement with k-means is that of the documents of {n} of {of} classes, a sample "
+            "that is always the same."
+        )
+    return notes
 
 
 def find_occurring(data: Documents) -> NDArray[np.bool_]:

@@ -9,15 +9,16 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..data import Record
+from ..labels import known_rows
 from ..metrics import LEVEL, N_RESAMPLES
 from ..pipeline import find_component
 from ..training.seen_texts import SeenTexts
-from ._notes import describe, explain_chance, find_occurring, warn_of_seen
+from ._notes import describe, describe_samples, explain_chance, find_occurring, warn_of_seen
 from .documents import choose_labels, documents, to_records
 from .measures import measure
 from .notebook import to_html
 from .render import to_markdown, to_text
-from .types import Comparison, Documents, LabelRow, LabelScores, Row, Seen, subtract
+from .types import Calibration, Comparison, Documents, LabelRow, LabelScores, Row, Seen, subtract
 from .verdict import RULE, Finding, judge
 
 # If the component remembers a smaller share of TRAIN, it was not trained on TRAIN.
@@ -46,27 +47,36 @@ class Report(Comparison):
             "space": {row.key: _to_dict(row) for row in self.space},
             "per_label": {row.label: _label_to_dict(row) for row in self.per_label},
             "per_label_classifier": self.classifier,
+            "calibration": None if self.calibration is None else _calibration(self.calibration),
+            "samples": {
+                key: None if some is None else {"n": some[0], "of": some[1]}
+                for key, some in self.samples._asdict().items()
+            },
             "intervals": {"level": LEVEL, "n_resamples": N_RESAMPLES},
             "warnings": self.warnings,
             "notes": self.notes,
         }
 
-    def to_markdown(self, *, per_label: bool = False) -> str:
+    def to_markdown(self, *, per_label: bool = False, calibration: bool = False) -> str:
         """Write the report in Markdown.
 
         per_label (bool): Whether to add the scores of each label.
+        calibration (bool): Whether to add how well probabilities agree with the labels.
         RETURNS (str): The text.
         """
-        return to_markdown(self, per_label=per_label)
+        return to_markdown(self, per_label=per_label, calibration=calibration)
 
-    def to_text(self, *, colors: bool = False, per_label: bool = False) -> str:
+    def to_text(
+        self, *, colors: bool = False, per_label: bool = False, calibration: bool = False
+    ) -> str:
         """Write the report for a terminal of 80 columns.
 
         colors (bool): Whether to use colours.
         per_label (bool): Whether to add the scores of each label.
+        calibration (bool): Whether to add how well probabilities agree with the labels.
         RETURNS (str): The lines.
         """
-        return to_text(self, colors=colors, per_label=per_label)
+        return to_text(self, colors=colors, per_label=per_label, calibration=calibration)
 
     def __str__(self) -> str:
         return self.to_text()
@@ -187,10 +197,11 @@ def compare(
             *notes,
             *describe(data, train, unknown_labels, seen, is_trained_on),
             *explain_chance(measures.primary),
+            *describe_samples(measures.samples),
         ],
         seen=seen,
         n_documents=len(data.ids),
-        n_labelled=int((np.asarray(data.targets.known) > 0).any(axis=1).sum()),
+        n_labelled=int(known_rows(data.targets).sum()),
         n_train=0 if train is None else len(train.ids),
         labels=data.labels,
         n_occurring=int(find_occurring(data).sum()),
@@ -198,6 +209,8 @@ def compare(
         unknown_labels=list(unknown_labels),
         per_label=measures.per_label,
         classifier=measures.classifier,
+        calibration=measures.calibration,
+        samples=measures.samples,
     )
 
 
@@ -209,6 +222,18 @@ def _to_dict(row: Row, *, has_interval: bool = False) -> dict[str, Any]:
         entry["interval"] = None if interval is None else [interval.low, interval.high]
         entry["beyond_chance"] = row.beyond_chance
     return entry
+
+
+def _calibration(found: Calibration) -> dict[str, Any]:
+    names = {"error": "expected_calibration_error", "log_loss": "log_loss"}
+    return {
+        "temperature": found.temperature,
+        "n": found.after.n,
+        **{
+            new: {"before": getattr(found.before, name), "after": getattr(found.after, name)}
+            for name, new in names.items()
+        },
+    }
 
 
 def _label_to_dict(row: LabelRow) -> dict[str, Any]:

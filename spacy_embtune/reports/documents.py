@@ -14,13 +14,17 @@ from .._progress import PROGRESS_FROM, progress_interval
 from .._texts import shorten
 from ..data import Record
 from ..labels import (
+    MOST_DENSE,
     TOLERANCE,
+    dense_if_small,
     is_exclusive,
     labels_in,
-    make_targets,
+    make_sparse_targets,
     validate_cats,
 )
+from ..metrics import Rows
 from ..pipeline import EmbTune, find_component
+from ..pipeline.rows import probability_rows
 from .types import Documents
 
 _BATCH_SIZE = 512
@@ -122,7 +126,7 @@ def documents(
     rows = to_records(records)
     if labels is None:
         labels = choose_labels(pipe, [row.cats for row in rows])
-    targets = make_targets(
+    targets = make_sparse_targets(
         [row.cats for row in rows],
         labels.labels,
         exclusive=labels.exclusive,
@@ -130,19 +134,18 @@ def documents(
     )
     texts = [row.text for row in rows]
     base, tuned, probabilities = _predict(nlp, pipe, texts, progress)
-    if not pipe.predicts_labels:
-        probabilities = probabilities[:, :0]
     return Documents(
         ids=[row.id for row in rows],
         texts=texts,
         labels=labels.labels,
-        targets=targets,
+        targets=dense_if_small(targets),
         base=base,
         tuned=tuned,
         probabilities=probabilities,
         fields=[row.meta for row in rows],
         predicted_labels=list(pipe.labels) if pipe.predicts_labels else [],
         threshold=pipe.threshold,
+        temperature=pipe.temperature,
     )
 
 
@@ -185,8 +188,9 @@ def _names_one_label(cats: Sequence[Mapping[str, float]]) -> bool:
 
 def _predict(
     nlp: Language, pipe: EmbTune, texts: Sequence[str], progress: str | None
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """RETURNS (tuple): Base vectors, tuned vectors and probabilities, float32, n rows each."""
+) -> tuple[NDArray[Any], NDArray[Any], Rows]:
+    """RETURNS (tuple): Base vectors, tuned vectors and probabilities, float32, n rows each. There
+    are no probabilities if the component predicts no labels."""
     from tqdm.auto import tqdm
 
     if not pipe.is_trained:
@@ -194,7 +198,8 @@ def _predict(
             f"The component {pipe.name!r} is not trained yet, so there are no tuned vectors to "
             "report on. Train it first (`spacy train`, or nlp.initialize and nlp.update)."
         )
-    batches = []
+    is_many = len(texts) * len(pipe.labels) > MOST_DENSE
+    batches, encoded = [], []
     hidden = progress is None or len(texts) < PROGRESS_FROM
     with tqdm(
         total=len(texts),
@@ -210,12 +215,17 @@ def _predict(
             prediction = pipe.predict(inputs)
             # If the encoder learned, compare with the vectors of the encoder before training.
             untuned = pipe.encode_untuned(inputs)
+            if is_many or not pipe.predicts_labels:
+                encoded.append(prediction.base)
+                prediction = prediction._replace(cats=np.zeros((len(batch), 0), dtype="float32"))
             batches.append(prediction if untuned is None else prediction._replace(base=untuned))
             bar.update(len(batch))
     arrays = []
     for kind in ("base", "tuned", "cats"):
         rows = [getattr(batch, kind) for batch in batches]
         arrays.append(np.concatenate(rows) if rows else np.zeros((0, 0), dtype="float32"))
+    if is_many and pipe.predicts_labels:
+        return arrays[0], arrays[1], probability_rows(pipe, np.concatenate(encoded))
     return arrays[0], arrays[1], arrays[2]
 
 

@@ -1,14 +1,15 @@
 """Compute the metrics of a report for the base and the tuned vectors of documents."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from thinc.types import Floats2d
 
+from ..labels import SparseTargets
 from ..metrics import (
-    CARRIES,
+    PrecisionRecall,
     Predictions,
     Ratios,
     accuracy_ratios,
@@ -19,16 +20,22 @@ from ..metrics import (
     map_at_r_ratios,
     neighbour_overlap,
     p_at_1_ratios,
+    precision_recall,
     predict_by_neighbour,
     predict_by_other_neighbour,
     predict_by_probe,
     query_scores,
     space_scores,
 )
+from ..metrics.carriers import find_carriers
 from ..types import Targets
-from ._per_label import Side, score_labels
-from .types import N_NEIGHBOURS, Documents, LabelRow, Row
+from ._per_label import Side, calibrate_own, score_labels
+from .types import N_NEIGHBOURS, Calibration, Documents, LabelRow, Row, Samples
 from .verdict import warn_of_collapse
+
+# A linear probe has a model for each label, so only so many labels get one.
+MOST_PROBED = 200
+_SEED = 0
 
 
 class Measures(NamedTuple):
@@ -44,6 +51,8 @@ class Measures(NamedTuple):
     space (list[Row]): The shape of the space. Kept neighbours have a tuned value only.
     per_label (list[LabelRow]): The scores of each label that occurs.
     classifier (str): What predicts labels for `per_label`, see `Comparison`.
+    calibration (Calibration | None): How well the component's probabilities agree with the labels.
+    samples (Samples): The metrics that are computed from a sample of the labels.
     warnings (list[str]): Signs of a collapsed space.
     n_scored (int): The number of documents that the primary metrics are computed from.
     """
@@ -54,6 +63,8 @@ class Measures(NamedTuple):
     space: list[Row]
     per_label: list[LabelRow]
     classifier: Literal["probe", "neighbour"]
+    calibration: Calibration | None
+    samples: Samples
     warnings: list[str]
     n_scored: int
 
@@ -73,38 +84,46 @@ def measure(data: Documents, train: Documents | None) -> Measures:
     columns = count_labels(data).can_be_retrieved
     retrieval = _retrieval(data, columns)
     primary, secondary = [*retrieval], []
-    probes: tuple[Predictions, ...] | None = None
+    probes: tuple[PrecisionRecall, ...] | None = None
+    n_probed = None
     if train is not None and can_teach(train) and shares_labels(data, train):
         used = columns
         if data.targets.exclusive:
             used = (count_labels(data).carry > 0) | (count_labels(train).carry > 0)
         is_yes_or_no = not data.targets.exclusive or used.sum() == 2
-        scores, probes = _classification(_select(data, used), _select(train, used))
+        probed = choose_probed(data, train, used)
+        scores, found = _classification(data, train, used, probed)
+        if probed.sum() < used.sum():
+            n_probed = int(probed.sum()), int(used.sum())
         others = [] if data.targets.exclusive else [p for p in scores if p.key.endswith("accuracy")]
         primary += [p for p in scores if p.key not in {other.key for other in others}]
         secondary += [row._replace(beyond_chance=None) for row in _compare(others)]
         if is_yes_or_no:
-            secondary.append(Row("probe_auc", auc_score(probes[0]), auc_score(probes[1])))
-        probes = tuple(_put_back(probe, used) for probe in probes)
+            secondary.append(Row("probe_auc", auc_score(found[0]), auc_score(found[1])))
+        probes = tuple(_put_back(precision_recall(probe), probed) for probe in found)
     on_train = []
     if train is not None:
         on_train = _compare(_retrieval(train, count_labels(train).can_be_retrieved))
     if probes is None:
         classifier: Literal["probe", "neighbour"] = "neighbour"
         probes = tuple(
-            predict_by_other_neighbour(vectors, data.targets) for vectors in (data.base, data.tuned)
+            precision_recall(predict_by_other_neighbour(vectors, data.targets))
+            for vectors in (data.base, data.tuned)
         )
     else:
         classifier = "probe"
-    scored = [pair.base.denominator.any(axis=1) for pair in primary]
+    scored = [pair.base.denominator.sum(axis=1) > 0 for pair in primary]
     space, warnings = _space(data)
+    clusters, n_clustered = _clusters(data)
     return Measures(
         primary=_compare(primary),
-        secondary=[*secondary, *_clusters(data)],
+        secondary=[*secondary, *clusters],
         on_train=on_train,
         space=space,
         per_label=score_labels(data, *_sides(retrieval, columns, probes)),
         classifier=classifier,
+        calibration=calibrate_own(data),
+        samples=Samples(n_probed, n_clustered),
         warnings=warnings,
         n_scored=int(np.any(scored, axis=0).sum()),
     )
@@ -129,10 +148,8 @@ def count_labels(docs: Documents) -> Occurrence:
     docs (Documents): The documents.
     RETURNS (Occurrence): The counts.
     """
-    has_vector = docs.base.any(axis=1)
-    values, known = np.asarray(docs.targets.values), np.asarray(docs.targets.known) > 0
-    carries = known & (values >= CARRIES)
-    return Occurrence(carries[has_vector].sum(axis=0), (known & ~carries)[has_vector].sum(axis=0))
+    found = find_carriers(docs.targets, None, np.flatnonzero(docs.base.any(axis=1)))
+    return Occurrence(found.counts(), found.counts_absent())
 
 
 def can_teach(train: Documents) -> bool:
@@ -171,34 +188,64 @@ class _Pair(NamedTuple):
 
 def _select(docs: Documents, columns: NDArray[np.bool_]) -> Documents:
     """RETURNS (Documents): The documents with some of their labels only."""
-    values, known = (np.asarray(part)[:, columns] for part in docs.targets[:2])
     labels = [label for label, taken in zip(docs.labels, columns, strict=True) if taken]
+    if isinstance(docs.targets, SparseTargets):
+        return docs._replace(labels=labels, targets=docs.targets.select_labels(columns))
+    values, known = (np.asarray(part)[:, columns] for part in docs.targets[:2])
     targets = Targets(cast(Floats2d, values), cast(Floats2d, known), docs.targets.exclusive)
     return docs._replace(labels=labels, targets=targets)
 
 
 def _retrieval(docs: Documents, columns: NDArray[np.bool_]) -> list[_Pair]:
     targets = _select(docs, columns).targets
-    base, tuned = (
-        query_scores(vectors, targets.values, targets.known) for vectors in (docs.base, docs.tuned)
-    )
+    if isinstance(targets, SparseTargets):
+        base, tuned = (query_scores(vectors, targets) for vectors in (docs.base, docs.tuned))
+    else:
+        base, tuned = (
+            query_scores(vectors, targets.values, targets.known)
+            for vectors in (docs.base, docs.tuned)
+        )
     return [
         _Pair("p_at_1", p_at_1_ratios(base), p_at_1_ratios(tuned)),
         _Pair("map_at_r", map_at_r_ratios(base), map_at_r_ratios(tuned)),
     ]
 
 
+def choose_probed(data: Documents, train: Documents, used: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Choose the labels that get a linear probe.
+
+    data (Documents): The documents that are scored.
+    train (Documents): The documents that the probes learn from.
+    used (ndarray): The labels that classifiers are scored by, bool, shape (L,).
+    RETURNS (ndarray): All of them, if there are at most `MOST_PROBED`; otherwise a sample of those
+        that can be learned and scored, always the same one. Bool, shape (L,).
+    """
+    if used.sum() <= MOST_PROBED:
+        return used
+    taught, asked = count_labels(train), count_labels(data)
+    can = used & (taught.carry > 0) & (asked.carry > 0)
+    if not data.targets.exclusive:
+        can &= taught.lack > 0
+    columns = np.flatnonzero(can)
+    if columns.size > MOST_PROBED:
+        drawn = np.random.default_rng(_SEED).choice(columns, MOST_PROBED, replace=False)
+        columns = np.sort(drawn)
+    probed = np.zeros_like(used)
+    probed[columns] = True
+    return probed
+
+
 def _classification(
-    data: Documents, train: Documents
+    data: Documents, train: Documents, used: NDArray[np.bool_], probed: NDArray[np.bool_]
 ) -> tuple[list[_Pair], tuple[Predictions, ...]]:
     """RETURNS (tuple): Accuracy and macro-F1 of both classifiers, and the predictions of the probe
-    from base and from tuned vectors."""
-    sides = [
-        (train.base, train.targets, data.base, data.targets),
-        (train.tuned, train.targets, data.tuned, data.targets),
-    ]
-    knn = [predict_by_neighbour(*side) for side in sides]
-    probe = [predict_by_probe(*side) for side in sides]
+    from base and from tuned vectors.
+
+    used (ndarray): The labels that the nearest neighbour predicts, bool, shape (L,).
+    probed (ndarray): The labels that the probe predicts, bool, shape (L,).
+    """
+    knn = [predict_by_neighbour(*side) for side in _pair_up(data, train, used)]
+    probe = [predict_by_probe(*side) for side in _pair_up(data, train, probed)]
     pairs = []
     for name, (base, tuned) in (("knn", knn), ("probe", probe)):
         pairs.append(_Pair(f"{name}_accuracy", accuracy_ratios(base), accuracy_ratios(tuned)))
@@ -206,16 +253,27 @@ def _classification(
     return pairs, tuple(probe)
 
 
+def _pair_up(data: Documents, train: Documents, columns: NDArray[np.bool_]) -> list[Any]:
+    """RETURNS (list): The arguments of a classifier for base and for tuned vectors, with some of
+    the labels."""
+    data, train = _select(data, columns), _select(train, columns)
+    return [
+        (train.base, train.targets, data.base, data.targets),
+        (train.tuned, train.targets, data.tuned, data.targets),
+    ]
+
+
 def _sides(
-    retrieval: Sequence[_Pair], columns: NDArray[np.bool_], predictions: Sequence[Predictions]
+    retrieval: Sequence[_Pair], columns: NDArray[np.bool_], predicted: Sequence[PrecisionRecall]
 ) -> list[Side]:
     """RETURNS (list[Side]): The scores of each label by base and by tuned vectors.
 
     retrieval (Sequence[_Pair]): p@1 and MAP@R of the labels that are True in `columns`.
-    predictions (Sequence[Predictions]): What a classifier predicts from base and tuned vectors.
+    predicted (Sequence[PrecisionRecall]): How well a classifier predicts the labels from base and
+        from tuned vectors.
     """
     sides = []
-    for kind, predicted in zip(("base", "tuned"), predictions, strict=True):
+    for kind, of_classifier in zip(("base", "tuned"), predicted, strict=True):
         of_labels = []
         for pair in retrieval:
             ratios = getattr(pair, kind)
@@ -228,20 +286,19 @@ def _sides(
                 where=totals > 0,
             )
             of_labels.append(scores)
-        sides.append(Side(of_labels[0], of_labels[1], predicted))
+        sides.append(Side(of_labels[0], of_labels[1], of_classifier))
     return sides
 
 
-def _put_back(predictions: Predictions, columns: NDArray[np.bool_]) -> Predictions:
-    """RETURNS (Predictions): Predictions of some labels (True in `columns`) as those of all labels.
-    The decision values are left out."""
-    tested, carries, predicted = (
-        np.zeros((len(predictions.tested), columns.size), dtype=bool) for _ in range(3)
-    )
-    tested[:, columns] = predictions.tested
-    carries[:, columns] = predictions.carries
-    predicted[:, columns] = predictions.predicted
-    return Predictions(tested, carries, predicted, None, predictions.exclusive)
+def _put_back(scores: PrecisionRecall, columns: NDArray[np.bool_]) -> PrecisionRecall:
+    """RETURNS (PrecisionRecall): Scores of some labels (True in `columns`) as those of all
+    labels."""
+    n = np.zeros(columns.size, dtype=np.intp)
+    n[columns] = scores.n
+    precision, recall, f1 = (np.full(columns.size, np.nan) for _ in range(3))
+    for whole, part in zip((precision, recall, f1), scores[:3], strict=True):
+        whole[columns] = part
+    return PrecisionRecall(precision, recall, f1, n)
 
 
 def _compare(pairs: Sequence[_Pair]) -> list[Row]:
@@ -253,12 +310,16 @@ def _compare(pairs: Sequence[_Pair]) -> list[Row]:
     return rows
 
 
-def _clusters(docs: Documents) -> list[Row]:
+def _clusters(docs: Documents) -> tuple[list[Row], tuple[int, int] | None]:
+    """RETURNS (tuple): The rows; and how many classes k-means ran over, of how many, if it is a
+    sample."""
     base, tuned = (cluster_scores(vectors, docs.targets) for vectors in (docs.base, docs.tuned))
-    return [
+    rows = [
         Row("silhouette", base.silhouette, tuned.silhouette),
         Row("cluster_agreement", base.agreement, tuned.agreement),
     ]
+    is_sample = 0 < base.n_clusters < base.n_classes
+    return rows, (base.n_clusters, base.n_classes) if is_sample else None
 
 
 def _space(docs: Documents) -> tuple[list[Row], list[str]]:

@@ -159,12 +159,45 @@ def _label_lines(report: Comparison, *, colors: bool) -> list[str]:
     return lines
 
 
-def to_text(report: Comparison, *, colors: bool = False, per_label: bool = False) -> str:
+def calibration_table(report: Comparison) -> tuple[str, tuple[str, ...], list[list[str]]] | None:
+    """Write how well the component's probabilities agree with the labels as a table.
+
+    report (Comparison): The report.
+    RETURNS (tuple[str, tuple[str, ...], list[list[str]]] | None): Title, header and rows. None if
+        the component predicts none of the labels.
+    """
+    found = report.calibration
+    if found is None:
+        return None
+    kind = "documents" if report.exclusive else "labels of documents"
+    title = (
+        f"Probabilities of the component against {found.after.n} {kind}, without its temperature "
+        f"and with it ({found.temperature:.2f}); lower is better"
+    )
+    rows = []
+    for name, values in (
+        ("expected calibration error", (found.before.error, found.after.error)),
+        ("log loss", (found.before.log_loss, found.after.log_loss)),
+    ):
+        written = ["-" if value is None else f"{value:.3f}" for value in values]
+        change = subtract(values[1], values[0])
+        rows.append([name, *written, "-" if change is None else f"{_zero(change, 3):+.3f}"])
+    return title, ("", "without", "with", "diff"), rows
+
+
+def to_text(
+    report: Comparison,
+    *,
+    colors: bool = False,
+    per_label: bool = False,
+    calibration: bool = False,
+) -> str:
     """Write a report for a terminal of 80 columns.
 
     report (Comparison): The report.
     colors (bool): Whether to use colours.
     per_label (bool): Whether to add the scores of each label.
+    calibration (bool): Whether to add how well the component's probabilities agree with the labels.
     RETURNS (str): The lines.
     """
     lines = [summarize(report), ""]
@@ -176,6 +209,11 @@ def to_text(report: Comparison, *, colors: bool = False, per_label: bool = False
             lines.append(_paint(line, _COLORS.get(row.beyond_chance or "") if colors else None))
     if per_label:
         lines += _label_lines(report, colors=colors)
+    table = calibration_table(report) if calibration else None
+    if table is not None:
+        lines += ["", _paint(_wrap(table[0]), bold=colors)]
+        for name, *numbers in (list(table[1]), *table[2]):
+            lines.append(f"{name:<27}{''.join(f'{cell:>10}' for cell in numbers)}")
     kind = report.verdict.kind
     verdict = _wrap(str(report.verdict))
     head = kind[0].upper() + kind[1:]
@@ -190,11 +228,12 @@ def to_text(report: Comparison, *, colors: bool = False, per_label: bool = False
     return "\n".join(lines)
 
 
-def to_markdown(report: Comparison, *, per_label: bool = False) -> str:
+def to_markdown(report: Comparison, *, per_label: bool = False, calibration: bool = False) -> str:
     """Write a report in Markdown: the verdict, one table, then warnings and notes.
 
     report (Comparison): The report.
     per_label (bool): Whether to add tables with the scores of each label.
+    calibration (bool): Whether to add how well the component's probabilities agree with the labels.
     RETURNS (str): The text, with a line break at the end.
     """
     kind, text = report.verdict
@@ -215,6 +254,16 @@ def to_markdown(report: Comparison, *, per_label: bool = False) -> str:
         lines.append("| --- |" + " ---: |" * (len(header) - 1))
         for label, *numbers in rows_of_labels:
             lines.append(f"| {' | '.join([_escape(label), *numbers])} |")
+    table = calibration_table(report) if calibration else None
+    if table is not None:
+        lines += [
+            "",
+            f"{table[0]}:",
+            "",
+            f"| {' | '.join(table[1])} |",
+            "| --- | ---: | ---: | ---: |",
+        ]
+        lines += [f"| {' | '.join(row)} |" for row in table[2]]
     for title, texts in (("Warnings", report.warnings), ("Notes", report.notes)):
         if texts:
             lines += ["", f"{title}:", ""]

@@ -6,8 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
-from ..metrics import Difference
-from ..types import Targets
+from ..labels import AnyTargets
+from ..metrics import CalibrationScores, Difference, Rows
 
 N_NEIGHBOURS = 10
 TITLES = {
@@ -38,29 +38,33 @@ class Documents(NamedTuple):
     ids (list[str]): Names that tell the documents apart.
     texts (list[str]): Their texts.
     labels (list[str]): The L labels, the columns of `targets`.
-    targets (Targets): What is known of their labels, as numpy arrays, shape (n, L).
+    targets (Targets | SparseTargets): What is known of their labels, as numpy arrays, shape (n, L);
+        only the known values if these arrays would have more than `labels.MOST_DENSE` entries.
     base (ndarray): Base vectors, float32, shape (n, d). If the encoder learned, these are the
         vectors of the encoder before training.
     tuned (ndarray): Tuned vectors, float32, shape (n, k).
-    probabilities (ndarray): Probabilities of the component's own labels, float32, shape (n, M).
+    probabilities (Rows): Probabilities of the component's own labels, float32, shape (n, M). An
+        array; if it would be as large, rows are computed when they are read.
     predicted_labels (list[str]): The M labels that the component predicts, the columns of
         `probabilities`. Empty if no loss trained its output layer.
     fields (Sequence[Mapping[str, Any]]): The other fields of each document, `Record.meta`. Empty
         if there are none.
     threshold (float): The probability from which the component predicts a label, if its labels are
         not exclusive.
+    temperature (float): The temperature that the probabilities were computed with.
     """
 
     ids: list[str]
     texts: list[str]
     labels: list[str]
-    targets: Targets
+    targets: AnyTargets
     base: NDArray[Any]
     tuned: NDArray[Any]
-    probabilities: NDArray[Any]
+    probabilities: Rows
     predicted_labels: list[str]
     fields: Sequence[Mapping[str, Any]] = ()
     threshold: float = 0.5
+    temperature: float = 1.0
 
     def fields_of(self, i: int) -> Mapping[str, Any]:
         """RETURNS (Mapping[str, Any]): The other fields of document i."""
@@ -128,6 +132,30 @@ class LabelRow(NamedTuple):
     f1: float | None = None
 
 
+class Calibration(NamedTuple):
+    """How well the probabilities of the component agree with the labels of the documents.
+
+    before (CalibrationScores): The scores of the probabilities with the temperature 1.
+    after (CalibrationScores): The scores of the probabilities that the component gives.
+    temperature (float): The temperature of the component; 1.0 if it is not calibrated.
+    """
+
+    before: CalibrationScores
+    after: CalibrationScores
+    temperature: float
+
+
+class Samples(NamedTuple):
+    """How many labels are left in samples. None: all labels are used.
+
+    probe (tuple[int, int] | None): Linear probes of so many labels of so many.
+    clusters (tuple[int, int] | None): k-means of so many classes of so many.
+    """
+
+    probe: tuple[int, int] | None = None
+    clusters: tuple[int, int] | None = None
+
+
 class Seen(NamedTuple):
     """How many documents of a report the model was trained on. Texts are compared without case and
     white space.
@@ -179,6 +207,9 @@ class Comparison:
     per_label (list[LabelRow]): The scores of each label that occurs, in the order of `labels`.
     classifier (str): What predicts labels for `per_label`. "probe": a linear probe that learns from
         TRAIN. "neighbour": the nearest other document, without TRAIN.
+    calibration (Calibration | None): How well the component's probabilities agree with the labels.
+        None if the component predicts none of the known labels.
+    samples (Samples): The metrics that are computed from a sample of the labels.
     """
 
     component: str
@@ -199,3 +230,5 @@ class Comparison:
     unknown_labels: list[str]
     per_label: list[LabelRow]
     classifier: Literal["probe", "neighbour"]
+    calibration: Calibration | None
+    samples: Samples

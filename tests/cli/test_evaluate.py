@@ -42,6 +42,33 @@ def run(*args, stdin=None):
     return result.exit_code, result.stdout, " ".join(result.stderr.split())
 
 
+def test_calibration_is_shown_on_demand_and_always_in_the_json(model, tmp_path):
+    nlp = spacy.load(model / "model")
+    docs = list(DocBin().from_disk(model / "data.spacy").get_docs(nlp.vocab))
+    nlp.get_pipe("embtune").cfg["temperature"] = 2.0
+    nlp.to_disk(tmp_path / "model")
+    expected = report(nlp, docs, progress=False)
+    args = (tmp_path / "model", model / "data.spacy")
+    written = ("--json", tmp_path / "out.json", "--markdown", tmp_path / "out.md")
+    code, output, _ = run(*args, "--calibration", *written)
+    assert code == 0
+    found = json.loads((tmp_path / "out.json").read_text())["calibration"]
+    assert found == expected.to_dict()["calibration"]
+    assert found["temperature"] == 2.0
+    error = found["expected_calibration_error"]
+    assert error["before"] != error["after"]
+    text = re.sub(r"\x1b\[[\d;]*m", "", output)
+    line = next(line for line in text.splitlines() if line.startswith("expected calibration"))
+    numbers = [f"{error['before']:.3f}", f"{error['after']:.3f}"]
+    assert line.split()[3:5] == numbers
+    assert f"| expected calibration error | {' | '.join(numbers)} |" in (
+        tmp_path / "out.md"
+    ).read_text()
+    assert max(map(len, expected.to_text(calibration=True).splitlines())) <= 80
+    plain = run(*args)[1]
+    assert "calibration" not in plain
+
+
 def test_the_command_prints_the_table_and_writes_the_files(model, tmp_path):
     args = (model / "model", model / "data.spacy", "--train", model / "train.spacy")
     written = ("--json", tmp_path / "out.json", "--markdown", tmp_path / "out.md")

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
 
-from spacy_embtune.finetune import ContrastiveTuner, FeedForwardTuner, labels
+from spacy_embtune.finetune import ContrastiveTuner, FeedForwardTuner, labels, tuners
 from spacy_embtune.labels import SparseTargets
 
 rng = np.random.RandomState(0)
@@ -53,6 +53,48 @@ def test_weights_of_classes_and_copies_of_rows_count_alike(monkeypatch):
         tuner = FeedForwardTuner(n_epochs=2, class_weight=of_class, random_state=0).fit(*both)
         made.append(tuner.transform(X))
     assert_array_equal(*made)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_temperatures_and_predictions_do_not_depend_on_how_targets_are_held(monkeypatch, form):
+    y, found = FORMS[form], []
+    for most in (labels.MOST_DENSE, 0):
+        monkeypatch.setattr(labels, "MOST_DENSE", most)
+        tuner = FeedForwardTuner(n_epochs=30, learning_rate=0.01, calibrate=True, random_state=0)
+        tuner.fit(X, y)
+        found.append([tuner.temperature_, tuner.predict(X), tuner.score(X, y)])
+    dense, sparse = found
+    assert dense[0] != 1.0
+    assert sparse[0] == pytest.approx(dense[0], rel=1e-5)
+    assert_array_equal(sparse[1], dense[1])
+    assert sparse[2] == dense[2]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_predictions_are_the_same_in_blocks_of_any_size(monkeypatch, form):
+    many, y = np.tile(X, (9, 1)) + 0.01 * rng.normal(size=(540, 8)), FORMS[form]
+    tuner = FeedForwardTuner(n_epochs=2, random_state=0).fit(X, y)
+    expected = tuner.predict_proba(many), tuner.predict(many), tuner.score(X, y)
+    monkeypatch.setattr(tuners, "MOST_DENSE", 1)
+    assert len(list(tuner._probability_blocks(many.astype("float32")))) == 3
+    assert_array_equal(tuner.predict_proba(many), expected[0])
+    assert_array_equal(tuner.predict(many), expected[1])
+    assert tuner.score(X, y) == expected[2]
+
+
+def test_pickles_of_earlier_versions_load_with_their_temperature():
+    tuner = FeedForwardTuner(n_epochs=2, random_state=0).fit(X, FORMS["classes"])
+    for kept, expected in (({"temperature_": 2.5}, 2.5), ({}, 1.0)):
+        state = tuner.__getstate__()
+        del state["_temperature"]
+        old = FeedForwardTuner.__new__(FeedForwardTuner)
+        old.__setstate__({**state, **kept})
+        assert old.temperature_ == expected
+        assert "temperature_" not in vars(old)
+        scores = np.log(old.predict_proba(X)) * expected
+        tuner.temperature_ = 1.0
+        plain = np.log(tuner.predict_proba(X))
+        assert_allclose(scores - scores[:, :1], plain - plain[:, :1], atol=1e-5)
 
 
 @pytest.mark.parametrize(
