@@ -182,6 +182,7 @@ def test_the_corpus_holds_the_same_texts_as_docs_and_as_jsonl(corpus):
         assert [{"text": d.text, "cats": d.cats, "meta": d.user_data} for d in docs] == entries
 
 
+@pytest.mark.slow
 def test_the_corpus_is_the_same_to_the_byte_in_every_process(tmp_path):
     command = [sys.executable, "-W", "error", str(ROOT / "scripts" / "make_docstring_corpus.py")]
     processes = [

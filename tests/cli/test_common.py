@@ -109,6 +109,7 @@ def test_logged_warnings_are_told_on_lines_of_their_own():
     assert logging.getLogger("spacy_embtune").handlers == []
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_is_no_error():
     program = textwrap.dedent(
         """
@@ -239,6 +240,7 @@ def test_of_records_that_are_skipped_the_first_are_shown_and_all_counted(n):
         assert len(rest) == 1 + (n > 5)
 
 
+@pytest.mark.slow
 def test_spacy_finds_the_commands():
     command = [sys.executable, "-m", "spacy", "embtune"]
     environment = {**os.environ, "COLUMNS": "80"}

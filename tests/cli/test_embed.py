@@ -153,6 +153,7 @@ def test_labels_are_kept_where_there_is_a_place_for_them(pipeline, tmp_path):
 # Interruptions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_killed_run_is_taken_up_and_gives_the_same_bytes(pipeline, data, tmp_path, suffix):
     whole, out = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
@@ -185,6 +186,7 @@ def test_a_killed_run_is_taken_up_and_gives_the_same_bytes(pipeline, data, tmp_p
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(pipeline, data, tmp_path):
     out = tmp_path / "out.npz"
     process = subprocess.Popen(
@@ -316,6 +318,7 @@ def test_numbers_out_of_range_are_refused(pipeline, data, tmp_path):
         assert option in stderr
 
 
+@pytest.mark.slow
 def test_the_help_fits_a_terminal_and_names_every_option():
     environment = {**os.environ, "COLUMNS": "80", "TERMINAL_WIDTH": "80"}
     result = subprocess.run(

@@ -195,6 +195,7 @@ def test_a_file_that_exists_is_replaced_only_if_asked(model, tmp_path):
         assert "cannot be written" in error
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_leaves_files_as_they_were(model, tmp_path):
     out = tmp_path / "out.json"
     out.write_text("old")
@@ -217,6 +218,7 @@ def test_ctrl_c_ends_with_130_and_leaves_files_as_they_were(model, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.jsonl", "out.json"]
 
 
+@pytest.mark.slow
 def test_the_command_is_part_of_spacy(model):
     result = subprocess.run(
         [sys.executable, "-m", "spacy", "embtune", "evaluate", "--help"],

@@ -284,6 +284,7 @@ def test_a_page_needs_no_matplotlib(trained, embtune, tmp_path, monkeypatch):
     assert embtune("plot", trained.model, trained.data, tmp_path / "out.html")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_what_was_there(trained, tmp_path):
     out = tmp_path / "out.png"
     out.write_text("mine")

@@ -332,6 +332,7 @@ for record in read_records("-", kind=sys.argv[1], position=position):
 """
 
 
+@pytest.mark.slow
 def test_standard_input_may_be_a_pipe_or_a_file(tmp_path):
     path = write(tmp_path / "data.jsonl.gz", ROWS[:2])
     expected = [f"{record.id} {record.text}" for record in read_records(path)]

@@ -32,6 +32,7 @@ def vectors(docs: list[Doc], name: str = "embtune") -> np.ndarray:
 # Annotation
 
 
+@pytest.mark.slow
 def test_add_pipe_needs_no_import_of_the_package() -> None:
     import subprocess
     import sys
@@ -60,6 +61,7 @@ def test_initializing_alone_is_not_training(make_nlp: MakeNlp) -> None:
     assert not hasattr(nlp("bread")._, "embtune")
 
 
+@pytest.mark.slow
 def test_call_pipe_and_two_processes_agree(train: MakeNlp) -> None:
     nlp = train()
     texts = [text for text, _ in make_texts(20, seed=1)] + ["", "  \n"]

@@ -40,6 +40,7 @@ def test_find_threshold_of_spacy_finds_one(train: MakeNlp, tmp_path: Path, name:
     assert nlp.evaluate(examples)["cats_macro_f"] == pytest.approx(score)
 
 
+@pytest.mark.slow
 def test_find_threshold_as_a_command(train: MakeNlp, tmp_path: Path) -> None:
     folder = save_rare(train, tmp_path)
     args = ("p", "dev.spacy", "embtune", "threshold", "cats_macro_f", "-n", "3")
