@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 # Seconds of the processor, because those of a clock depend on what else the machine does.
-QUICK_SECONDS = 3.0
+QUICK_SECONDS = 1.0
 
 _started: list[str] = []
 
@@ -82,6 +82,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     }
     slow = {name: seconds for name, seconds in found.items() if seconds > QUICK_SECONDS}
     if slow:
-        terminalreporter.section(f"tests of more than {QUICK_SECONDS:.0f} s without the mark slow")
+        terminalreporter.section(f"tests of more than {QUICK_SECONDS:g} s without the mark slow")
         for name in sorted(slow, key=lambda name: -slow[name]):
             terminalreporter.line(f"{slow[name]:6.1f} s  {name}")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import spacy
 import srsly
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from spacy.cli._util import app
 from spacy.tokens import Doc, DocBin
 from typer.testing import CliRunner
@@ -279,6 +279,10 @@ def test_a_packaged_pipeline_installs_and_runs(tiny_encoder: Path, tmp_path: Pat
     printed = json.loads(run("-c", code, cwd=tmp_path).splitlines()[-1])
     expected: Doc = spacy.load(model)("bread and soup")
     assert_allclose(printed, expected._.embtune, atol=2e-2)
+    # The files that pip made of the archive hold all that loading needs.
+    (config,) = site.rglob("config.cfg")
+    here = spacy.load(config.parent)("bread and soup")
+    assert_array_equal(here._.embtune, expected._.embtune)
     (metadata,) = site.glob("en_topics-1.2.3.dist-info/METADATA")
     assert "Requires-Dist: spacy-embtune" in metadata.read_text()
 

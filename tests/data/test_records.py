@@ -353,6 +353,7 @@ def test_standard_input_is_read_as_a_file_is(tmp_path, monkeypatch, suffix):
     assert list(read_records("-", kind=kind)) == list(read_records(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".csv", ".spacy", ".parquet"])
 def test_the_position_goes_from_0_to_1(tmp_path, suffix):
     # Text is decoded in advance, in blocks of 8 KB.

@@ -113,6 +113,7 @@ def test_a_batch_of_no_documents_is_fine(train: MakeNlp) -> None:
     pipe.set_annotations([], pipe.predict([]))
 
 
+@pytest.mark.slow
 def test_a_text_of_a_megabyte_is_embedded(train: MakeNlp) -> None:
     nlp = train()
     nlp.max_length = 2_000_000
@@ -371,6 +372,7 @@ def test_labels_come_from_the_data_or_from_the_argument(make_nlp: MakeNlp) -> No
     assert pipe.labels == ("MUSIC", "OTHER")
 
 
+@pytest.mark.slow
 def test_add_label_after_training_keeps_what_was_learned(train: MakeNlp, tmp_path: Any) -> None:
     nlp = train(set_cats=True)
     pipe = nlp.get_pipe("embtune")
