@@ -48,6 +48,33 @@ def explain_full_disk(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def _explain(path: Path, unfinished: Path) -> Iterator[None]:
+    """Replace errors that name a temporary file, of which the user knows nothing, by errors of the
+    same class that name the file that was to be written.
+
+    path (Path): The file or directory that is written.
+    unfinished (Path): Its temporary name.
+    RAISES (NoRoomError): When the disk is full.
+    RAISES (OSError): When it cannot be written for another reason.
+    """
+    with explain_full_disk(path):
+        try:
+            yield
+        except OSError as error:
+            if error.errno in NO_ROOM or not _is_within(error.filename, unfinished):
+                raise
+            reason = (
+                f"It cannot be written ({error.strerror}). Give a place where files can be made"
+            )
+            raise OSError(error.errno, reason, str(path)) from error
+
+
+def _is_within(name: object, folder: Path) -> bool:
+    """RETURNS (bool): Whether the name is that of the file or directory, or of a file in it."""
+    return isinstance(name, str | os.PathLike) and Path(name).is_relative_to(folder)
+
+
+@contextmanager
 def atomic_path(path: Path, *, within: Path | None = None) -> Iterator[Path]:
     """Write a file under a temporary name, and rename it once it is complete. After an error or
     Ctrl-C the temporary file is removed, and an older file of this name is unchanged.
@@ -71,7 +98,7 @@ def atomic_path(path: Path, *, within: Path | None = None) -> Iterator[Path]:
     name = f".{real.stem}.{os.getpid()}.unfinished{real.suffix}"
     unfinished = (real.parent if within is None else within) / name
     try:
-        with explain_full_disk(path):
+        with _explain(path, unfinished):
             yield unfinished
             with unfinished.open("rb+") as file:
                 # Otherwise the new name may reach the disk before the contents do.
@@ -122,7 +149,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     for left_over in (unfinished, earlier):
         shutil.rmtree(left_over, ignore_errors=True)
     try:
-        with explain_full_disk(path):
+        with _explain(path, unfinished):
             yield unfinished
             if real.exists():
                 real.rename(earlier)
@@ -152,7 +179,7 @@ def atomic_files(directory: Path) -> Iterator[Path]:
     unfinished = real.with_name(f".{real.name}.{os.getpid()}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        with explain_full_disk(directory):
+        with _explain(directory, unfinished):
             unfinished.mkdir()
             yield unfinished
             if not real.exists():

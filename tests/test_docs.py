@@ -185,6 +185,7 @@ def has_python(path):
 
 
 # Fits in the docs are on so few texts that some of these have to be expected.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
 @pytest.mark.parametrize(

@@ -20,12 +20,14 @@ def modules_after(code: str) -> set[str]:
     return set(run.stdout.split())
 
 
+@pytest.mark.slow
 def test_importing_the_package_imports_nothing_heavy():
     loaded = modules_after("import spacy_embtune")
     assert "spacy_embtune" in loaded
     assert not loaded & HEAVY
 
 
+@pytest.mark.slow
 def test_the_entry_point_adds_nothing_heavy_to_a_blank_pipeline():
     without = modules_after("import spacy.lang.en, thinc.api; spacy.lang.en.English")
     loaded = modules_after("import spacy; spacy.blank('en')")
@@ -46,6 +48,7 @@ def test_each_public_name_is_there_and_documented(name):
     assert name in dir(spacy_embtune)
 
 
+@pytest.mark.slow
 def test_public_names_stay_functions_after_their_rooms_are_imported():
     loaded = modules_after(
         "import spacy_embtune.reports, spacy_embtune.plots, spacy_embtune.embed\n"

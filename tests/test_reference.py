@@ -119,6 +119,7 @@ def site(reference, tmp_path_factory):
     return folder / "site"
 
 
+@pytest.mark.slow
 def test_each_page_of_the_site_fits_its_window_and_asks_no_other_host(site):
     pages = sorted(site.rglob("*.html"))
     assert len(pages) > 20
@@ -137,6 +138,7 @@ def test_each_page_of_the_site_fits_its_window_and_asks_no_other_host(site):
     assert not wrong
 
 
+@pytest.mark.slow
 def test_the_site_can_be_searched_without_a_server(site):
     with launched() as browser:
         page = browser.new_page()

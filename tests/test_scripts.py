@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -182,6 +183,7 @@ def test_the_corpus_holds_the_same_texts_as_docs_and_as_jsonl(corpus):
         assert [{"text": d.text, "cats": d.cats, "meta": d.user_data} for d in docs] == entries
 
 
+@pytest.mark.slow
 def test_the_corpus_is_the_same_to_the_byte_in_every_process(tmp_path):
     command = [sys.executable, "-W", "error", str(ROOT / "scripts" / "make_docstring_corpus.py")]
     processes = [
@@ -264,6 +266,38 @@ def test_project_commands_call_what_exists_and_workflows_are_complete(capfd):
             made.update(outputs)
     project_run(ROOT, "corpus", dry=True, overrides={"vars.seed": 7})
     assert "--seed 7" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("3.14.0", "is Python 3.14.0, which is not supported"),
+        ("3.10.9", "is Python 3.10.9, which is not supported"),
+        ("broken", "cannot be run"),
+        (None, "There is no Python."),
+    ],
+)
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_make_asks_for_a_python_that_fits_before_it_installs(tmp_path, target, version, expected):
+    for name in ("Makefile", "setup.cfg", "setup.py", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python"
+    # It answers as an interpreter of that version does to the questions of the Makefile.
+    runs = "false" if version == "broken" else "true"
+    python.write_text(
+        f'#!/bin/sh\ncase "$*" in --version) echo Python {version};; "-c pass") {runs};; '
+        "*) false;; esac\n"
+    )
+    python.chmod(0o755)
+    given = "" if version is None else str(python)
+    done = subprocess.run(
+        ["make", target, f"PYTHON={given}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert expected in done.stdout
+    cure = f"Install Python 3.11, 3.12 or 3.13, and name it: make {target} PYTHON="
+    assert cure in done.stdout
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_the_versions_of_all_requirements_are_pinned():

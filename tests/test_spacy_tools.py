@@ -3,7 +3,6 @@ another name in the pipeline."""
 
 import json
 import logging
-import zipfile
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -119,6 +118,7 @@ def files(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Files
 # commands
 
 
+@pytest.mark.slow
 def test_init_config_makes_a_config_that_trains(
     files: Files, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -229,19 +229,6 @@ def test_assemble_copies_a_sourced_component_under_a_third_name(
     assert_array_equal(one("bread and soup")._.topic, other("bread and soup")._.topic)
 
 
-@files_left_open
-def test_a_wheel_holds_all_that_loading_needs(files: Files, tmp_path: Path) -> None:
-    command("package", files.model, tmp_path, "--build", "wheel", "--name", "topics")
-    (wheel,) = tmp_path.rglob("*.whl")
-    with zipfile.ZipFile(wheel) as opened:
-        opened.extractall(tmp_path / "installed")
-        metadata = next(name for name in opened.namelist() if name.endswith("METADATA"))
-        assert "Requires-Dist: spacy-embtune" in opened.read(metadata).decode()
-    (config,) = (tmp_path / "installed").rglob("config.cfg")
-    one, other = spacy.load(files.model), spacy.load(config.parent)
-    assert_array_equal(one("bread and soup")._.topic, other("bread and soup")._.topic)
-
-
 def test_info(files: Files) -> None:
     assert "tuner" in command("info", files.model)
     assert "tuner" in command("info", files.model, "--markdown")
@@ -267,6 +254,7 @@ def test_find_function_says_where_a_registered_function_is(name: str, registry: 
         assert "spacy_embtune/" in "".join(command("find-function", name, *given).split())
 
 
+@pytest.mark.slow
 def test_our_own_commands_find_the_component(files: Files, tmp_path: Path) -> None:
     texts = tmp_path / "data.jsonl"
     rows = [{"text": text, "label": topic} for text, topic in make_texts(30, seed=1)]

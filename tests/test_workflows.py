@@ -3,21 +3,30 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import spacy
-from numpy.testing import assert_allclose
+import srsly
+from numpy.testing import assert_allclose, assert_array_equal
+from spacy.cli._util import app
 from spacy.tokens import Doc, DocBin
+from typer.testing import CliRunner
 
-from .conftest import make_examples
+from spacy_embtune.cli import app as our_app
+from spacy_embtune.encoder import EncoderShim
+
+from .conftest import make_examples, make_texts
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
+pytestmark = pytest.mark.slow
 LAYERS = "components.embtune.model.encoder.trainable_layers"
 
 
@@ -33,6 +42,19 @@ def run(*args: object, cwd: Path = ROOT) -> str:
     )
     assert result.returncode == 0, result.stdout
     return result.stdout
+
+
+def spacy_command(*args: object) -> str:
+    """Run a command of spaCy in this process, which does not have to import everything again.
+
+    RETURNS (str): What it printed; it must not fail.
+    """
+    words = [str(arg) for arg in args]
+    # `python -m spacy` finds the commands of packages as it starts.
+    whose, words = (our_app, words[1:]) if words[0] == "embtune" else (app, words)
+    result = CliRunner().invoke(whose, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +101,7 @@ def test_spacy_train_tunes_real_text(trained: tuple[Path, str], docstrings: Path
 
 def test_spacy_evaluate_saves_our_scores(trained: tuple[Path, str], docstrings: Path) -> None:
     metrics = docstrings / "metrics.json"
-    run("-m", "spacy", "evaluate", trained[0], docstrings / "test.spacy", "--output", metrics)
+    spacy_command("evaluate", trained[0], docstrings / "test.spacy", "--output", metrics)
     scores = json.loads(metrics.read_text())
     assert scores["embtune_map_r"] > scores["embtune_base_map_r"]
 
@@ -90,41 +112,84 @@ def test_the_two_best_and_last_models_share_one_encoder(trained: tuple[Path, str
     assert (best / weights).read_bytes() == (last / weights).read_bytes()
 
 
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that encoders of pipelines read in this test."""
+    texts: list[str] = []
+    compute = EncoderShim._compute
+
+    def noted(shim: EncoderShim, computed: list[str], **settings: Any) -> Any:
+        texts.extend(computed)
+        return compute(shim, computed, **settings)
+
+    monkeypatch.setattr(EncoderShim, "_compute", noted)
+    return texts
+
+
 def test_every_distinct_text_is_encoded_once_in_a_whole_training(
-    docstrings: Path, tmp_path: Path
+    docstrings: Path, tmp_path: Path, encoded: list[str]
 ) -> None:
-    code = f"""
-from spacy.cli.train import train
-from spacy_embtune.encoder import EncoderShim
-shims = []
-init = EncoderShim.__init__
-def noted(self, *args, **kwargs):
-    init(self, *args, **kwargs)
-    shims.append(self)
-EncoderShim.__init__ = noted
-folder = {str(docstrings)!r}
-train("configs/feedforward.cfg", {str(tmp_path)!r}, overrides={{
-    "paths.train": f"{{folder}}/train.spacy", "paths.dev": f"{{folder}}/dev.spacy",
-    "training.max_steps": 30, "training.eval_frequency": 10, "training.frozen_components": [],
-}})
-print("ENCODED", sum(shim.n_encoded for shim in shims), sum(shim.n_requested for shim in shims))
-"""
-    output = run("-c", code)
-    encoded, requested = map(int, re.search(r"ENCODED (\d+) (\d+)", output).groups())
+    spacy_command(
+        *("train", ROOT / "configs/feedforward.cfg", "--output", tmp_path),
+        *("--paths.train", docstrings / "train.spacy", "--paths.dev", docstrings / "dev.spacy"),
+        *("--training.max_steps", 30, "--training.eval_frequency", 10),
+    )
+    assert sorted(encoded) == sorted(texts_in(docstrings, "train", "dev"))
+
+
+def texts_in(folder: Path, *parts: str) -> set[str]:
+    """RETURNS (set[str]): The distinct texts of parts of a corpus."""
     vocab = spacy.blank("en").vocab
-    texts = {
+    return {
         doc.text
-        for part in ("train", "dev")
-        for doc in DocBin().from_disk(docstrings / f"{part}.spacy").get_docs(vocab)
+        for part in parts
+        for doc in DocBin().from_disk(folder / f"{part}.spacy").get_docs(vocab)
     }
-    assert encoded == len(texts) < requested
+
+
+@pytest.mark.parametrize("workflow", ["all", "jsonl"])
+def test_every_distinct_text_is_encoded_once_in_a_whole_project(
+    workflow: str,
+    tiny_encoder: Path,
+    tmp_path: Path,
+    encoded: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("configs").symlink_to(ROOT / "configs")
+    Path("metrics").mkdir()
+    Path("corpus").mkdir()
+    rows = [{"text": text, "label": topic} for text, topic in make_texts(300)]
+    srsly.write_jsonl("data.jsonl", rows)
+    nlp = spacy.blank("en")
+    for part, seed in (("train", 1), ("dev", 2), ("test", 3)):
+        docs = [example.reference for example in make_examples(nlp, 100, seed=seed)]
+        DocBin(docs=docs).to_disk(f"corpus/{part}.spacy")
+    project = srsly.read_yaml(ROOT / "project.yml")
+    scripts = {command["name"]: command["script"] for command in project["commands"]}
+    for name in project["workflows"][workflow]:
+        for line in scripts[name]:
+            for variable, value in project["vars"].items():
+                line = line.replace(f"${{vars.{variable}}}", str(value))
+            if not line.startswith("python -m spacy "):
+                assert name == "corpus"
+                continue
+            words = shlex.split(line)[3:]
+            if words[0] == "train":
+                words += ["--components.embtune.model.encoder.name", str(tiny_encoder)]
+                words += ["--training.max_steps", "60"]
+            spacy_command(*words)
+    folder = Path("corpus") if workflow == "all" else Path("corpus", project["vars"]["name"])
+    assert sorted(encoded) == sorted(texts_in(folder, "train", "dev", "test"))
+    for kind in ("json", "md", "png", "html"):
+        assert list(Path("metrics").glob(f"*.{kind}")), kind
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_config_trains(config: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus.spacy")
-    run(
-        *("-m", "spacy", "train", config, "--output", tmp_path / "out"),
+    spacy_command(
+        *("train", config, "--output", tmp_path / "out"),
         *("--paths.train", corpus, "--paths.dev", corpus, "--training.max_steps", 3),
         *("--components.embtune.model.encoder.name", tiny_encoder),
         # It has two layers, of which no more can learn.
@@ -141,7 +206,9 @@ def test_spacy_init_labels_writes_labels_that_training_reads(
         *("--paths.train", corpus, "--paths.dev", corpus),
         *("--components.embtune.model.encoder.name", tiny_encoder),
     )
-    run("-m", "spacy", "init", "labels", "configs/feedforward.cfg", tmp_path / "labels", *settings)
+    spacy_command(
+        "init", "labels", ROOT / "configs/feedforward.cfg", tmp_path / "labels", *settings
+    )
     labels = tmp_path / "labels" / "embtune.json"
     assert json.loads(labels.read_text()) == ["FOOD", "MUSIC", "SPORT"]
     labels.write_text(json.dumps(["FOOD", "MUSIC", "SPORT", "NEWS"]))
@@ -150,7 +217,7 @@ def test_spacy_init_labels_writes_labels_that_training_reads(
     text = (ROOT / "configs" / "feedforward.cfg").read_text()
     config.write_text(text.replace("labels = null", f"labels = {reader}"))
     streamed = ("--training.max_epochs", -1, "--training.max_steps", 3)
-    run("-m", "spacy", "train", config, "--output", tmp_path / "out", *settings, *streamed)
+    spacy_command("train", config, "--output", tmp_path / "out", *settings, *streamed)
     pipe = spacy.load(tmp_path / "out" / "model-last").get_pipe("embtune")
     assert pipe.labels == ("FOOD", "MUSIC", "SPORT", "NEWS")
 
@@ -160,8 +227,8 @@ def test_a_sourced_frozen_annotating_component_serves_another(
 ) -> None:
     corpus = write_corpus(tmp_path / "corpus.spacy")
     paths = ("--paths.train", corpus, "--paths.dev", corpus, "--training.max_steps", 3)
-    run(
-        *("-m", "spacy", "train", "configs/feedforward.cfg", "--output", tmp_path / "first"),
+    spacy_command(
+        *("train", ROOT / "configs/feedforward.cfg", "--output", tmp_path / "first"),
         *("--components.embtune.model.encoder.name", tiny_encoder, *paths),
     )
     first = tmp_path / "first" / "model-last"
@@ -180,7 +247,7 @@ def test_a_sourced_frozen_annotating_component_serves_another(
     )
     text = re.sub(r"\[initialize.components.embtune\].*", "", text, flags=re.DOTALL)
     (tmp_path / "second.cfg").write_text(text)
-    run("-m", "spacy", "train", tmp_path / "second.cfg", "--output", tmp_path / "second", *paths)
+    spacy_command("train", tmp_path / "second.cfg", "--output", tmp_path / "second", *paths)
     before, after = spacy.load(first), spacy.load(tmp_path / "second" / "model-last")
     assert_allclose(after("bread")._.embtune, before("bread")._.embtune, atol=1e-6)
     assert after("bread").cats
@@ -188,15 +255,15 @@ def test_a_sourced_frozen_annotating_component_serves_another(
 
 def test_a_packaged_pipeline_installs_and_runs(tiny_encoder: Path, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus.spacy")
-    run(
-        *("-m", "spacy", "train", "configs/feedforward.cfg", "--output", tmp_path / "out"),
+    spacy_command(
+        *("train", ROOT / "configs/feedforward.cfg", "--output", tmp_path / "out"),
         *("--paths.train", corpus, "--paths.dev", corpus, "--training.max_steps", 3),
         *("--components.embtune.model.encoder.name", tiny_encoder),
     )
     model = tmp_path / "out" / "model-last"
     (tmp_path / "packages").mkdir()
-    run(
-        *("-m", "spacy", "package", model, tmp_path / "packages", "--build", "sdist"),
+    spacy_command(
+        *("package", model, tmp_path / "packages", "--build", "sdist"),
         *("--name", "topics", "--version", "1.2.3"),
     )
     (sdist,) = (tmp_path / "packages").glob("**/*.tar.gz")
@@ -212,6 +279,10 @@ def test_a_packaged_pipeline_installs_and_runs(tiny_encoder: Path, tmp_path: Pat
     printed = json.loads(run("-c", code, cwd=tmp_path).splitlines()[-1])
     expected: Doc = spacy.load(model)("bread and soup")
     assert_allclose(printed, expected._.embtune, atol=2e-2)
+    # The files that pip made of the archive hold all that loading needs.
+    (config,) = site.rglob("config.cfg")
+    here = spacy.load(config.parent)("bread and soup")
+    assert_array_equal(here._.embtune, expected._.embtune)
     (metadata,) = site.glob("en_topics-1.2.3.dist-info/METADATA")
     assert "Requires-Dist: spacy-embtune" in metadata.read_text()
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -125,10 +126,15 @@ def check_output(
             f"{path} cannot be written",
             f"There is no directory {path.parent}. Make it, or give another name.",
         )
-    if not os.access(path.parent, os.W_OK):
+    try:
+        # A trial, because permissions do not tell of a file system that is read-only.
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
         fail(
             f"{path} cannot be written",
-            f"You may not write to the directory {path.parent}. Give another name.",
+            f"No file can be made in the directory {path.parent} ({error.strerror}). Give another "
+            "directory.",
         )
 
 

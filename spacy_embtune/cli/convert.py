@@ -182,6 +182,9 @@ class _Reader:
 def _check_directory(out: Path, *, force: bool) -> None:
     if out.exists() and not out.is_dir():
         fail(f"{out} is a file", "Give the name of a directory.")
+    for folder in out.parents:
+        if folder.exists() and not folder.is_dir():
+            fail(f"{out} cannot be written", f"{folder} is a file. Give another directory.")
     there = [f"{name}.spacy" for name in PARTS if (out / f"{name}.spacy").exists()]
     if there and not force:
         fail(

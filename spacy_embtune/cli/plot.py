@@ -1,5 +1,6 @@
-"""`embtune plot`: draw base and tuned vectors as a picture or as an interactive page."""
+"""`embtune plot`: draw base and tuned vectors as pictures and as interactive pages."""
 
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,7 +35,12 @@ class Method(StrEnum):
 def plot(
     model: _options.Model,
     data: _options.Data,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help=".png, .svg, .pdf or .html")],
+    outs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="OUT...", help=".png, .svg, .pdf or .html; several are made of one projection"
+        ),
+    ],
     fit: _options.Fit = None,
     method: Annotated[
         Method, typer.Option(help="How to project vectors to two dimensions; UMAP needs umap-learn")
@@ -68,6 +74,9 @@ def plot(
 
     OUT.html is an interactive page that needs no connection: hover, search, select with a lasso,
     and download the selected documents for labelling.
+
+    Several files, such as OUT.png OUT.html, take hardly longer than one: the documents are encoded
+    and projected once. If one of the files cannot be written, none is.
     """
     from ..plots import (
         PARTS,
@@ -80,15 +89,19 @@ def plot(
     )
     from ..plots import plot as draw
 
-    check_output(out, force=force, suffixes=[*SUFFIXES, ".html"])
+    for i, out in enumerate(outs):
+        check_output(out, force=force, suffixes=[*SUFFIXES, ".html"])
+        if out.resolve() in [other.resolve() for other in outs[:i]]:
+            fail(f"{out} is named twice", "Give each file another name.")
+    names = " and ".join(map(str, outs))
     chosen = [part for part in PARTS if part in (named.strip() for named in parts.split(","))]
     skipped = SkippedRecords()
-    with reporting_errors(f"{out} was not written"):
+    with reporting_errors(f"{names} {'was' if len(outs) == 1 else 'were'} not written"):
         if len(chosen) != len(parts.split(",")):
             fail("Unknown parts", f"--parts is {parts!r}: name some of {', '.join(PARTS)}.")
         if method is Method.umap:
             require_umap()
-        if out.suffix.lower() != ".html":
+        if not all(map(_is_page, outs)):
             require_matplotlib()
         records, learned = _reading.read_with_fit(
             data,
@@ -110,17 +123,23 @@ def plot(
         projection = project(documents, fitted, method=method.value)
         heading = ("Standard input" if data == "-" else Path(data).name) if title is None else title
         n, n_seen = len(documents.texts), int(_reading.find_seen(pipe, documents).sum())
-        with atomic_path(out) as unfinished:
-            if out.suffix.lower() == ".html":
-                _write_page(unfinished, documents, projection, heading, n_seen)
-            else:
-                note = describe_seen(n_seen, n) if n_seen > _reading.FEW * n else None
-                figure = draw(documents, projection, title=heading, note=note, parts=chosen)
-                save(figure, unfinished)
+        with ExitStack() as files:
+            # Files get their names together, once the last of them is complete.
+            unfinished = {out: files.enter_context(atomic_path(out)) for out in outs}
+            for out, path in unfinished.items():
+                if _is_page(out):
+                    _write_page(path, documents, projection, heading, n_seen)
+                else:
+                    note = describe_seen(n_seen, n) if n_seen > _reading.FEW * n else None
+                    save(draw(documents, projection, title=heading, note=note, parts=chosen), path)
     skipped.conclude()
     if n_seen:
         warn("Not all is held out", describe_seen(n_seen, n))
-    good(f"Wrote {out}", f"{projection.note}.")
+    good(f"Wrote {names}", f"{projection.note}.")
+
+
+def _is_page(out: Path) -> bool:
+    return out.suffix.lower() == ".html"
 
 
 def _write_page(

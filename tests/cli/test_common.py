@@ -9,6 +9,7 @@ import spacy
 import typer
 from typer.testing import CliRunner
 
+from spacy_embtune.cli import app
 from spacy_embtune.cli._common import (
     SkippedRecords,
     check_output,
@@ -109,6 +110,7 @@ def test_logged_warnings_are_told_on_lines_of_their_own():
     assert logging.getLogger("spacy_embtune").handlers == []
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_is_no_error():
     program = textwrap.dedent(
         """
@@ -239,11 +241,13 @@ def test_of_records_that_are_skipped_the_first_are_shown_and_all_counted(n):
         assert len(rest) == 1 + (n > 5)
 
 
+@pytest.mark.slow
 def test_spacy_finds_the_commands():
     command = [sys.executable, "-m", "spacy", "embtune"]
     environment = {**os.environ, "COLUMNS": "80"}
     result = subprocess.run(
         [*command, "--help"], capture_output=True, text=True, check=True, env=environment
     )
-    assert "embed " in result.stdout
+    for name in typer.main.get_command(app).commands:
+        assert f"{name} " in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80

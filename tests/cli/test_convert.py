@@ -89,6 +89,7 @@ def test_parts_are_stratified_deterministic_and_of_the_size_asked_for(embtune, t
     assert third.read_bytes() != (tmp_path / "1" / "train.spacy").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_files_are_the_same_to_the_byte_in_every_process(tmp_path):
     path = write_lines(tmp_path / "data.jsonl", entries(60, 3))
     for seed in ("1", "2"):

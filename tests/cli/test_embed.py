@@ -2,7 +2,6 @@ import csv
 import gzip
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -153,6 +152,7 @@ def test_labels_are_kept_where_there_is_a_place_for_them(pipeline, tmp_path):
 # Interruptions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_killed_run_is_taken_up_and_gives_the_same_bytes(pipeline, data, tmp_path, suffix):
     whole, out = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
@@ -185,6 +185,7 @@ def test_a_killed_run_is_taken_up_and_gives_the_same_bytes(pipeline, data, tmp_p
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(pipeline, data, tmp_path):
     out = tmp_path / "out.npz"
     process = subprocess.Popen(
@@ -317,14 +318,13 @@ def test_numbers_out_of_range_are_refused(pipeline, data, tmp_path):
 
 
 def test_the_help_fits_a_terminal_and_names_every_option():
-    environment = {**os.environ, "COLUMNS": "80", "TERMINAL_WIDTH": "80"}
-    result = subprocess.run(
-        command("--help"), capture_output=True, text=True, check=True, env=environment
-    )
-    assert max(map(len, result.stdout.splitlines())) <= 80
-    assert words(result.stdout).startswith("Usage: python -m spacy embtune embed [OPTIONS]")
+    env = {"COLUMNS": "80", "TERMINAL_WIDTH": "80"}
+    code, stdout, _ = embed("--help", env=env, prog_name="python -m spacy embtune")
+    assert code == 0
+    assert max(map(len, stdout.splitlines())) <= 80
+    assert words(stdout).startswith("Usage: python -m spacy embtune embed [OPTIONS]")
     for name in ("MODEL", "DATA", "OUT", "--what", "--format", "--on-error", "--force"):
-        assert name in result.stdout
+        assert name in stdout
 
 
 def test_other_fields_are_kept_or_named(trained, embtune, tmp_path):

@@ -222,6 +222,7 @@ def test_a_file_that_exists_is_replaced_only_if_asked(model, tmp_path):
         assert "cannot be written" in error
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_leaves_files_as_they_were(model, tmp_path):
     out = tmp_path / "out.json"
     out.write_text("old")
@@ -244,13 +245,9 @@ def test_ctrl_c_ends_with_130_and_leaves_files_as_they_were(model, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.jsonl", "out.json"]
 
 
-def test_the_command_is_part_of_spacy(model):
-    result = subprocess.run(
-        [sys.executable, "-m", "spacy", "embtune", "evaluate", "--help"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "80"},
-    )
-    assert result.returncode == 0, result.stderr
+def test_the_help_fits_a_terminal():
+    settings = {"COLUMNS": "80", "TERMINAL_WIDTH": "80"}
+    result = CliRunner().invoke(app, ["evaluate", "--help"], env=settings)
+    assert result.exit_code == 0, result.stderr
     assert "--markdown" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80

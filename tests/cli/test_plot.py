@@ -2,6 +2,7 @@ import json
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import spacy
@@ -45,6 +46,58 @@ def test_a_page_shows_the_same_projection(trained, embtune, tmp_path):
         base_axes=(f"{places.base.axes[0]} · {places.note}", places.base.axes[1]),
         tuned_axes=(f"{places.tuned.axes[0]} · {places.note}", places.tuned.axes[1]),
     )
+
+
+def test_several_files_come_of_one_loading_and_one_projection(
+    trained, embtune, tmp_path, monkeypatch
+):
+    from spacy_embtune import plots
+    from spacy_embtune.encoder import EncoderShim
+
+    names = ("out.png", "out.html", "out.svg")
+    for name in names:
+        arguments = (trained.model, trained.data, tmp_path / f"one-{name}", "--fit", trained.train)
+        assert embtune("plot", *arguments)[0] == 0
+    projected, encoded = [], []
+    project, compute = plots.project, EncoderShim._compute
+    monkeypatch.setattr(plots, "project", lambda *a, **k: projected.append(a) or project(*a, **k))
+
+    def counted(shim, texts, **settings):
+        encoded.extend(texts)
+        return compute(shim, texts, **settings)
+
+    monkeypatch.setattr(EncoderShim, "_compute", counted)
+    outs = [tmp_path / name for name in names]
+    code, output, error = embtune(
+        "plot", trained.model, trained.data, *outs, "--fit", trained.train
+    )
+    assert (code, error) == (0, "")
+    for out in outs:
+        assert str(out) in output.replace("\n", "")
+        assert out.read_bytes() == (tmp_path / f"one-{out.name}").read_bytes()
+    assert len(projected) == 1
+    assert len(encoded) == len(set(encoded)) == 105
+
+
+def test_several_files_are_written_together_or_not_at_all(trained, embtune, tmp_path, monkeypatch):
+    first, second = tmp_path / "out.html", tmp_path / "out.png"
+    first.write_text("mine")
+    plot = ("plot", trained.model, trained.data)
+    for outs, expected in (
+        ((first, second), "exists already"),
+        ((second, first), "exists already"),
+        ((second, tmp_path / "out.jsonl"), "ends in .png, .svg, .pdf or .html"),
+        ((second, tmp_path / "." / "out.png"), "is named twice"),
+    ):
+        code, _, error = embtune(*plot, *outs)
+        assert code == 1
+        assert expected in error
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: Path("/dev/full").write_text("x"))
+    code, _, error = embtune(*plot, first, second, "-F")
+    assert code == 1
+    assert "There is no room" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["out.html"]
+    assert first.read_text() == "mine"
 
 
 def test_parts_and_title_are_those_asked_for(trained, embtune, tmp_path):
@@ -231,6 +284,7 @@ def test_a_page_needs_no_matplotlib(trained, embtune, tmp_path, monkeypatch):
     assert embtune("plot", trained.model, trained.data, tmp_path / "out.html")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_what_was_there(trained, tmp_path):
     out = tmp_path / "out.png"
     out.write_text("mine")

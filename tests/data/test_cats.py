@@ -484,6 +484,7 @@ def test_a_checked_annotation_goes_before_others():
 # Whatever a writer makes of a label, the reader gets the same
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.lists(

@@ -83,6 +83,7 @@ def test_a_cell_may_be_of_any_length(tmp_path):
     assert [len(r.text) for r in read_records(tmp_path / "big.tsv", quotes="csv")] == [len(text)]
 
 
+@pytest.mark.slow
 def test_a_million_columns_are_read_or_an_error_in_few_words(tmp_path):
     n = 1_000_000
     header = ",".join(f"c{i}" for i in range(n))

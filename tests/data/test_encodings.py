@@ -266,6 +266,7 @@ except PermissionError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["file", "directory"])
 def test_a_file_that_may_not_be_read_is_an_error(closed):
     # Not in `tmp_path`, which only its owner may enter.

@@ -332,6 +332,7 @@ for record in read_records("-", kind=sys.argv[1], position=position):
 """
 
 
+@pytest.mark.slow
 def test_standard_input_may_be_a_pipe_or_a_file(tmp_path):
     path = write(tmp_path / "data.jsonl.gz", ROWS[:2])
     expected = [f"{record.id} {record.text}" for record in read_records(path)]
@@ -352,6 +353,7 @@ def test_standard_input_is_read_as_a_file_is(tmp_path, monkeypatch, suffix):
     assert list(read_records("-", kind=kind)) == list(read_records(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".csv", ".spacy", ".parquet"])
 def test_the_position_goes_from_0_to_1(tmp_path, suffix):
     # Text is decoded in advance, in blocks of 8 KB.

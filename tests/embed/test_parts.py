@@ -204,6 +204,7 @@ with Parts(Path(sys.argv[1]), ".npz", {}, force=False).open():
 """
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_write_at_once_and_a_killed_one_lets_go(tmp_path):
     out = tmp_path / "out.npz"
     process = subprocess.Popen(

@@ -270,6 +270,7 @@ for n in (1_000, 2_000, 16_000):
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_corpus(pipeline, tmp_path):
     command = [sys.executable, "-c", MEASURE, str(pipeline), str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -95,6 +95,7 @@ def test_copies_and_pickles_carry_the_directory(tiny_encoder: Path, tmp_path: Pa
         assert shim.store.max_bytes == 2**23
 
 
+@pytest.mark.slow
 def test_processes_of_a_pipe_share_the_directory(
     train: Callable[..., Language], tmp_path: Path
 ) -> None:

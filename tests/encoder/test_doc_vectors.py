@@ -51,6 +51,7 @@ def test_a_document_without_any_vector_gets_zeros(text: str) -> None:
     assert_array_equal(make_nlp()(text)._.embedding, np.zeros(64))
 
 
+@pytest.mark.slow
 def test_it_trains_and_is_stored_with_the_pipeline(tmp_path: Any) -> None:
     nlp = make_nlp()
     examples = make_examples(nlp, 60)

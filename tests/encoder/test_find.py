@@ -42,6 +42,7 @@ def test_a_damaged_model_says_so(tiny_encoder: Path, tmp_path: Path) -> None:
         TextEncoder.load(EncoderSettings(name=str(tmp_path / "model")))
 
 
+@pytest.mark.slow
 def test_an_unknown_name_says_where_it_was_sought(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     code = (

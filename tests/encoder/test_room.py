@@ -8,6 +8,7 @@ import pytest
 from spacy_embtune import encoder
 
 
+@pytest.mark.slow
 def test_importing_the_room_loads_no_library_that_is_slow_to_import() -> None:
     code = (
         "import sys, spacy_embtune.encoder\n"

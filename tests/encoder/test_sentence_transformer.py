@@ -107,6 +107,7 @@ def test_progress_is_shown_for_many_texts_in_training_only(
     assert "Encoding texts" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_forked_child_can_encode_after_its_parent_has(tiny_encoder: Path) -> None:
     # In a process of its own: the deadlock that this guards against would hang the test run.
     code = f"""

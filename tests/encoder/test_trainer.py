@@ -74,6 +74,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainable_layers", [1, 3, -1])
 @pytest.mark.parametrize("kind", MODELS)
 def test_vectors_and_gradients_are_those_of_a_plain_pass(

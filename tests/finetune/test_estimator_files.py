@@ -141,6 +141,7 @@ def test_keys_of_class_weights_stay_numbers(way, tmp_path):
     loaded.fit(X, y)
 
 
+@pytest.mark.slow
 @each_kind
 @each_way
 def test_names_of_features_come_back(kind, way, tmp_path):

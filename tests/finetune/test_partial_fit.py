@@ -198,6 +198,7 @@ def test_resizing_keeps_the_state_of_the_optimizer():
     assert state(tuner)[f"nr_update.{position}.W"] == 4
 
 
+@pytest.mark.slow
 def test_resizing_keeps_the_state_also_in_a_pickle_of_another_process(tmp_path):
     """There, a new layer may get the number that one of the pickle's layers had."""
     import pickle

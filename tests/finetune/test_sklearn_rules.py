@@ -32,6 +32,9 @@ from spacy_embtune.finetune import (
 
 from .made_up import make_vectors, names, nearest_accuracy
 
+# A hundred fits and more.
+pytestmark = pytest.mark.slow
+
 TUNERS = [FeedForwardTuner, ContrastiveTuner]
 each_tuner = pytest.mark.parametrize("Tuner", TUNERS)
 

@@ -112,6 +112,7 @@ def test_soft_voting_beside_another_classifier(plain):
     assert vote.fit(X, LABELS).score(X_TEST, LABELS_TEST) > plain - 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passthrough", [False, True])
 def test_stacking(passthrough, plain):
     stack = StackingClassifier(
@@ -125,6 +126,7 @@ def test_stacking(passthrough, plain):
     assert on_top.score(X_TEST, LABELS_TEST) > 0.5
 
 
+@pytest.mark.slow
 def test_one_binary_tuner_a_class(plain):
     rest = OneVsRestClassifier(tuner(), n_jobs=2).fit(X, LABELS)
     assert rest.score(X_TEST, LABELS_TEST) > plain - 0.07
@@ -145,6 +147,7 @@ def test_probabilities_out_of_fold_are_in_sorted_order_and_the_same_with_two_job
     assert (np.asarray(sorted(TOPICS))[one.argmax(axis=1)] == LABELS).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_a_threshold_for_two_classes():
     rare = np.where(Y == 0, "yes", "no")
     rare[::2] = "no"
@@ -196,6 +199,7 @@ def test_set_output_of_tuners(form, kind):
         assert_array_equal(found.to_numpy(), expected)
 
 
+@pytest.mark.slow
 def test_sample_weights_are_routed():
     weights = np.where(Y == 2, 0.1, 1.0)
     expected = tuner().fit(X, LABELS, sample_weight=weights)

@@ -173,6 +173,7 @@ def test_known_absences_of_partial_labels_are_learned():
     assert tuner.score(X, matrix) == right.mean()
 
 
+@pytest.mark.slow
 def test_a_score_leaves_out_what_is_not_known():
     X, y = make_vectors(90)
     tuner = FeedForwardTuner(random_state=0).fit(X, names(y))
@@ -198,6 +199,7 @@ def test_a_score_leaves_out_what_is_not_known():
 # parameters
 
 
+@pytest.mark.slow
 def test_balanced_classes_are_found_more_often():
     X, y = make_vectors(300, n_classes=2)
     kept = (y == 0) | (np.arange(300) % 20 == 1)
@@ -236,6 +238,7 @@ def test_label_smoothing_makes_predictions_less_sure():
     assert less.max(axis=1).mean() < sure.mean() - 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["mixed", "supervised_contrastive", "cosine_pairs"])
 def test_preserve_keeps_the_similarities_of_before(loss):
     X, y = make_vectors(60)

@@ -368,6 +368,7 @@ def known_and_values(n_labels):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data(), st.sampled_from(["ignore", "class"]))
 def test_similarity_agrees_with_the_naive_one_whatever_stands_where_nothing_is_known(

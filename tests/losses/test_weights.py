@@ -83,6 +83,7 @@ def assert_same(found, expected, rtol=1e-5, atol=1e-7):
         assert_allclose(a, b, rtol=rtol, atol=atol)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(batches(), st.sampled_from(EQUAL))
 def test_a_weight_is_a_number_of_copies(batch, name):
@@ -131,6 +132,7 @@ def test_anchors_without_labels_count_by_weight_as_those_with_labels_do(times):
     assert_same(found[1:], expected[1:])
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(batches(), st.sampled_from(list(ALL)), st.floats(0.1, 10))
 def test_a_document_of_weight_0_is_left_out(batch, name, scale):

@@ -32,6 +32,7 @@ def vectors(docs: list[Doc], name: str = "embtune") -> np.ndarray:
 # Annotation
 
 
+@pytest.mark.slow
 def test_add_pipe_needs_no_import_of_the_package() -> None:
     import subprocess
     import sys
@@ -60,6 +61,7 @@ def test_initializing_alone_is_not_training(make_nlp: MakeNlp) -> None:
     assert not hasattr(nlp("bread")._, "embtune")
 
 
+@pytest.mark.slow
 def test_call_pipe_and_two_processes_agree(train: MakeNlp) -> None:
     nlp = train()
     texts = [text for text, _ in make_texts(20, seed=1)] + ["", "  \n"]
@@ -111,6 +113,7 @@ def test_a_batch_of_no_documents_is_fine(train: MakeNlp) -> None:
     pipe.set_annotations([], pipe.predict([]))
 
 
+@pytest.mark.slow
 def test_a_text_of_a_megabyte_is_embedded(train: MakeNlp) -> None:
     nlp = train()
     nlp.max_length = 2_000_000
@@ -369,6 +372,7 @@ def test_labels_come_from_the_data_or_from_the_argument(make_nlp: MakeNlp) -> No
     assert pipe.labels == ("MUSIC", "OTHER")
 
 
+@pytest.mark.slow
 def test_add_label_after_training_keeps_what_was_learned(train: MakeNlp, tmp_path: Any) -> None:
     nlp = train(set_cats=True)
     pipe = nlp.get_pipe("embtune")

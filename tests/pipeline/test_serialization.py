@@ -41,6 +41,7 @@ def test_a_pipeline_loads_with_its_encoder_gone(
     assert_array_equal(loaded("bread and soup")._.embtune, expected)
 
 
+@pytest.mark.slow
 def test_a_pipeline_loads_in_a_process_without_network_and_packaged_model(
     train: MakeNlp, tmp_path: Path
 ) -> None:

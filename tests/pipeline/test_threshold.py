@@ -1,15 +1,15 @@
 """The setting `threshold`: where it comes from, how it is kept, and spaCy's own search for it."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import spacy
+from spacy.cli._util import app
 from spacy.cli.find_threshold import find_threshold
 from spacy.language import Language
 from spacy.tokens import DocBin
+from typer.testing import CliRunner
 
 from ..conftest import make_examples
 
@@ -42,11 +42,10 @@ def test_find_threshold_of_spacy_finds_one(train: MakeNlp, tmp_path: Path, name:
 
 def test_find_threshold_as_a_command(train: MakeNlp, tmp_path: Path) -> None:
     folder = save_rare(train, tmp_path)
-    args = ("p", "dev.spacy", "embtune", "threshold", "cats_macro_f", "-n", "3")
-    command = [sys.executable, "-m", "spacy", "find-threshold", *args]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-    assert result.returncode == 0, result.stderr
-    assert "Best threshold" in result.stdout
+    args = (folder / "p", folder / "dev.spacy", "embtune", "threshold", "cats_macro_f", "-n", "3")
+    result = CliRunner().invoke(app, ["find-threshold", *map(str, args)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "Best threshold" in result.output
 
 
 def test_a_threshold_that_is_set_on_the_component_is_saved(train: MakeNlp, tmp_path: Path) -> None:

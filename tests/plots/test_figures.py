@@ -254,6 +254,7 @@ def test_files_of_the_same_documents_have_the_same_bytes(tmp_path):
     assert written[2].startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_nothing_happens_to_pyplot_and_the_backend(tmp_path):
     code = f"""
         import sys
@@ -272,6 +273,7 @@ def test_nothing_happens_to_pyplot_and_the_backend(tmp_path):
     assert (tmp_path / "out.png").read_bytes() == (tmp_path / "here.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_package_does_not_import_matplotlib_or_umap():
     code = (
         "import sys, spacy_embtune.plots, spacy_embtune.plots.projection, "

@@ -29,6 +29,7 @@ def test_a_real_gain_helps(seed):
     assert compare(data).verdict.kind == "helps"
 
 
+@pytest.mark.slow
 def test_vectors_that_know_as_much_are_no_gain():
     kinds = []
     for seed in range(20):
@@ -396,6 +397,7 @@ def test_a_pipeline_trained_without_labels_is_compared_by_those_of_the_documents
         assert (row.base, row.tuned) == pytest.approx((other.base, other.tuned))
 
 
+@pytest.mark.slow
 def test_an_interval_that_misses_zero_without_being_beyond_chance_is_explained():
     n_explained = 0
     for seed in range(12):

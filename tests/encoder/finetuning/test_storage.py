@@ -126,6 +126,7 @@ def test_a_loaded_pipeline_goes_on_learning(make: MakeNlp, tmp_path: Path) -> No
     assert_same_vectors(vectors(spacy.load(tmp_path)), vectors(loaded))
 
 
+@pytest.mark.slow
 def test_in_several_processes(make: MakeNlp) -> None:
     nlp, examples, _ = trained(make)
     texts = [example.text for example in examples[:8]]

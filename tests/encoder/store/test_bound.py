@@ -35,6 +35,7 @@ def test_the_directory_stays_below_the_bound_and_the_newest_are_kept(
     assert len(again.seen) == len(batches[0])
 
 
+@pytest.mark.slow
 def test_the_bound_holds_while_processes_crowd_each_other_out(tmp_path: Path) -> None:
     processes = [run(MANY, tmp_path / "store", seed, MIN_BYTES, 384) for seed in range(4)]
     largest = 0

@@ -20,6 +20,7 @@ from .encoding import MANY, TEXTS, Encode, finish, run
 # Processes, threads, copies
 
 
+@pytest.mark.slow
 def test_processes_make_a_store_write_and_read_at_once(tmp_path: Path) -> None:
     processes = [run(MANY, tmp_path / "store", seed, 2**30, 64) for seed in range(4)]
     assert [finish(process) for process in processes] == ["done\n"] * 4
@@ -46,6 +47,7 @@ for i in range(0, 10**6, 50):
 """
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_stored(tmp_path: Path) -> None:
     done = 0
     for n_lines in (1, 7, 20):
@@ -66,6 +68,7 @@ def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_stored(tmp_path:
         store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="This system has no fork.")
 def test_parent_and_child_of_a_fork_both_go_on(tmp_path: Path) -> None:
     code = """
@@ -100,6 +103,7 @@ print(len(store))
     check.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="This system has no fork.")
 def test_a_fork_while_other_threads_use_the_store(tmp_path: Path) -> None:
     code = """

@@ -35,6 +35,7 @@ def test_a_parent_that_is_not_there(tmp_path: Path) -> None:
             VectorStore(parent / "store").lookup(["a"], Encode(), fingerprint="f")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "setuid"), reason="Permissions are of another kind here.")
 def test_a_place_where_one_may_not_write(tmp_path: Path) -> None:
     VectorStore(tmp_path / "made").lookup(["a"], Encode(), fingerprint="f")
@@ -166,6 +167,7 @@ for i in range(4):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="No limit to the size of files here.")
 def test_where_files_cannot_grow_one_warning_and_nothing_computed_is_lost(tmp_path: Path) -> None:
     lines = finish(run(FULL, tmp_path / "store")).splitlines()
