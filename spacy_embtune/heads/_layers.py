@@ -1,41 +1,12 @@
-"""Build the small layers that heads share: tanh, dropout, projection and a fixed row length."""
+"""Build the small layers that heads share: dropout, projection and a fixed row length."""
 
 from collections.abc import Callable
 from typing import Any, cast
 
-from thinc.api import Dropout, Linear, Model
+from thinc.api import Dropout, Model
 from thinc.types import Floats2d
 
-
-def Tanh(nO: int | None = None, nI: int | None = None) -> Model[Floats2d, Floats2d]:
-    """Build a linear layer with tanh activation. Thinc has no such layer.
-
-    nO (int | None): Output width.
-    nI (int | None): Input width.
-    RETURNS (Model[Floats2d, Floats2d]): A layer from arrays (n, nI) to arrays (n, nO) in -1..1.
-    """
-    return Model(
-        "tanh",
-        _forward_tanh,
-        init=Linear().init,
-        dims={"nO": nO, "nI": nI},
-        params={"W": None, "b": None},
-    )
-
-
-def _forward_tanh(
-    model: Model[Floats2d, Floats2d], X: Floats2d, is_train: bool
-) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
-    W = cast(Floats2d, model.get_param("W"))
-    Y: Any = model.ops.xp.tanh(model.ops.gemm(X, W, trans2=True) + model.get_param("b"))
-
-    def backprop(dY: Floats2d) -> Floats2d:
-        dY = dY * (1.0 - Y * Y)
-        model.inc_grad("b", dY.sum(axis=0))
-        model.inc_grad("W", model.ops.gemm(dY, X, trans1=True))
-        return model.ops.gemm(dY, W)
-
-    return Y, backprop
+from ._dense import matrix_product
 
 
 def make_dropout(head: str, rate: float | None) -> Model[Floats2d, Floats2d]:
@@ -105,9 +76,9 @@ def _forward_projection(
     W = cast(Floats2d, model.get_param("W"))
 
     def backprop(dY: Floats2d) -> Floats2d:
-        return model.ops.gemm(dY, W)
+        return cast(Floats2d, matrix_product(model.ops, dY, W))
 
-    return model.ops.gemm(X, W, trans2=True), backprop
+    return matrix_product(model.ops, X, W, trans2=True), backprop
 
 
 def _init_projection(

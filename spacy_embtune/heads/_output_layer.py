@@ -2,10 +2,11 @@
 
 from typing import Any, cast
 
-from thinc.api import Linear, Model
+from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..types import HeadOutput
+from ._dense import Dense
 
 # The bias of a label that is added to a trained output layer. The label starts improbable
 # (sigmoid(-3) is .05), but not so improbable that its gradient vanishes.
@@ -88,7 +89,7 @@ def resize_output(model: Model[Floats2d, HeadOutput], new_nO: int) -> Model[Floa
         )
     if new_nO == old_nO:
         return model
-    larger = Linear(nO=new_nO, nI=width)
+    larger = Dense("linear", nO=new_nO, nI=width)
     larger.ops = output_layer.ops
     new_W: Any = larger.ops.alloc2f(new_nO, width)
     new_b: Any = larger.ops.alloc1f(new_nO)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from thinc.api import Gelu, Linear, Model
+from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..types import HeadOutput
+from ._dense import Dense
 from ._layers import Projection, make_dropout, normalize_rows
 from ._output_layer import check_width, resize_output, set_head_dims, set_to_zero
 from ._standardize import Standardize, has_vector
@@ -64,10 +65,10 @@ def Contrastive(
         check_width("Contrastive", "output_width", output_width)
     drop = make_dropout("Contrastive", dropout)
     standardize = Standardize(nI)
-    hidden = Gelu(nO=hidden_width, nI=nI)
-    update = Linear(nO=output_width, nI=hidden_width)
+    hidden = Dense("gelu", nO=hidden_width, nI=nI)
+    update = Dense("linear", nO=output_width, nI=hidden_width)
     project = Projection(nO=output_width, nI=nI)
-    output_layer = Linear(nO=nO, nI=output_width)
+    output_layer = Dense("linear", nO=nO, nI=output_width)
     return Model(
         "contrastive",
         forward,

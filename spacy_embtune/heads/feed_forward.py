@@ -4,11 +4,12 @@ labels."""
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
-from thinc.api import Gelu, Linear, Mish, Model, Relu, Swish
+from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..types import HeadOutput
-from ._layers import Tanh, make_dropout
+from ._dense import Dense
+from ._layers import make_dropout
 from ._output_layer import check_width, resize_output, set_head_dims
 from ._standardize import Standardize, has_vector
 
@@ -17,13 +18,7 @@ from ._standardize import Standardize, has_vector
 # Chizat et al. 2019). Here the hidden layer is the result, so it has to change.
 HIDDEN_GAIN = 0.35
 
-_ACTIVATIONS: dict[str, Callable[..., Model[Floats2d, Floats2d]]] = {
-    "gelu": Gelu,
-    "mish": Mish,
-    "relu": Relu,
-    "swish": Swish,
-    "tanh": Tanh,
-}
+_ACTIVATIONS = ("gelu", "mish", "relu", "swish", "tanh")
 
 
 def FeedForward(
@@ -69,8 +64,8 @@ def FeedForward(
             f"FeedForward: activation is {activation!r}: give one of {list(_ACTIVATIONS)}."
         )
     standardize = Standardize(nI)
-    hidden = _ACTIVATIONS[activation](nO=hidden_width, nI=nI)
-    output_layer = Linear(nO=nO, nI=hidden_width)
+    hidden = Dense(activation, nO=hidden_width, nI=nI)
+    output_layer = Dense("linear", nO=nO, nI=hidden_width)
     return Model(
         "feed_forward",
         forward,

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from thinc.api import Linear as LinearLayer
 from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..types import HeadOutput
+from ._dense import Dense
 from ._layers import normalize_rows
 from ._output_layer import resize_output, set_head_dims, set_to_zero
 from ._standardize import has_vector
@@ -34,7 +34,7 @@ def Linear(nO: int | None = None, nI: int | None = None) -> Model[Floats2d, Head
         tuned vectors, and raw scores (n, L). Refs: "output_layer". Dims: "nI" and "nH" are d, "nO"
         is L. attrs["resize_output"] adds labels.
     """
-    output_layer = LinearLayer(nO=nO, nI=nI)
+    output_layer = Dense("linear", nO=nO, nI=nI)
     return Model(
         "linear_head",
         forward,

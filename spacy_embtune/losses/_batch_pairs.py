@@ -1,6 +1,8 @@
 """All pairs of a batch: their cosines, their targets, and the backward pass to the vectors."""
 
+from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from thinc.types import Floats2d
@@ -39,6 +41,36 @@ class Pairs(NamedTuple):
     weight: Any
     documents: Any
     backprop: Callable[[Any], HeadOutput]
+
+
+@dataclass(frozen=True)
+class PairLoss:
+    """A loss that is computed from the cosines of the tuned vectors of a batch. A sum compares the
+    documents once for all of its pair losses."""
+
+    negatives: Negatives
+
+    @abstractmethod
+    def of_pairs(self, pairs: Pairs, targets: Targets) -> tuple[float, Any]:
+        """Compute the loss of the pairs of a batch.
+
+        pairs (Pairs): The pairs of n documents.
+        targets (Targets): The targets of the n documents.
+        RETURNS (tuple[float, array | None]): The loss, and its gradient with respect to the
+            cosines, shape (n, n). None: there is nothing to learn from, and the loss is 0.
+        """
+
+    def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:
+        """Compute the loss of a batch.
+
+        output (Output): The output of the model for n documents.
+        targets (Targets): The targets of the n documents.
+        RETURNS (tuple[float, HeadOutput]): The loss and its gradient.
+        RAISES (ValueError): If output and targets have different numbers of documents.
+        """
+        pairs = compare(output, targets, self.negatives)
+        loss, d_cosine = self.of_pairs(pairs, targets)
+        return zero_loss(output) if d_cosine is None else (loss, pairs.backprop(d_cosine))
 
 
 def compare(output: Output, targets: Targets, negatives: Negatives) -> Pairs:

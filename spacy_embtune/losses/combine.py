@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ..types import HeadOutput, Loss, Output, Targets
-from ._batch_pairs import zero_loss
+from ._batch_pairs import Negatives, PairLoss, Pairs, compare, zero_loss
 
 
 def make_sum(losses: dict[str, Any], weights: dict[str, float] | None = None) -> Loss:
@@ -78,11 +78,23 @@ class Sum:
         """
         total, gradient = zero_loss(output)
         tuned, scores = cast(Any, gradient.tuned), cast(Any, gradient.scores)
+        # Losses on pairs share the comparison of the documents and its backward pass.
+        compared: dict[Negatives, tuple[Pairs, list[Any]]] = {}
         for weight, loss in self.terms:
             if weight == 0:
                 continue
-            value, (d_tuned, d_scores) = loss(output, targets)
+            if isinstance(loss, PairLoss):
+                if loss.negatives not in compared:
+                    compared[loss.negatives] = compare(output, targets, loss.negatives), []
+                pairs, gradients = compared[loss.negatives]
+                value, d_cosine = loss.of_pairs(pairs, targets)
+                if d_cosine is not None:
+                    gradients.append(weight * d_cosine)
+            else:
+                value, (d_tuned, d_scores) = loss(output, targets)
+                tuned, scores = tuned + weight * d_tuned, scores + weight * d_scores
             total += weight * value
-            tuned = tuned + weight * d_tuned
-            scores = scores + weight * d_scores
+        for pairs, gradients in compared.values():
+            if gradients:
+                tuned = tuned + pairs.backprop(sum(gradients[1:], gradients[0])).tuned
         return total, HeadOutput(tuned, scores)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..labels import array_module, balance_documents
-from ..types import HeadOutput, Loss, Output, Targets
-from ._batch_pairs import Negatives, Pairs, check_negatives, compare, zero_loss
+from ..types import Loss, Targets
+from ._batch_pairs import Negatives, PairLoss, Pairs, check_negatives
 
 
 def make_supervised_contrastive(
@@ -52,36 +52,27 @@ def make_supervised_contrastive(
     check_negatives(negatives)
     if not 0.0 < temperature < math.inf:
         raise ValueError(f"temperature is {temperature!r}: give a number above 0, such as 0.1.")
-    return SupervisedContrastive(temperature, balanced, negatives)
+    return SupervisedContrastive(negatives, temperature, balanced)
 
 
 @dataclass(frozen=True)
-class SupervisedContrastive:
+class SupervisedContrastive(PairLoss):
     """The loss that `make_supervised_contrastive` creates."""
 
     reads_base: ClassVar[bool] = False
     temperature: float
     balanced: bool
-    negatives: Negatives
 
-    def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:
-        """Compute the loss of a batch.
-
-        output (Output): The output of the model for n documents.
-        targets (Targets): The targets of the n documents.
-        RETURNS (tuple[float, HeadOutput]): The loss and its gradient.
-        RAISES (ValueError): If output and targets have different numbers of documents.
-        """
-        pairs = compare(output, targets, self.negatives)
+    def of_pairs(self, pairs: Pairs, targets: Targets) -> tuple[float, Any]:
         xp = array_module(pairs.cosine)
         known = pairs.weight > 0
         if not known.any():
-            return zero_loss(output)
+            return 0.0, None
         most = xp.where(known, pairs.similarity, -1.0).max(axis=1)
         least = xp.where(known, pairs.similarity, 2.0).min(axis=1)
         takes_part = known.any(axis=1) & (most > least)
         if not takes_part.any():
-            return zero_loss(output)
+            return 0.0, None
         share = self._shares(xp, targets, pairs, takes_part)
 
         wanted = pairs.similarity * pairs.weight
@@ -100,7 +91,7 @@ class SupervisedContrastive:
             log_found = log_found + xp.log(xp.where(known, copies, 1.0))
         loss = -(share * wanted * log_found).sum(dtype="float64")
         d_cosine = share * (found / total - wanted) / self.temperature
-        return float(loss), pairs.backprop(d_cosine)
+        return float(loss), d_cosine
 
     def _shares(self, xp: Any, targets: Targets, pairs: Pairs, takes_part: Any) -> Any:
         """RETURNS (array): The weight of each anchor in the loss, shape (n, 1), with a sum of 1. An

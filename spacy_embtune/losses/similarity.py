@@ -1,11 +1,11 @@
 """Losses on the cosines themselves: of labelled or scored pairs, or of the base vectors."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..labels import array_module
-from ..types import HeadOutput, Loss, Output, Targets
-from ._batch_pairs import Negatives, check_negatives, compare, zero_loss
+from ..types import Loss, Targets
+from ._batch_pairs import Negatives, PairLoss, Pairs, check_negatives
 
 
 def make_cosine_pairs(negatives: Negatives = "ignore") -> Loss:
@@ -35,28 +35,19 @@ def make_cosine_pairs(negatives: Negatives = "ignore") -> Loss:
 
 
 @dataclass(frozen=True)
-class CosinePairs:
+class CosinePairs(PairLoss):
     """The loss that `make_cosine_pairs` creates."""
 
     reads_base: ClassVar[bool] = False
-    negatives: Negatives
 
-    def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:
-        """Compute the loss of a batch.
-
-        output (Output): The output of the model for n documents.
-        targets (Targets): The targets of the n documents.
-        RETURNS (tuple[float, HeadOutput]): The loss and its gradient.
-        RAISES (ValueError): If output and targets have different numbers of documents.
-        """
-        pairs = compare(output, targets, self.negatives)
+    def of_pairs(self, pairs: Pairs, targets: Targets) -> tuple[float, Any]:
         total = pairs.weight.sum()
         if not total > 0:
-            return zero_loss(output)
+            return 0.0, None
         weight = pairs.weight / total
         error = pairs.cosine - pairs.similarity
         loss = (weight * error * error).sum(dtype="float64")
-        return float(loss), pairs.backprop(2.0 * weight * error)
+        return float(loss), 2.0 * weight * error
 
 
 def make_preserve(negatives: Negatives = "ignore") -> Loss:
@@ -89,30 +80,21 @@ def make_preserve(negatives: Negatives = "ignore") -> Loss:
 
 
 @dataclass(frozen=True)
-class Preserve:
+class Preserve(PairLoss):
     """The loss that `make_preserve` creates."""
 
     reads_base: ClassVar[bool] = True
-    negatives: Negatives
 
-    def __call__(self, output: Output, targets: Targets) -> tuple[float, HeadOutput]:
-        """Compute the loss of a batch.
-
-        output (Output): The output of the model for n documents.
-        targets (Targets): The targets of the n documents.
-        RETURNS (tuple[float, HeadOutput]): The loss and its gradient.
-        RAISES (ValueError): If output and targets have different numbers of documents.
-        """
-        pairs = compare(output, targets, self.negatives)
+    def of_pairs(self, pairs: Pairs, targets: Targets) -> tuple[float, Any]:
         xp = array_module(pairs.cosine)
         weight = xp.where(pairs.weight > 0, pairs.similarity, 1.0) * pairs.comparable
         if pairs.documents is not None:
             weight = weight * (pairs.documents[:, None] * pairs.documents)
         total = weight.sum()
         if not total > 0:
-            return zero_loss(output)
+            return 0.0, None
         weight = (weight / total).astype(pairs.cosine.dtype)
         change = pairs.cosine - pairs.base_cosine
         error = change - (weight * change).sum()
         loss = (weight * error * error).sum(dtype="float64")
-        return float(loss), pairs.backprop(2.0 * weight * error)
+        return float(loss), 2.0 * weight * error
