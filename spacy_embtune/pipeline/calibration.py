@@ -40,6 +40,8 @@ def make_calibrate(
         for example, doc in zip(examples, docs, strict=True):
             example.predicted = doc
         for pipe in pipes:
+            if not _has_learned_labels(pipe):
+                continue
             try:
                 pipe.calibrate(examples)
             except ValueError as error:
@@ -47,3 +49,12 @@ def make_calibrate(
         return nlp
 
     return calibrate
+
+
+def _has_learned_labels(pipe: EmbTune) -> bool:
+    """RETURNS (bool): Whether the output layer has changed since it was initialized to zeros. With
+    a learning rate that begins at 0, `spacy train` first saves a pipeline in which it has not."""
+    layer: Any = pipe.model.maybe_get_ref("output_layer")
+    if layer is None or not layer.has_param("W"):
+        return True
+    return bool(layer.get_param("W").any() or layer.get_param("b").any())

@@ -88,7 +88,7 @@ def test_the_name_at_an_address_has_a_format():
 
 
 def test_errors_of_a_file_at_an_address_name_it(put):
-    with pytest.raises(ValueError, match=r"memory://no\.csv: there is no such file"):
+    with pytest.raises(ValueError, match=r"memory://no\.csv: there is no such file, or its server"):
         list(read_records("memory://no.csv"))
     with pytest.raises(ValueError, match=r"nope://a\.csv: cannot be opened.*nope.*connection"):
         list(read_records("nope://a.csv"))

@@ -9,6 +9,7 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import DocBin
 from spacy.training import Example
+from thinc.api import Adam
 
 from spacy_embtune.labels import make_targets
 from spacy_embtune.metrics import calibration_scores
@@ -141,4 +142,19 @@ def test_the_callback_only_warns_of_what_it_cannot_calibrate(
     nlp = train()
     assert make_calibrate(lambda nlp: make_examples(nlp, 60))(nlp) is nlp
     assert "saved without calibration" in caplog.text
+    assert nlp.get_pipe("embtune").temperature == 1.0
+
+
+def test_the_callback_says_nothing_of_an_output_layer_that_has_not_learned_yet(
+    make_nlp: MakeNlp, tiny_encoder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`spacy train` saves the pipeline of the first step, where a learning rate may still be 0."""
+    head = {"@architectures": "spacy-embtune.Linear.v1"}
+    nlp = make_nlp(model={"encoder": {"name": str(tiny_encoder)}, "head": head})
+    examples = make_examples(nlp, 60)
+    nlp.initialize(lambda: examples)
+    nlp.update(examples, sgd=Adam(0.0))
+    caplog.clear()
+    make_calibrate(lambda nlp: make_examples(nlp, 60, seed=1))(nlp)
+    assert not caplog.text
     assert nlp.get_pipe("embtune").temperature == 1.0
