@@ -61,9 +61,10 @@ def test_calibration_is_shown_on_demand_and_always_in_the_json(model, tmp_path):
     line = next(line for line in text.splitlines() if line.startswith("expected calibration"))
     numbers = [f"{error['before']:.3f}", f"{error['after']:.3f}"]
     assert line.split()[3:5] == numbers
-    assert f"| expected calibration error | {' | '.join(numbers)} |" in (
-        tmp_path / "out.md"
-    ).read_text()
+    assert (
+        f"| expected calibration error | {' | '.join(numbers)} |"
+        in (tmp_path / "out.md").read_text()
+    )
     assert max(map(len, expected.to_text(calibration=True).splitlines())) <= 80
     plain = run(*args)[1]
     assert "calibration" not in plain
