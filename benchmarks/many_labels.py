@@ -4,13 +4,13 @@ python benchmarks/many_labels.py
 python benchmarks/many_labels.py --sizes 10000x14000 --steps report,report_train --kind classes
 
 Of `tags`, each document carries three and is known to lack three others; nothing is known of the
-rest. Of `classes`, each document carries exactly one. Frequencies differ widely. A vector is the sum
-of a random centre for each tag, and noise, of the width of all-MiniLM-L6-v2: this measures labels,
-not the encoder.
+rest. Of `classes`, each document carries exactly one. Frequencies differ widely. A vector is the
+sum of a random centre for each tag, and noise, of the width of all-MiniLM-L6-v2: this measures
+labels, not the encoder.
 
-Each step of each size runs in a process of its own, which initializes a pipeline and makes one update
-first. "more MB" is how much the peak of memory exceeds that of a process that has only loaded the
-data. A step ends after --most-seconds, or when it asks for more than --most-mb.
+Each step of each size runs in a process of its own, which initializes a pipeline and makes one
+update first. "more MB" is how much the peak of memory exceeds that of a process that has only
+loaded the data. A step ends after --most-seconds, or when it asks for more than --most-mb.
 """
 
 import multiprocessing
