@@ -1,9 +1,11 @@
 """Runs a sentence-transformers model: texts in, float32 rows out."""
 
+import copy
 import multiprocessing
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,11 +178,16 @@ class TextEncoder:
             return 0
         # A token has at least one character, so shorter texts fit. Most texts are shorter.
         candidates = [text for text in texts if len(text) + 2 > self.window]
-        tokenizer = self.model.tokenizer
-        if not candidates or not callable(tokenizer):
+        if not candidates or not callable(self.model.tokenizer):
             return 0
-        ids = tokenizer(candidates, truncation=False, verbose=False)["input_ids"]
+        ids = self._uncut_tokenizer(candidates, truncation=False, verbose=False)["input_ids"]
         return sum(len(row) > self.window for row in ids)
+
+    @cached_property
+    def _uncut_tokenizer(self) -> Any:
+        """The tokenizer for counting. It is a copy, because a tokenizer remembers whether it cuts
+        texts, and another thread may encode meanwhile."""
+        return copy.deepcopy(self.model.tokenizer)
 
     def _limit_threads_in_child(self) -> None:
         """Use one thread in a child process.
