@@ -37,19 +37,24 @@ COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}
 MEGABYTE = 1 << 20
 
 
-def write(path: Path, n: int) -> None:
-    """Write records in the format of the suffix."""
+def make_frame(n: int) -> Any:
+    """RETURNS (pandas.DataFrame): Records."""
     import pandas as pd
-    import pyarrow
 
     rng = random.Random(0)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "id": [f"r{i}" for i in range(n)],
             "text": [" ".join(rng.choices(WORDS, k=18)) for _ in range(n)],
             "label": [f"label {rng.randrange(20)}" for _ in range(n)],
         }
     )
+
+
+def write(path: Path, frame: Any) -> None:
+    """Write records in the format of the suffix."""
+    import pyarrow
+
     kind, _, compression = path.name.partition(".")[2].partition(".")
     if compression:
         plain = path.with_suffix("")
@@ -199,11 +204,12 @@ def main(
         "| format | records | file, MB | ours, s | table, s | rows, s | ours, MB | table | rows |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
+    frame = make_frame(n)
     with tempfile.TemporaryDirectory() as folder:
         for kind in formats.split(","):
             path = Path(folder, f"data.{kind}")
             n_here = int(n * FEWER.get(kind, 1.0))
-            write(path, n_here)
+            write(path, frame[:n_here])
             found = {reader: measure(reader, path) for reader in READERS}
             assert {int(one["n"]) for one in found.values()} == {n_here}
             cells = [

@@ -301,7 +301,7 @@ def test_wrong_arguments_are_errors_before_anything_is_read(tmp_path):
         read_records("-", kind="parquet")
     with pytest.raises(ValueError, match='give "fail" or "skip"'):
         read_records(path, on_error="ignore")
-    with pytest.raises(ValueError, match="Plain lines have no labels"):
+    with pytest.raises(ValueError, match="Plain lines have no labels apart from those of fastText"):
         read_records(path, kind="text", label_field="label")
 
 
