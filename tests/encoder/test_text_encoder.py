@@ -56,20 +56,6 @@ def test_truncated_texts_are_counted(tiny: TextEncoder) -> None:
     assert tiny.n_truncated == 2
 
 
-def test_counting_leaves_the_tokenizer_as_it_is_for_other_threads(tiny: TextEncoder) -> None:
-    """A tokenizer remembers whether it cuts and pads texts, and a thread may encode meanwhile."""
-    long = ["bread " * n for n in (3, 15, 40)]
-    expected = tiny.encode(long)
-    tokenizer = tiny.model.tokenizer.backend_tokenizer
-    before = tokenizer.truncation, tokenizer.padding
-    assert before[0] is not None
-    assert tiny.count_truncated(long) == 2
-    assert (tokenizer.truncation, tokenizer.padding) == before
-    with ThreadPoolExecutor(8) as pool:
-        for rows in pool.map(lambda _: tiny.encode(long), range(50)):
-            assert_allclose(rows, expected, atol=1e-5)
-
-
 def test_the_files_hold_safetensors_and_no_pickle_and_no_path(
     tiny: TextEncoder, tiny_encoder: Path
 ) -> None:
