@@ -1,6 +1,5 @@
 """Running encoders."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
