@@ -63,7 +63,7 @@ def read_table(source: Source, settings: ReadSettings, usual: str) -> Iterator[R
         if named is not None:
             next(lines)
         delimiter = delimiter or named or _find_delimiter(lines, usual, settings)
-        table = _Table(source.name, text, lines, delimiter, settings.quotes)
+        table = _Table(source.name, text, lines, delimiter, settings.quotes, usual)
         columns: list[str] | None = None
         number = 0
         for line, cells in table.read_rows():
@@ -146,7 +146,13 @@ class _Table:
     """
 
     def __init__(
-        self, name: str, text: DecodedText, lines: Lines, delimiter: str, quotes: str | None
+        self,
+        name: str,
+        text: DecodedText,
+        lines: Lines,
+        delimiter: str,
+        quotes: str | None,
+        usual: str,
     ) -> None:
         """Initialize the table.
 
@@ -155,6 +161,7 @@ class _Table:
         lines (Lines): Its lines.
         delimiter (str): The character between the cells.
         quotes (str | None): See `ReadSettings`.
+        usual (str): The delimiter that the name of the file stands for.
         RAISES (ValueError): If `quotes` is not valid.
         """
         if quotes not in (None, "csv", "literal"):
@@ -164,6 +171,7 @@ class _Table:
         self._text = text
         self._lines = lines
         self._delimiter = delimiter
+        self._is_named_csv = usual == ","
         # Quotes in a table with tabs are not decided before the first cell that begins with one.
         self._quotes = quotes if quotes or delimiter == "\t" else "csv"
         self._dialect = QUOTED
@@ -245,6 +253,10 @@ class _Table:
         sample = self._lines.look_ahead(SAMPLE_LINES, SAMPLE_SIZE)
         self._quotes, is_sure = choose_quotes(sample, self._delimiter, self.n_columns)
         if not is_sure:
+            if self._is_named_csv and not count_misfits(
+                sample, QUOTED, self._delimiter, self.n_columns
+            ):
+                self._quotes = "csv"
             logger.warning(
                 "%s, line %d: it is not clear whether quotation marks enclose cells, as in CSV, or "
                 "are part of the texts. They are taken for %s. If that is wrong, say so "

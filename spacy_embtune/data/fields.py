@@ -195,7 +195,7 @@ def missing_field(name: str, fields: Mapping[str, Any], cure: str) -> InvalidRow
     """Create the error of a row that lacks a field.
 
     >>> missing_field("text", {"txt": "A man eats."}, "Name the field of the text.").detail
-    "there is no 'text', only 'txt'. Name the field of the text."
+    "there is no 'text', only 'txt'. Perhaps it is 'txt'. Name the field of the text."
 
     name (str): The field.
     fields (Mapping[str, Any]): The fields of the row.

@@ -140,8 +140,8 @@ def read_records(
         kind = resolve_kind(source, kind)
     if kind == "text" and any(labels):
         raise ValueError(
-            "Plain lines have no labels apart from those of fastText. Leave label_field out, or give "
-            "JSON lines."
+            "Plain lines have no labels apart from those of fastText. Leave label_field out, or "
+            "give JSON lines."
         )
     required = {"text_field": text_field, "label_field": label_field}
     given = [name for name in labels.label_fields if not is_pattern(name)]

@@ -83,6 +83,7 @@ def test_pandas_to_csv(folder, rows, delimiter, compressed):
 
 @MANY
 @given(PLAIN_TABLES, st.sampled_from([",", ";", "\t"]), st.sampled_from(["always", "necessary"]))
+@example([("'", "A", "\n\t\t")], "\t", "necessary")
 def test_polars_write_csv(folder, rows, delimiter, quotes):
     path = folder / "a.csv"
     frame = pl.DataFrame(rows, schema=dict.fromkeys(HEADER, pl.String), orient="row")
