@@ -10,12 +10,20 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from thinc.api import Adam, get_current_ops
+from thinc.api import get_current_ops
 
 from ..heads import has_vector
 from ..labels import count_labels
 from ..pipeline.model import Head
-from ..training import RowBatch, build_section, count_batches, label_batches, seeded, train_head
+from ..training import (
+    BlockAdam,
+    RowBatch,
+    build_section,
+    count_batches,
+    label_batches,
+    seeded,
+    train_head,
+)
 from ..types import Loss
 from . import _estimator_files as storage
 from ._apply import apply_head
@@ -330,7 +338,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             )
         self.n_features_in_ = width
         self._n_features_out = int(head.get_dim("nH"))
-        self._optimizer = Adam(L2=float(self.weight_decay), grad_clip=1.0, use_averages=False)
+        self._optimizer = BlockAdam(weight_decay=float(self.weight_decay))
         self._loss = loss
         self._head_config = config
         self.head_ = head

@@ -9,10 +9,10 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils import check_array, check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
-from thinc.api import Adam, get_current_ops
+from thinc.api import get_current_ops
 
 from ..losses import make_cosine_pairs
-from ..training import build_section, count_batches, pair_batches, seeded, train_head
+from ..training import BlockAdam, build_section, count_batches, pair_batches, seeded, train_head
 from . import _estimator_files as storage
 from ._apply import apply_head
 from ._distinct_rows import distinct_pairs
@@ -83,7 +83,7 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self._make_head(pairs.base, self.head_config(), rng)
         n_epochs = count_epochs(len(scores), self.batch_size, self.epochs)
         batches = pair_batches(pairs, batch_size=self.batch_size, n_epochs=n_epochs, rng=rng)
-        optimizer = Adam(L2=float(self.weight_decay), grad_clip=1.0, use_averages=False)
+        optimizer = BlockAdam(weight_decay=float(self.weight_decay))
         with seeded(rng):
             train_head(
                 self.head_,

@@ -9,6 +9,8 @@ from thinc.api import Model, NumpyOps, glorot_uniform_init
 from thinc.initializers import he_normal_init
 from thinc.types import Floats2d
 
+from .._threads import ONE_THREAD
+
 _Array = Any
 # Takes (ops, Z), with Z the sum of product and bias. Returns the activations, and a callback from
 # the gradient of the activations to the gradient of Z.
@@ -85,7 +87,8 @@ def matrix_product(
     RETURNS (array): The product, float32.
     """
     if type(ops) is NumpyOps:
-        return np.matmul(a.T if trans1 else a, b.T if trans2 else b)
+        with ONE_THREAD:
+            return np.matmul(a.T if trans1 else a, b.T if trans2 else b)
     return ops.gemm(a, b, trans1=trans1, trans2=trans2)
 
 

@@ -2,6 +2,7 @@
 
 training_step   forward pass, loss, backward pass, optimizer: used by component and estimators
 train_head      trains a head on batches of base vectors, outside of spaCy
+BlockAdam       the optimizer of train_head
 make_batch      examples -> a batch of documents and their targets
 label_batches, pair_batches
                 base vectors -> batches of rows and their targets
@@ -11,6 +12,7 @@ make_batch_by_class
                 the batcher `spacy-embtune.batch_by_class.v1`
 """
 
+from .adam import BlockAdam
 from .batchers import make_batch_by_class
 from .batches import Batch, add_memory, describe, make_batch
 from .loop import run_steps, seeded, train_head
@@ -31,6 +33,7 @@ from .step import StepResult, head_forward, training_step
 
 __all__ = [
     "Batch",
+    "BlockAdam",
     "Entries",
     "MemoryBank",
     "RowBatch",

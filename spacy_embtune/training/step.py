@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 from thinc.api import Model
 from thinc.types import Floats2d
 
+from .._threads import ONE_THREAD
 from ..types import HeadOutput, Loss, Output, Targets
 
 Input = TypeVar("Input")
@@ -72,13 +73,14 @@ def training_step(
         next step; the caller applies them later.
     RETURNS (StepResult): The loss, and whether there was a gradient.
     """
-    output, backward = forward(inputs)
-    value, gradient = loss(output, targets)
-    if not (cast(Any, gradient.tuned).any() or cast(Any, gradient.scores).any()):
-        return StepResult(value, False)
-    backward(gradient)
-    if apply_gradients is not None:
-        apply_gradients()
+    with ONE_THREAD:
+        output, backward = forward(inputs)
+        value, gradient = loss(output, targets)
+        if not (cast(Any, gradient.tuned).any() or cast(Any, gradient.scores).any()):
+            return StepResult(value, False)
+        backward(gradient)
+        if apply_gradients is not None:
+            apply_gradients()
     return StepResult(value, True)
 
 

@@ -8,13 +8,14 @@ from spacy import registry
 from thinc.api import Config
 
 from spacy_embtune.losses import (
+    make_cosine_pairs,
     make_cross_entropy,
     make_preserve,
     make_sum,
     make_supervised_contrastive,
 )
 
-from .pairs_by_hand import EXCLUSIVE, assert_teaches_nothing, output, take
+from .pairs_by_hand import BATCHES, EXCLUSIVE, assert_teaches_nothing, output, take
 
 CONTRAST, LABELS = make_supervised_contrastive(0.3), make_cross_entropy(label_smoothing=0.1)
 
@@ -45,6 +46,27 @@ def test_values_and_gradients_are_added_by_weight():
     assert_allclose(gradient.scores, 0.25 * d_second.scores)
     assert gradient.tuned.any()
     assert gradient.scores.any()
+
+
+@pytest.mark.parametrize("targets", BATCHES.values(), ids=BATCHES)
+def test_losses_that_share_a_comparison_are_added_as_any_others(targets):
+    """Losses on pairs with the same `negatives` share the comparison of the documents."""
+    losses = {
+        "contrast": CONTRAST,
+        "preserve": make_preserve(),
+        "class": make_cosine_pairs(negatives="class"),
+        "ignore": make_cosine_pairs(),
+        "labels": LABELS,
+    }
+    weights = {"preserve": 3.0, "class": 0.5, "ignore": 40.0}
+    out = output()
+    value, gradient = make_sum(losses, weights)(out, targets)
+    alone = {name: loss(out, targets) for name, loss in losses.items()}
+    weight_of = {name: weights.get(name, 1.0) for name in losses}
+    assert value == pytest.approx(sum(weight_of[name] * alone[name][0] for name in losses))
+    for field in ("tuned", "scores"):
+        parts = [weight_of[name] * getattr(alone[name][1], field) for name in losses]
+        assert_allclose(getattr(gradient, field), sum(parts), rtol=1e-9, atol=1e-12)
 
 
 def test_the_dtype_is_that_of_the_output():
