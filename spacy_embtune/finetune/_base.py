@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from . import _estimator_files as storage
 from ._apply import apply_head
 from ._class_order import merge_classes, name_columns, order_output, sort_columns
 from ._distinct_rows import merge_equal_rows
-from ._parameters import check_parameters, count_epochs, require_vectors
+from ._parameters import DEFAULT_STEPS, MIN_EPOCHS, check_parameters, count_epochs, require_vectors
 from ._temperature import Temperature
 from .labels import AnyTargets, Kind, Labels, n_documents, read_labels, require_contrast
 
@@ -56,6 +56,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     weight_decay: float
     exclusive_classes: bool | None
     random_state: Any
+    _default_steps: ClassVar[int] = DEFAULT_STEPS
+    _min_epochs: ClassVar[int] = MIN_EPOCHS
 
     @abstractmethod
     def head_config(self) -> dict[str, Any]:
@@ -276,7 +278,13 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         RETURNS (tuple): The batches to train on, and the number of steps.
         """
         self._begin(base, labels, targets, rng)
-        n_epochs = count_epochs(len(base), self.batch_size, self._n_epochs())
+        n_epochs = count_epochs(
+            len(base),
+            self.batch_size,
+            self._n_epochs(),
+            default_steps=self._default_steps,
+            min_epochs=self._min_epochs,
+        )
         batches = label_batches(
             base,
             _without_even_weights(targets, self.label_counts_),

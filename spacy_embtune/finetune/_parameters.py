@@ -17,22 +17,31 @@ _NUMBERS = (
 
 
 # The length of a fit without a number of epochs: about so many steps, and at least so many epochs.
+# Some estimators have a length of their own.
 DEFAULT_STEPS = 250
 MIN_EPOCHS = 10
 
 
-def count_epochs(n: int, batch_size: int, n_epochs: int | None) -> int:
+def count_epochs(
+    n: int,
+    batch_size: int,
+    n_epochs: int | None,
+    *,
+    default_steps: int = DEFAULT_STEPS,
+    min_epochs: int = MIN_EPOCHS,
+) -> int:
     """Count the epochs of a fit.
 
     n (int): The number of documents or pairs.
     batch_size (int): The size of a batch.
     n_epochs (int | None): The epochs that the user asked for; None: as many as make about
-        `DEFAULT_STEPS` steps, and at least `MIN_EPOCHS`.
+        `default_steps` steps, and at least `min_epochs`.
+    default_steps, min_epochs (int): The length of a fit without a number of epochs.
     RETURNS (int): The number of epochs.
     """
     if n_epochs is not None:
         return n_epochs
-    return max(MIN_EPOCHS, math.ceil(DEFAULT_STEPS / count_batches(n, batch_size)))
+    return max(min_epochs, math.ceil(default_steps / count_batches(n, batch_size)))
 
 
 def check_parameters(estimator: Any) -> None:

@@ -257,7 +257,11 @@ def test_the_length_of_a_fit_is_counted_in_steps_unless_it_is_given():
     assert count_epochs(200, 64, None) * 4 >= DEFAULT_STEPS
     assert count_epochs(1, 64, None) == DEFAULT_STEPS
     assert count_epochs(10**6, 64, None) == MIN_EPOCHS
+    assert count_epochs(200, 64, None, default_steps=100) == 25
+    assert count_epochs(10**6, 64, None, default_steps=100, min_epochs=5) == 5
     X, y = make_vectors(130)
+    assert FeedForwardTuner().fit(X, y).n_steps_ == 84 * 3
+    assert ContrastiveTuner().fit(X, y).n_steps_ == 34 * 3
     assert FeedForwardTuner(n_epochs=2, batch_size=50).fit(X, y).n_steps_ == 6
     assert ContrastiveTuner(epochs=2, batch_size=200).fit(X, y).n_steps_ == 2
 
