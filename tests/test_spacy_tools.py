@@ -208,6 +208,7 @@ def test_apply_keeps_vectors(files: Files, tmp_path: Path) -> None:
         assert_allclose(doc._.topic, same._.topic, atol=1e-5)
 
 
+@pytest.mark.slow
 @files_left_open
 def test_debug_profile(files: Files, tmp_path: Path) -> None:
     texts = tmp_path / "texts.jsonl"
@@ -329,6 +330,7 @@ def spans_and_cats(nlp: Language, n: int = 30) -> list[Example]:
     return examples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifier", ["textcat", "textcat_multilabel"])
 def test_other_classifiers_train_beside_it(
     classifier: str, make_nlp: Callable[..., Language], caplog: pytest.LogCaptureFixture

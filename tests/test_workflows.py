@@ -253,6 +253,8 @@ def test_a_sourced_frozen_annotating_component_serves_another(
     assert after("bread").cats
 
 
+# spaCy does not close all the files that it opens.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_a_packaged_pipeline_installs_and_runs(tiny_encoder: Path, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus.spacy")
     spacy_command(
