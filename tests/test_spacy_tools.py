@@ -427,6 +427,7 @@ def test_class_numbers_as_values_leave_a_warning(
     assert "no training document carries 'A', so these labels cannot be learned" in caplog.text
 
 
+@pytest.mark.slow
 def test_texts_of_nothing_have_vectors_of_zeros_and_do_no_harm(
     make_nlp: Callable[..., Language],
 ) -> None:

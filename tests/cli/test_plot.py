@@ -21,6 +21,7 @@ def load(trained, *sources):
     return [documents(nlp, None, read_records(source), progress=None) for source in sources]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_a_picture_is_that_of_the_functions(trained, embtune, tmp_path, suffix):
     out, expected = tmp_path / f"out{suffix}", tmp_path / f"expected{suffix}"

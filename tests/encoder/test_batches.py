@@ -80,6 +80,7 @@ def test_an_error_of_the_tokenizing_thread_is_raised(tiny, monkeypatch) -> None:
     assert not [t for t in threading.enumerate() if t.name.startswith("embtune-tokens")]
 
 
+@pytest.mark.slow
 def test_ten_thousand_calls_of_many_threads_give_the_vectors_of_one(tiny: TextEncoder) -> None:
     texts = make_texts(40, longest=30)
     expected = tiny.encode(texts)

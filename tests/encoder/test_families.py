@@ -70,6 +70,7 @@ def test_a_stored_encoder_is_the_same_and_changed_weights_are_not(model, tmp_pat
     assert (again.fingerprint != encoder.fingerprint) == has_weights
 
 
+@pytest.mark.slow
 def test_all_of_an_encoder_learns(model) -> None:
     family, path = model
     encoder = load(path, family)
@@ -90,6 +91,7 @@ def test_all_of_an_encoder_learns(model) -> None:
     assert np.isfinite(encoder.encode(TEXTS)).all()
 
 
+@pytest.mark.slow
 def test_pipelines_move_to_a_process_without_the_models(tiny_encoder, tmp_path: Path) -> None:
     expected = {}
     for family in FAMILIES:

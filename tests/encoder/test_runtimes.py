@@ -26,6 +26,7 @@ def cosines(a, b):
     return (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_backends_give_the_vectors_of_torch(tiny_encoder: Path, backend) -> None:
     encoder = load(tiny_encoder, backend=backend, prompt="song ", truncate_dim=32)
@@ -40,6 +41,7 @@ def test_backends_give_the_vectors_of_torch(tiny_encoder: Path, backend) -> None
     assert_allclose(encoder.encode(TEXTS), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
 def test_int8_is_near_and_says_how_near(tiny_encoder: Path, backend, caplog) -> None:
     with caplog.at_level(logging.WARNING):
@@ -49,6 +51,7 @@ def test_int8_is_near_and_says_how_near(tiny_encoder: Path, backend, caplog) -> 
     assert "the cosine with the exact vectors is" in message
 
 
+@pytest.mark.slow
 def test_a_converted_model_is_kept_and_made_anew_if_it_is_damaged(
     tiny_encoder: Path, tmp_path: Path, monkeypatch
 ) -> None:
@@ -97,6 +100,7 @@ def test_the_component_keeps_it_beside_its_vectors(tiny_encoder: Path, tmp_path:
     assert list((tmp_path / "vectors" / "converted").glob("onnx-*/model.onnx"))
 
 
+@pytest.mark.slow
 def test_a_backend_that_is_not_installed_names_the_extra(tiny_encoder: Path) -> None:
     code = (
         "import sys; sys.modules['onnxruntime'] = None\n"

@@ -38,6 +38,7 @@ def trained(tiny_encoder):
     return nlp
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("caching", [False, True])
 def test_threads_get_the_vectors_of_one(trained, caching) -> None:
     shim = trained.get_pipe("embtune").encoder
@@ -76,6 +77,7 @@ def test_threads_load_the_encoder_once(tiny_encoder, monkeypatch) -> None:
     assert_allclose(np.stack(rows), np.stack(rows[:1] * 16), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_processes_get_the_vectors_of_one(trained, method) -> None:
     expected = [doc._.embtune for doc in trained.pipe(TEXTS)]
