@@ -1,4 +1,4 @@
-"""Training and heads multiply matrices in one thread, and leave the number of threads as it was."""
+"""Training multiplies matrices in one thread, and leaves the number of threads as it was."""
 
 import multiprocessing
 import threading
@@ -8,7 +8,6 @@ import pytest
 
 from spacy_embtune._threads import ONE_THREAD, _blas_of_numpy
 from spacy_embtune.finetune import ContrastiveTuner
-from spacy_embtune.heads._dense import Dense
 from spacy_embtune.training import training_step
 
 
@@ -92,16 +91,13 @@ def test_a_training_step_runs_in_one_thread():
     assert threads() == three
 
 
-def test_a_fit_and_a_layer_give_the_same_with_any_number_of_threads():
+def test_a_fit_gives_the_same_with_any_number_of_threads():
     rng = np.random.RandomState(0)
     X = rng.normal(size=(96, 256)).astype("float32")
     y = rng.randint(2, size=96)
-    layer = Dense("gelu", nO=256, nI=256).initialize()
     results = []
     for n in (1, 2, 3):
         set_threads(n)
-        tuner = ContrastiveTuner(epochs=2, random_state=0).fit(X, y)
-        results.append((tuner.transform(X), layer.predict(X)))
-    for tuned, hidden in results[1:]:
-        np.testing.assert_array_equal(tuned, results[0][0])
-        np.testing.assert_array_equal(hidden, results[0][1])
+        results.append(ContrastiveTuner(epochs=2, random_state=0).fit(X, y).transform(X))
+    for tuned in results[1:]:
+        np.testing.assert_array_equal(tuned, results[0])

@@ -9,8 +9,6 @@ from thinc.api import Model, NumpyOps, glorot_uniform_init
 from thinc.initializers import he_normal_init
 from thinc.types import Floats2d
 
-from .._threads import ONE_THREAD
-
 _Array = Any
 # Takes (ops, Z), with Z the sum of product and bias. Returns the activations, and a callback from
 # the gradient of the activations to the gradient of Z.
@@ -20,9 +18,8 @@ _Activate = Callable[[Any, _Array], tuple[_Array, Callable[[_Array], _Array]]]
 def Dense(
     activation: str, nO: int | None = None, nI: int | None = None
 ) -> Model[Floats2d, Floats2d]:
-    """Build a dense layer. It computes what thinc's layer of that name computes, with the matrix
-    products of numpy where these are faster, see `matrix_product`. Tanh is not among thinc's
-    layers.
+    """Build a dense layer. It computes what thinc's layer of that name computes, but in training
+    with the matrix products of numpy, see `training_product`. Tanh is not among thinc's layers.
 
     activation (str): A key of `ACTIVATIONS`: "gelu", "linear", "mish", "relu", "swish" or "tanh".
     nO (int | None): Output width.
@@ -44,15 +41,16 @@ def _forward(
     activate: _Activate, model: Model[Floats2d, Floats2d], X: Floats2d, is_train: bool
 ) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
     W = cast(Floats2d, model.get_param("W"))
-    Z = matrix_product(model.ops, X, W, trans2=True)
+    multiply = training_product if is_train else predicting_product
+    Z = multiply(model.ops, X, W, trans2=True)
     Z += cast(Any, model.get_param("b"))
     Y, backprop_activation = activate(model.ops, Z)
 
     def backprop(dY: Floats2d) -> Floats2d:
         dZ = backprop_activation(dY)
         model.inc_grad("b", dZ.sum(axis=0))
-        model.inc_grad("W", matrix_product(model.ops, dZ, X, trans1=True))
-        return cast(Floats2d, matrix_product(model.ops, dZ, W))
+        model.inc_grad("W", training_product(model.ops, dZ, X, trans1=True))
+        return cast(Floats2d, training_product(model.ops, dZ, W))
 
     return Y, backprop
 
@@ -71,15 +69,14 @@ def _init(
     model.set_param("b", model.ops.alloc1f(model.get_dim("nO")))
 
 
-def matrix_product(
+def training_product(
     ops: Any, a: _Array, b: _Array, *, trans1: bool = False, trans2: bool = False
 ) -> _Array:
-    """Multiply two matrices on the device of `ops`.
+    """Multiply two matrices in a training step.
 
     On processors thinc multiplies with BLIS, numpy with OpenBLAS (or Accelerate), which takes a
-    third to a sixth of the time on the shapes of heads. Only thinc's plain `NumpyOps` is replaced:
-    other ops bring a product of their own. The choice depends on the ops alone, never on shapes, so
-    that the same input always gives the same result.
+    sixth to a half of the time on the shapes of heads. Only thinc's plain `NumpyOps` is replaced:
+    other ops bring a product of their own. The choice depends on the ops alone, never on shapes.
 
     ops (Ops): The ops of the layer.
     a, b (array): The matrices, float32.
@@ -87,9 +84,20 @@ def matrix_product(
     RETURNS (array): The product, float32.
     """
     if type(ops) is NumpyOps:
-        with ONE_THREAD:
-            return np.matmul(a.T if trans1 else a, b.T if trans2 else b)
+        return np.matmul(a.T if trans1 else a, b.T if trans2 else b)
     return ops.gemm(a, b, trans1=trans1, trans2=trans2)
+
+
+def predicting_product(ops: Any, a: _Array, b: _Array, *, trans2: bool = False) -> _Array:
+    """Multiply two matrices in a prediction, with the product of `ops`. With BLIS a row of the
+    result does not depend on the other rows, not even in its last bits. With OpenBLAS it does.
+
+    ops (Ops): The ops of the layer.
+    a, b (array): The matrices, float32.
+    trans2 (bool): Whether the second matrix is transposed.
+    RETURNS (array): The product, float32.
+    """
+    return ops.gemm(a, b, trans2=trans2)
 
 
 def _linear(ops: Any, Z: _Array) -> tuple[_Array, Callable[[_Array], _Array]]:

@@ -6,7 +6,7 @@ from typing import Any, cast
 from thinc.api import Dropout, Model
 from thinc.types import Floats2d
 
-from ._dense import matrix_product
+from ._dense import predicting_product, training_product
 
 
 def make_dropout(head: str, rate: float | None) -> Model[Floats2d, Floats2d]:
@@ -76,9 +76,10 @@ def _forward_projection(
     W = cast(Floats2d, model.get_param("W"))
 
     def backprop(dY: Floats2d) -> Floats2d:
-        return cast(Floats2d, matrix_product(model.ops, dY, W))
+        return cast(Floats2d, training_product(model.ops, dY, W))
 
-    return matrix_product(model.ops, X, W, trans2=True), backprop
+    multiply = training_product if is_train else predicting_product
+    return multiply(model.ops, X, W, trans2=True), backprop
 
 
 def _init_projection(

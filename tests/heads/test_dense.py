@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from thinc.api import NumpyOps, fix_random_seed, use_ops
 
 from spacy_embtune.heads import Contrastive, FeedForward, Linear
-from spacy_embtune.heads._dense import ACTIVATIONS, Dense, matrix_product
+from spacy_embtune.heads._dense import ACTIVATIONS, Dense, training_product
 
 # Thinc has no layer with tanh: tests/heads/test_feed_forward.py compares it with torch's.
 THINCS = {name: getattr(thinc.api, name.title()) for name in sorted(set(ACTIVATIONS) - {"tanh"})}
@@ -83,7 +83,7 @@ def test_a_product_is_that_of_thinc_also_of_arrays_that_are_not_contiguous(rows,
     first, second = transposed
     a = normal(rows, 8)[:, ::2] if not first else normal(8, rows)[::2]
     b = normal(4, 5, seed=1).T.copy().T if not second else normal(5, 4, seed=1).T.copy().T
-    ours = matrix_product(NumpyOps(), a, b, trans1=first, trans2=second)
+    ours = training_product(NumpyOps(), a, b, trans1=first, trans2=second)
     assert ours.flags.c_contiguous
     assert ours.dtype == np.float32
     contiguous = np.ascontiguousarray(a), np.ascontiguousarray(b)
@@ -102,7 +102,9 @@ def test_the_product_of_other_ops_is_used_where_the_model_has_them():
         X = normal(5, 3)
         Y, backprop = layer.begin_update(X)
         backprop(Y)
-    assert ops.n_products == 3
+        assert ops.n_products == 3
+        layer.predict(X)
+    assert ops.n_products == 4
     plain = Dense("relu", nO=4, nI=3)
     plain.from_bytes(layer.to_bytes())
     assert_allclose(plain.predict(X), Y, rtol=1e-5, atol=1e-6)
@@ -122,6 +124,14 @@ def test_a_clone_gives_the_same_bits(clone, activation):
     layer = Dense(activation, nO=40, nI=30).initialize()
     X = normal(64, 30)
     assert_array_equal(clone(layer).predict(X), layer.predict(X))
+
+
+@each_activation
+@pytest.mark.parametrize("n", [1, 2, 7, 63])
+def test_a_row_of_a_prediction_does_not_depend_on_the_other_rows(n, activation):
+    layer = Dense(activation, nO=96, nI=384).initialize()
+    X = normal(64, 384)
+    assert_array_equal(layer.predict(X[:n]), layer.predict(X)[:n])
 
 
 @pytest.mark.parametrize("make", [Contrastive, FeedForward, Linear])
