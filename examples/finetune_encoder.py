@@ -65,12 +65,14 @@ def encode(nlp: Any, rows: list[Row]) -> np.ndarray:
 
 def fit(nlp: Any, config: Any, rows: list[Row]) -> None:
     """Train as `spacy train` does, all steps, without a dev set."""
-    training = registry.resolve({"training": config["training"]})["training"]
+    training = config["training"]
+    # The rest of the section reads corpora.
+    parts = registry.resolve({key: training[key] for key in ("batcher", "optimizer")})
     examples = [Example.from_dict(nlp.make_doc(row["text"]), {"cats": row["cats"]}) for row in rows]
     nlp.initialize(lambda: examples)
-    optimizer, step = training["optimizer"], 0
+    optimizer, step = parts["optimizer"], 0
     while step < training["max_steps"]:
-        for batch in training["batcher"](examples):
+        for batch in parts["batcher"](examples):
             nlp.update(list(batch), sgd=optimizer)
             optimizer.step_schedules()
             step += 1

@@ -130,8 +130,8 @@ def test_models_that_are_no_transformers_are_refused(tmp_path: Path) -> None:
         ({"backend": "openvino", "precision": "int8"}, "set precision to float32"),
         ({"backend": "tensorflow"}, "Unknown backend 'tensorflow'"),
         ({"prompt": "a", "prompt_name": "b"}, "give one of them"),
-        ({"truncate_dim": 0}, "integer of at least 1"),
-        ({"max_seq_length": "8"}, "integer of at least 1"),
+        ({"truncate_dim": 0}, "whole number of at least 1"),
+        ({"max_seq_length": "8"}, "whole number of at least 1"),
         (
             {"attn_implementation": "sdpa", "model_kwargs": {"attn_implementation": "eager"}},
             "'eager' for it",

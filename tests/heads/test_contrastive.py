@@ -251,7 +251,8 @@ def test_a_rate_of_its_own_is_not_touched_and_without_one_the_trainers_is_follow
     X = base_vectors()
 
     def is_dropped(model):
-        return not np.array_equal(model.begin_update(X)[0].tuned, model.predict(X).tuned)
+        # Training and prediction multiply with two products, whose last bits differ.
+        return not np.allclose(model.begin_update(X)[0].tuned, model.predict(X).tuned, atol=1e-5)
 
     assert is_dropped(own)
     assert not is_dropped(follows)

@@ -161,9 +161,10 @@ def test_a_rate_of_its_own_is_not_touched_and_without_one_the_trainers_is_follow
     def is_dropped(model):
         plain = model.predict(X)
         output, _ = model.begin_update(X)
-        # The tuned vectors are those of a prediction, whatever is dropped behind them.
-        assert_array_equal(output.tuned, plain.tuned)
-        return not np.array_equal(output.scores, plain.scores)
+        # The tuned vectors are those of a prediction, whatever is dropped behind them. Training and
+        # prediction multiply with two products, whose last bits differ.
+        assert_allclose(output.tuned, plain.tuned, atol=1e-6)
+        return not np.allclose(output.scores, plain.scores, atol=1e-5)
 
     assert is_dropped(own)
     assert not is_dropped(follows)
