@@ -68,6 +68,7 @@ def _read_in_child(queue):
     queue.put((ONE_THREAD._owner, ONE_THREAD._lock.acquire(timeout=5)))
 
 
+@pytest.mark.slow
 def test_a_forked_process_starts_outside():
     context = multiprocessing.get_context("fork")
     queue = context.Queue()

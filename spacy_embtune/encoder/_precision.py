@@ -1,7 +1,6 @@
 """Chooses the numeric type in which an encoder computes on this machine."""
 
 import platform
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
 # The cosine with the vectors of float32 that each sample text must reach in a smaller type.
 LOWEST_COSINE = 0.999
-# How much slower the smaller type may seem. Measurements on a shared machine are noisy, and native
-# bfloat16 is two to three times as fast where it pays.
-TOLERANCE = 1.2
 FILE = "precision.json"
 
 _CHOSEN: dict[str, Precision] = {}
@@ -29,8 +25,10 @@ _CHOSEN: dict[str, Precision] = {}
 def choose_precision(
     model: "SentenceTransformer", fingerprint: str, folder: Path | None = None
 ) -> Precision:
-    """Choose "float32" or "bfloat16" for a model: the faster one whose vectors are the same, by a
-    cosine of .999 or more for each sample text. It is measured once for each model and machine.
+    """Choose "float32" or "bfloat16" for a model: bfloat16 if the device computes in it natively,
+    which is two to three times as fast, and if its vectors are the same, by a cosine of .999 or
+    more for each sample text. That is measured once for each model and machine. Seconds are not
+    measured: on a shared machine two processes could choose differently, and their vectors differ.
 
     model (SentenceTransformer): The model.
     fingerprint (str): Its fingerprint.
@@ -53,30 +51,20 @@ def choose_precision(
 
 
 def _measure(model: "SentenceTransformer") -> Precision:
-    exact, seconds = _encode_sample(model, is_bfloat16=False)
-    rounded, fewer_seconds = _encode_sample(model, is_bfloat16=True)
+    exact, rounded = (_encode_sample(model, is_bfloat16=rounds) for rounds in (False, True))
     lengths = np.linalg.norm(exact, axis=1) * np.linalg.norm(rounded, axis=1)
     cosines = (exact * rounded).sum(axis=1) / lengths
-    is_same = bool((cosines >= LOWEST_COSINE).all())
-    return "bfloat16" if is_same and fewer_seconds < TOLERANCE * seconds else "float32"
+    return "bfloat16" if bool((cosines >= LOWEST_COSINE).all()) else "float32"
 
 
-def _encode_sample(
-    model: "SentenceTransformer", *, is_bfloat16: bool
-) -> tuple[NDArray[Any], float]:
-    """RETURNS (tuple[ndarray, float]): The vectors of the sample, float64, and the seconds that
-    they take."""
+def _encode_sample(model: "SentenceTransformer", *, is_bfloat16: bool) -> NDArray[Any]:
+    """RETURNS (ndarray): The vectors of the sample, float64, shape (n, d)."""
     import torch
 
-    vectors, seconds = np.zeros((0, 0)), np.inf
     device = model.device.type
-    for _ in range(2):
-        start = time.perf_counter()
-        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=is_bfloat16):
-            features = to_device(prepare(model, list(SAMPLE)), model.device)
-            vectors = model(features)["sentence_embedding"].double().cpu().numpy()
-        seconds = min(seconds, time.perf_counter() - start)
-    return vectors, seconds
+    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=is_bfloat16):
+        features = to_device(prepare(model, list(SAMPLE)), model.device)
+        return model(features)["sentence_embedding"].double().cpu().numpy()
 
 
 def _machine(device_type: str) -> str:

@@ -18,8 +18,8 @@ class BlockAdam(Optimizer):
 
     >>> weights, gradient = np.ones(3, dtype="float32"), np.ones(3, dtype="float32")
     >>> weights, gradient = BlockAdam(0.1)((0, "W"), weights, gradient)
-    >>> weights.round(3).tolist(), gradient.tolist()
-    ([0.9, 0.9, 0.9], [0.0, 0.0, 0.0])
+    >>> np.allclose(weights, 0.9), gradient.tolist()
+    (True, [0.0, 0.0, 0.0])
 
     learn_rate (float): The learning rate.
     weight_decay (float): The share of the weights that a step with the learning rate 1 subtracts.

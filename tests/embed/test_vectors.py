@@ -85,20 +85,21 @@ def test_the_same_texts_give_the_same_bits_whatever_was_cached(nlp):
 
 def test_the_batch_size_is_the_one_asked_for_and_forgotten_afterwards(nlp, monkeypatch):
     encoder = nlp.get_pipe("embtune").encoder.encoder
-    sizes = []
-    encode = encoder.model.encode
+    budgets = []
+    batches = encoder._batcher.batches
 
-    def spy(batch, **settings):
-        sizes.append(len(batch))
-        return encode(batch, **settings)
+    def spy(texts, order, n_tokens, window):
+        budgets.append(n_tokens)
+        return batches(texts, order, n_tokens, window)
 
-    monkeypatch.setattr(encoder.model, "encode", spy)
+    monkeypatch.setattr(encoder._batcher, "batches", spy)
     embed(nlp, TEXTS, batch_size=20)
-    assert sizes == [20, 20, len(set(TEXTS)) - 40]
+    # 32 tokens a text.
+    assert set(budgets) == {20 * 32}
     assert encoder.settings.batch_size == 32
-    sizes.clear()
+    budgets.clear()
     embed(nlp, TEXTS)
-    assert sizes[0] == 32
+    assert set(budgets) == {32 * 32}
 
 
 def test_an_encoder_that_reads_docs_gets_what_earlier_components_made():
