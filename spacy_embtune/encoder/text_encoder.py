@@ -132,8 +132,8 @@ class TextEncoder:
     def precision_used(self) -> Precision:
         """RETURNS (str): The type in which the model computes on its device: "float32", "bfloat16"
         or "int8"."""
-        with self._lock, self._batcher.lock:
-            if self._precision is None:
+        if self._precision is None:
+            with self._lock, self._batcher.lock:
                 wanted = self.settings.precision
                 if wanted == "auto":
                     wanted = "float32"
@@ -244,18 +244,23 @@ class TextEncoder:
         precision, backend = self.precision_used, self.settings.backend
         if backend == "torch" and precision != "int8":
             return self.model
-        with self._lock, self._batcher.lock:
-            if self._runner is None:
-                self._runner = make_runner(
-                    self.model,
-                    backend=backend,
-                    precision=precision,
-                    fingerprint=self.fingerprint,
-                    folder=self.converted_dir,
-                )
-                if precision == "int8":
-                    say_cosine(self._runner, self.model)
-            return self._runner
+        # A thread holds the batcher's lock while it makes tokens, so batches must not ask for it.
+        runner = self._runner
+        if runner is None:
+            with self._lock, self._batcher.lock:
+                if self._runner is None:
+                    made = make_runner(
+                        self.model,
+                        backend=backend,
+                        precision=precision,
+                        fingerprint=self.fingerprint,
+                        folder=self.converted_dir,
+                    )
+                    if precision == "int8":
+                        say_cosine(made, self.model)
+                    self._runner = made
+                runner = self._runner
+        return runner
 
     def count_truncated(self, texts: list[str]) -> int:
         """Count the texts that have more tokens than the model reads, without encoding them.
