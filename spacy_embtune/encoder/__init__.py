@@ -6,7 +6,9 @@
     _adjust.py                applies prompt, window, width and route to a model
     _batches.py               texts as batches of tokens, made ahead of the model
     _runtimes.py              ONNX Runtime, OpenVINO, weights of 8 bits
-    _precision.py             the numeric type that is fastest and exact on this machine
+    _precision.py             the numeric type in which an encoder computes on this machine
+    _sample.py                texts on which two ways of computing are compared
+    _properties.py            prompt, window, width and routes of a model; the processor
     fingerprint.py            tells encoders apart
     cache.py                  VectorCache: keeps vectors in memory; encode_distinct
     store.py                  VectorStore: keeps vectors in a directory

@@ -26,9 +26,8 @@ def merge_adapters(model: "SentenceTransformer") -> None:
         made._hf_peft_config_loaded = False
         if hasattr(made, "peft_config"):
             del made.peft_config
-        # How to name the weights when they are saved: as those of an adapter.
+        # It makes transformers save the weights under the names of an adapter.
         vars(made).pop("_weight_conversions", None)
-    model.requires_grad_(False)
 
 
 def _is_adapted(module: Any) -> bool:

@@ -6,8 +6,7 @@ trainer, the fingerprint, and the directory that is stored with a pipeline.
 
 from typing import TYPE_CHECKING, Any
 
-from ._tokens import prompt_of
-from .fingerprint import window_of
+from ._properties import prompt_of, routers_of, width_of, window_of
 from .settings import EncoderSettings
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def adjust(model: "SentenceTransformer", settings: EncoderSettings) -> None:
 
 
 def _choose_route(model: "SentenceTransformer", task: str) -> None:
-    routers: list[Any] = [m for m in model.modules() if type(m).__name__ == "Router"]
+    routers = routers_of(model)
     if not routers:
         raise ValueError(
             f"task is {task!r}, but the encoder has one route for all texts (no Router). Leave "
@@ -116,9 +115,7 @@ def _check_prompt(model: "SentenceTransformer") -> None:
 
 def _set_width(model: "SentenceTransformer", width: int) -> None:
     model.truncate_dim = None
-    # Named get_sentence_embedding_dimension before sentence-transformers 5.4.
-    getter: Any = getattr(model, "get_embedding_dimension", None)
-    full = getter() if getter else model.get_sentence_embedding_dimension()
+    full = width_of(model)
     if full is not None and width > full:
         raise ValueError(
             f"truncate_dim is {width}, but the encoder returns vectors of {full} numbers. Give "

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._tokens import Features, prepare, prompt_of
+from ._properties import prompt_of
+from ._tokens import PROBES, Features, prepare
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-# Number of texts that are made into tokens at once. A chunk is made while the model reads the one
-# before, so more texts would wait longer for the first vector, and fewer would be padded more.
+# Number of texts that are made into tokens at once, while the model reads the chunk before. With
+# larger chunks the first vector comes later, with smaller ones more batches are not full.
 CHUNK = 1024
-PROBES = ["a probe", "and another one of other length"]
 
 
 class Batch(NamedTuple):
     """The tokens of some texts.
 
     rows (ndarray): Positions of the texts, int64, shape (m,).
-    features (dict): The model's input, on the processor.
+    features (dict): The model's input.
     n_truncated (int): Number of texts that were cut at the window.
     """
 

@@ -4,12 +4,9 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .._files import read_json, write_json
-from ._runtimes import SAMPLE
-from ._tokens import prepare, to_device
+from . import _sample
+from ._properties import processor_capabilities
 from .settings import Precision
 
 if TYPE_CHECKING:
@@ -51,28 +48,16 @@ def choose_precision(
 
 
 def _measure(model: "SentenceTransformer") -> Precision:
-    exact, rounded = (_encode_sample(model, is_bfloat16=rounds) for rounds in (False, True))
-    lengths = np.linalg.norm(exact, axis=1) * np.linalg.norm(rounded, axis=1)
-    cosines = (exact * rounded).sum(axis=1) / lengths
-    return "bfloat16" if bool((cosines >= LOWEST_COSINE).all()) else "float32"
-
-
-def _encode_sample(model: "SentenceTransformer", *, is_bfloat16: bool) -> NDArray[Any]:
-    """RETURNS (ndarray): The vectors of the sample, float64, shape (n, d)."""
-    import torch
-
-    device = model.device.type
-    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=is_bfloat16):
-        features = to_device(prepare(model, list(SAMPLE)), model.device)
-        return model(features)["sentence_embedding"].double().cpu().numpy()
+    exact, rounded = (_sample.encode_sample(model, is_bfloat16=rounds) for rounds in (False, True))
+    is_exact = bool((_sample.cosines(exact, rounded) >= LOWEST_COSINE).all())
+    return "bfloat16" if is_exact else "float32"
 
 
 def _machine(device_type: str) -> str:
     """RETURNS (str): What decides the answer besides the model."""
     import torch
 
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    name = capabilities.get("cpu_name") or platform.processor() or platform.machine()
+    name = processor_capabilities().get("cpu_name") or platform.processor() or platform.machine()
     if device_type == "cuda":
         name = torch.cuda.get_device_name()
     return f"{name} torch {torch.__version__}"
@@ -108,9 +93,8 @@ def has_native_bfloat16(device_type: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device_type != "cpu":
         return False
-    # torch has no public function for this before version 2.13. If neither function exists, the
-    # answer is no, because float32 is right on every processor.
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    # If torch says nothing, the answer is no, because float32 is right on every processor.
+    capabilities = processor_capabilities()
     if capabilities:
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())

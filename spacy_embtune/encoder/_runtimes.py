@@ -21,7 +21,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from .._files import atomic_directory, describe_file, is_intact, read_json, write_json
-from ._tokens import Features, prepare, to_device
+from ._properties import processor_capabilities
+from ._sample import compare_on_sample
+from ._tokens import PROBES, Features, prepare
 from .settings import Backend, Precision
 
 if TYPE_CHECKING:
@@ -34,17 +36,6 @@ Run = Callable[[list[NDArray[Any]]], NDArray[Any]]
 
 # What is installed for a backend, and the extra that brings it.
 MODULES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
-# Texts of several lengths that a converted model is compared on with the model that it is made of.
-SAMPLE = [
-    "bread",
-    "The striker scored twice, and the coach was happy with the match.",
-    "How do I return a parcel that arrived damaged, and who pays for the postage?",
-    "Shares fell by 3.2% on Monday after the bank had warned of lower profits in the next quarter.",
-    "I would not recommend this film: the plot is thin, the jokes are old, and it never ends.",
-    "Compute the eigenvalues of a symmetric matrix. " * 4,
-    "Das Wetter bleibt auch am Wochenende kühl; im Süden fällt etwas Regen.",
-    "The committee will publish its report on clean water and public health in the spring. " * 12,
-]
 MANIFEST = "manifest.json"
 # A conversion that is further away from the model is wrong, not inexact.
 LOWEST_COSINE = 0.9999
@@ -97,7 +88,7 @@ def make_runner(
         runner = _with_first_module(
             model, _as_module(source, runtime.open(files, source, precision))
         )
-    worst = float(cosines(runner, model).min()) if precision == "float32" else 1.0
+    worst = float(compare_on_sample(runner, model).min()) if precision == "float32" else 1.0
     if worst < LOWEST_COSINE:
         raise ValueError(
             f"The encoder does not give the same vectors in {backend} (cosine {worst:.4f} with "
@@ -111,7 +102,7 @@ def say_cosine(runner: "SentenceTransformer", model: "SentenceTransformer") -> N
 
     runner, model (SentenceTransformer): The model with integers, and the exact one.
     """
-    found = cosines(runner, model)
+    found = compare_on_sample(runner, model)
     logger.warning(
         'precision = "int8": over %d sample texts, the cosine with the exact vectors is %.3f on '
         "average, and %.3f at worst.",
@@ -119,24 +110,6 @@ def say_cosine(runner: "SentenceTransformer", model: "SentenceTransformer") -> N
         found.mean(),
         found.min(),
     )
-
-
-def cosines(first: "SentenceTransformer", second: "SentenceTransformer") -> NDArray[Any]:
-    """Compare two models by the vectors of sample texts.
-
-    first, second (SentenceTransformer): The models.
-    RETURNS (ndarray): The cosine of the two vectors of each text, float64, shape (n,).
-    """
-    a, b = (_vectors_of_sample(model) for model in (first, second))
-    return (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-
-
-def _vectors_of_sample(model: "SentenceTransformer") -> NDArray[Any]:
-    import torch
-
-    with torch.inference_mode():
-        features = to_device(prepare(model, list(SAMPLE)), model.device)
-        return model(features)["sentence_embedding"].double().cpu().numpy()
 
 
 def _with_first_module(model: "SentenceTransformer", module: Any) -> "SentenceTransformer":
@@ -172,7 +145,7 @@ class _Source:
 
     def __init__(self, model: "SentenceTransformer") -> None:
         self.module: Any = model[0]
-        features = prepare(model, SAMPLE[:2])
+        features = prepare(model, PROBES)
         self.tensors = {key: v for key, v in features.items() if hasattr(v, "shape")}
         self.constants = {key: v for key, v in features.items() if key not in self.tensors}
         self.output_name = getattr(self.module, "module_output_name", "token_embeddings")
@@ -211,8 +184,8 @@ def _kept(
 ) -> Iterator[Path]:
     """Give the directory of a converted model, which is converted if it is not kept yet.
 
-    RETURNS (Iterator[Path]): The directory. Without a folder it is removed afterwards.
-    RAISES (StorageError): If it cannot be written.
+    RETURNS (Iterator[Path]): The directory. Without a folder, or if the folder cannot be written,
+        it is removed afterwards.
     """
     if folder is None:
         with tempfile.TemporaryDirectory() as made:
@@ -255,9 +228,7 @@ def _is_whole(path: Path) -> bool:
 
 def _has_vnni() -> bool:
     """RETURNS (bool): Whether the processor adds products of 8-bit integers without overflow."""
-    import torch
-
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities = processor_capabilities()
     return bool(capabilities.get("avx512_vnni") or capabilities.get("avx_vnni"))
 
 

@@ -4,14 +4,12 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._tokens import Features, pad, prepare, separate
+from ._tokens import PROBES, Features, pad, prepare, separate
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-# Texts that a model is tested with. Their lengths differ, so that one of them is padded.
-PROBES = ["a probe", "and another one of other length"]
 _TOLERANCE = 1e-4
 
 

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ._properties import prompt_of
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 Features = dict[str, Any]
 
-
-def prompt_of(model: "SentenceTransformer") -> str | None:
-    """RETURNS (str | None): The prompt that the model puts before each text; None: no prompt."""
-    return model.prompts.get(model.default_prompt_name or "") or None
+# Texts that a model is tried with. Their lengths differ, so that one of them is padded.
+PROBES = ["a probe", "and another one of other length"]
 
 
 def prepare(model: "SentenceTransformer", texts: list[str]) -> Features:

@@ -4,6 +4,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from ._properties import prompt_of, routers_of, window_of
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -39,13 +41,12 @@ def fingerprint_of(model: "SentenceTransformer") -> str:
     )
     vocabulary, tokens = _describe_tokenizer(model.tokenizer)
     modules = [_describe_module(module) for module in model]
-    prompt = model.prompts.get(model.default_prompt_name or "", "")
+    prompt = prompt_of(model) or ""
     digest = hashlib.sha256()
     for part in (weights, vocabulary, tokens, modules, window_of(model), prompt):
         digest.update(repr(part).encode("utf8"))
     # Only if they are set, so that the fingerprints of other models stay what they were.
-    routers: list[Any] = [m for m in model.modules() if type(m).__name__ == "Router"]
-    routes = [(router.default_route, sorted(router.sub_modules)) for router in routers]
+    routes = [(router.default_route, sorted(router.sub_modules)) for router in routers_of(model)]
     for name, value in (("truncate_dim", model.truncate_dim), ("routes", routes)):
         if value:
             digest.update(repr((name, value)).encode("utf8"))
@@ -95,10 +96,3 @@ def _pooling_mode(module: Any) -> str | None:
     # A method before sentence-transformers 5.4, an attribute since.
     getter = getattr(module, "get_pooling_mode_str", None)
     return str(getter()) if getter else getattr(module, "pooling_mode", None)
-
-
-def window_of(model: "SentenceTransformer") -> int | None:
-    """RETURNS (int | None): Number of tokens that a model reads of a text; None: all of them."""
-    window = model.max_seq_length
-    # Static models read all of a text: their length is inf.
-    return int(window) if window and window != float("inf") else None

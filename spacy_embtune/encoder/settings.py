@@ -85,14 +85,12 @@ class EncoderSettings:
                 f"backend {self.backend!r} does not compute in {self.precision} here: set "
                 f"precision to {instead}, or backend to torch."
             )
-        for setting, least in (("batch_size", 1), ("max_seq_length", 1), ("truncate_dim", 1)):
+        for setting in ("batch_size", "max_seq_length", "truncate_dim"):
             value = getattr(self, setting)
             if value is None and setting != "batch_size":
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"{setting} must be a whole number of at least {least}, got {value!r}."
-                )
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{setting} must be a whole number of at least 1, got {value!r}.")
         if self.prompt is not None and self.prompt_name is not None:
             raise ValueError(
                 f"prompt is {self.prompt!r} and prompt_name is {self.prompt_name!r}: give one of "

@@ -17,9 +17,10 @@ from .._progress import progress_interval
 from ._batches import Batch, Batcher
 from ._find import find_model, open_model, quiet
 from ._precision import choose_precision
+from ._properties import width_of, window_of
 from ._runtimes import check_backend, make_runner, say_cosine
 from ._tokens import prepare, to_device
-from .fingerprint import fingerprint_of, window_of
+from .fingerprint import fingerprint_of
 from .settings import EncoderSettings, Precision
 
 if TYPE_CHECKING:
@@ -323,9 +324,7 @@ class TextEncoder:
 
 
 def _width(model: "SentenceTransformer") -> int:
-    # Named get_sentence_embedding_dimension before sentence-transformers 5.4.
-    getter = getattr(model, "get_embedding_dimension", None)
-    width = getter() if getter else model.get_sentence_embedding_dimension()
+    width = width_of(model)
     if width is None:
         width = model.encode(["width"], show_progress_bar=False).shape[1]
     return int(width)

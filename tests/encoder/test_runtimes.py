@@ -156,13 +156,13 @@ def test_auto_takes_bfloat16_only_where_it_is_exact(
         def encode_sample(model, *, is_bfloat16, rounded=rounded):
             return rounded if is_bfloat16 else rows
 
-        monkeypatch.setattr(_precision, "_encode_sample", encode_sample)
+        monkeypatch.setattr(_precision._sample, "encode_sample", encode_sample)
         assert choose_precision(model, name, tmp_path) == expected
 
     def fail(*args, **kwargs):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(_precision, "_encode_sample", fail)
+    monkeypatch.setattr(_precision._sample, "encode_sample", fail)
     assert choose_precision(model, "far", tmp_path) == "float32"
     # Another process finds the choice in the directory.
     monkeypatch.setattr(_precision, "_CHOSEN", {})
