@@ -276,8 +276,7 @@ class _Corpus(NamedTuple):
 
     def knowing(self, label: int) -> Ints:
         """RETURNS (Ints): The documents in which a label is known, ascending."""
-        others = self.apart.of(label)
-        return np.union1d(self.found.complete, others) if others.size else self.found.complete
+        return self.found.knowing(label, self.apart)
 
     def learnable(self, test: "_Corpus") -> Ints:
         """RETURNS (Ints): The labels that some documents carry and some lack, and that are known in

@@ -154,8 +154,7 @@ def predict_by_other_neighbour(vectors: Array, targets: AnyTargets) -> Predictio
     groups = group_by_documents(apart, labels, found.n_labels)
     for group in np.unique(groups[labels]):
         members = labels[groups[labels] == group].tolist()
-        others = apart.of(members[0])
-        among = np.union1d(found.complete, others) if others.size else found.complete
+        among = found.knowing(members[0], apart)
         nearest = among[_nearest_others(unit[among])]
         for label in members:
             is_carrier[carriers.of(label)] = True

@@ -61,8 +61,7 @@ def rank_neighbours(
         at, asked = at[order], asked[order]
         for group in np.split(np.arange(at.size), _steps(groups[asked])):
             label = int(asked[group[0]])
-            others = known_apart.of(label)
-            gallery = np.union1d(found.complete, others) if others.size else found.complete
+            gallery = found.knowing(label, known_apart)
             asking = np.unique(at[group])
             depth = int(counts[asked[group]].max()) - 1 + beyond
             # The query itself ranks last, so it is not among the neighbours.

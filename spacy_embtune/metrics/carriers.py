@@ -77,6 +77,16 @@ class Carriers(NamedTuple):
         apart = ~self.is_complete()[self.rows]
         return LabelSlices(self.columns[apart], self.rows[apart], self.n_labels)
 
+    def knowing(self, label: int, apart: "LabelSlices") -> Ints:
+        """Find the documents in which a label is known.
+
+        label (int): The label.
+        apart (LabelSlices): What `known_apart` returned.
+        RETURNS (Ints): The documents, ascending.
+        """
+        others = apart.of(label)
+        return np.union1d(self.complete, others) if others.size else self.complete
+
     def carried(self) -> "LabelSlices":
         """RETURNS (LabelSlices): The documents that carry a label."""
         return LabelSlices(self.columns[self.carries], self.rows[self.carries], self.n_labels)
