@@ -30,7 +30,7 @@ FLOORS = [
     {"metrics"},
     {"labels"},
     {"types"},
-    {"_files", "_progress", "_texts", "_threads", "about"},
+    {"_extras", "_files", "_progress", "_texts", "_threads", "about"},
 ]
 MOST_FILES_ON_TOP = 8
 

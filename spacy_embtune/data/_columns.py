@@ -7,6 +7,7 @@ from functools import partial
 from operator import truediv
 from typing import Any
 
+from .._extras import import_extra
 from .._texts import shorten
 from ._rows import ReadSettings, Row, check_columns
 from ._sources import Source, look_ahead
@@ -25,15 +26,9 @@ def import_pyarrow() -> Any:
     RETURNS (Any): The module pyarrow, with pyarrow.parquet.
     RAISES (ImportError): If it is not installed. The message names the extra that installs it.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(
-            f"Parquet and Arrow need pyarrow, which cannot be imported ({error}). Install it: "
-            "pip install 'spacy-embtune[parquet]'"
-        ) from error
-    return pyarrow
+    need = "Parquet and Arrow need pyarrow"
+    import_extra("pyarrow.parquet", need, extra="parquet")
+    return import_extra("pyarrow", need, extra="parquet")
 
 
 def read_parquet(source: Source, settings: ReadSettings) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from functools import partial
 from operator import truediv
 from typing import Any
 
+from .._extras import import_extra
 from .._texts import shorten
 from ._rows import ReadSettings, Row, check_columns, check_header
 from ._sources import Source
@@ -23,14 +24,7 @@ def import_calamine() -> Any:
     RETURNS (Any): The module python_calamine.
     RAISES (ImportError): If it is not installed. The message names the extra that installs it.
     """
-    try:
-        import python_calamine
-    except ImportError as error:
-        raise ImportError(
-            f"Spreadsheets need python-calamine, which cannot be imported ({error}). Install it: "
-            "pip install 'spacy-embtune[excel]'"
-        ) from error
-    return python_calamine
+    return import_extra("python_calamine", "Spreadsheets need python-calamine", extra="excel")
 
 
 def read_excel(source: Source, settings: ReadSettings) -> Iterator[Row]:

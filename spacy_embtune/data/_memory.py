@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._extras import import_extra
 from .._texts import is_missing, shorten
 from ._columns import ClassNames
 from ._rows import InvalidRowError, Position, ReadSettings, Row, check_columns
@@ -107,13 +108,7 @@ def _read_dataset(name: str, dataset: Any, settings: ReadSettings) -> Iterator[A
 
 
 def _read_frame(name: str, source: Any, settings: ReadSettings) -> Iterator[Any]:
-    try:
-        import narwhals
-    except ImportError as error:
-        raise ImportError(
-            f"Data frames need narwhals, which cannot be imported ({error}). Install it: pip "
-            "install 'spacy-embtune[frames]'"
-        ) from error
+    narwhals = import_extra("narwhals", "Data frames need narwhals", extra="frames")
     frame: Any = narwhals.from_native(source, pass_through=True)
     if isinstance(frame, narwhals.LazyFrame):
         frame = frame.collect()

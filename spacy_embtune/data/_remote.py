@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
+from .._extras import import_extra
 from .._texts import shorten
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:://|::)")
@@ -32,14 +33,7 @@ def import_fsspec() -> Any:
     RETURNS (Any): The module fsspec.
     RAISES (ImportError): If it is not installed. The message names the extra that installs it.
     """
-    try:
-        import fsspec
-    except ImportError as error:
-        raise ImportError(
-            f"Addresses need fsspec, which cannot be imported ({error}). Install it: pip install "
-            "'spacy-embtune[remote]'"
-        ) from error
-    return fsspec
+    return import_extra("fsspec", "Addresses need fsspec", extra="remote")
 
 
 def open_address(address: str, stack: ExitStack) -> Any:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
+from .._extras import import_extra
 from ._encodings import DecodedText, choose_encoding
 from ._padding import Unpadded, unit_of
 from ._remote import import_fsspec, is_address, open_address
@@ -45,13 +46,7 @@ def _open_gzip(file: IO[bytes]) -> Any:
 
 def _open_zstd(file: IO[bytes]) -> Any:
     # Unlike the package zstandard, pyarrow notices if the end of the file is missing.
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise ImportError(
-            f"Files that zstd compressed need pyarrow, which cannot be imported ({error}). Install "
-            "it: pip install 'spacy-embtune[parquet]'"
-        ) from error
+    pyarrow = import_extra("pyarrow", "Files that zstd compressed need pyarrow", extra="parquet")
     return io.BufferedReader(
         cast(io.RawIOBase, pyarrow.CompressedInputStream(pyarrow.PythonFile(file), "zstd"))
     )

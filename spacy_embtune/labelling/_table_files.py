@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from .._extras import import_extra
 from .._texts import shorten
 from ..data import (
     ESCAPED,
@@ -88,14 +89,7 @@ def require_writer(path: str | Path) -> None:
 
 
 def _import_xlsxwriter() -> Any:
-    try:
-        import xlsxwriter
-    except ImportError as error:
-        raise ImportError(
-            f".xlsx needs XlsxWriter, which cannot be imported ({error}). Install it: "
-            "pip install 'spacy-embtune[excel]'"
-        ) from error
-    return xlsxwriter
+    return import_extra("xlsxwriter", ".xlsx needs XlsxWriter", extra="excel")
 
 
 def _write_jsonl(table: BulkTable, path: Path) -> None:
