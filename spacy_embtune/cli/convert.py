@@ -220,6 +220,8 @@ def _show(parts: "Mapping[str, Sequence[Record]]") -> None:
 
 
 def _warn_of_labels(parts: "Mapping[str, Sequence[Record]]") -> None:
+    from ..labels import CARRIES
+
     cats = [record.cats for record in parts["train"]]
     if not any(cats):
         warn(
@@ -227,5 +229,5 @@ def _warn_of_labels(parts: "Mapping[str, Sequence[Record]]") -> None:
             "Labels are read from the fields cats and label. If they are in another field, name "
             "it: --label-field.",
         )
-    elif len({(label, value >= 0.5) for known in cats for label, value in known.items()}) == 1:
+    elif len({(label, value >= CARRIES) for known in cats for label, value in known.items()}) == 1:
         warn("All labelled documents are of one class", "There is nothing to tell apart.")

@@ -18,8 +18,6 @@ from .label_settings import (
     bin_name,
     check_label_settings,
     find_label_fields,
-    fits_pattern,
-    is_pattern,
 )
 
 logger = logging.getLogger(__name__)
@@ -172,11 +170,7 @@ class CatsReader:
     def _read_columns(self, fields: Mapping[str, Any]) -> ReadCats:
         wanted = self.settings.label_fields
         columns = [c for c in find_label_fields(fields, wanted) if c not in self.not_labels]
-        self._not_found = [
-            name
-            for name in self._not_found
-            if not any(c == name or (is_pattern(name) and fits_pattern(c, name)) for c in columns)
-        ]
+        self._not_found = [n for n in self._not_found if not find_label_fields(columns, [n])]
         if self.has_string_cells and self._not_found:
             raise ValueError(
                 f"There is no column {' or '.join(map(repr, self._not_found))}, only "

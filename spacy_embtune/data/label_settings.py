@@ -82,9 +82,7 @@ def find_label_fields(columns: Iterable[str], wanted: Sequence[str]) -> list[str
     return [
         column
         for column in columns
-        if any(
-            column == name or (is_pattern(name) and fits_pattern(column, name)) for name in wanted
-        )
+        if any(column == name or (is_pattern(name) and _fits(column, name)) for name in wanted)
     ]
 
 
@@ -93,7 +91,7 @@ def is_pattern(name: str) -> bool:
     return "*" in name or "?" in name
 
 
-def fits_pattern(column: str, pattern: str) -> bool:
+def _fits(column: str, pattern: str) -> bool:
     """RETURNS (bool): Whether the name of a field fits a pattern of `label_fields`."""
     # Of the special characters of file names, only these two have a meaning here.
     return fnmatchcase(column, pattern.replace("[", "[[]"))

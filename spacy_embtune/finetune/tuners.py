@@ -10,7 +10,7 @@ from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import check_consistent_length
 
 from ..heads import has_vector
-from ..labels import MOST_DENSE, SparseTargets, known_rows
+from ..labels import CARRIES, MOST_DENSE, SparseTargets, known_rows
 from ..training import select_rows
 from ._apply import BLOCK, apply_head
 from ._base import HeadTuner
@@ -199,7 +199,7 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
             values, known = np.asarray(some.values), np.asarray(some.known) > 0
             predicted = np.zeros(values.shape, dtype=bool)
             predicted[:, : len(self.classes_)] = self._decide(found)
-            right[block] = (~known | (predicted == (values >= 0.5))).all(axis=1)
+            right[block] = (~known | (predicted == (values >= CARRIES))).all(axis=1)
         weights = None if sample_weight is None else np.asarray(sample_weight)[counted]
         return float(np.average(right[counted], weights=weights))
 

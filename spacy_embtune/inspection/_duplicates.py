@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .._texts import count, shorten, text_key
 from ..data import Record
-from ..labels import TOLERANCE
+from ..labels import CARRIES, TOLERANCE
 from .types import Finding
 
 MOST_EXAMPLES = 3
@@ -256,7 +256,7 @@ def describe_labels(cats: Mapping[str, float]) -> str:
     RETURNS (str): The labels that it carries. If there are none, those that it lacks; "?" if
         nothing is known.
     """
-    carried = [label for label, value in cats.items() if value >= 0.5]
+    carried = [label for label, value in cats.items() if value >= CARRIES]
     if carried:
         return shorten(", ".join(carried), 40)
     return shorten(", ".join(f"not {label}" for label in cats), 40) if cats else "?"
