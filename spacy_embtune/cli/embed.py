@@ -40,7 +40,8 @@ def embed(
     on_error: _options.OnErrorOption = OnError.fail,
     chunk_size: Annotated[int, typer.Option(min=1, help="Records in memory at a time")] = 4096,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Texts per pass of the encoder", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Texts of 32 tokens per pass of the encoder", show_default=False),
     ] = None,
     force: Annotated[
         bool,

@@ -36,7 +36,7 @@ class Embedder:
         nlp (Language): The pipeline.
         component (EmbTune): Its component.
         what (Iterable[str]): The kinds of arrays to compute.
-        batch_size (int | None): Texts per forward pass of the encoder. None: the pipeline's
+        batch_size (int | None): Texts of 32 tokens per forward pass. None: the pipeline's
             setting.
         RAISES (ValueError): When the component cannot compute them.
         """

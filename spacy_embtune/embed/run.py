@@ -98,7 +98,7 @@ def embed_corpus(
     what (Iterable[str]): One or more of "base" and "tuned" (vectors) and "scores" (probabilities of
         the labels).
     chunk_size (int): Records in memory at a time. An interruption loses at most one chunk.
-    batch_size (int | None): Texts per forward pass of the encoder. None: the pipeline's setting.
+    batch_size (int | None): Texts of 32 tokens per forward pass. None: the pipeline's setting.
     force (bool): Whether to replace an existing result, and chunks that were made from other
         records or settings.
     progress (Callable | bool): Whether to show a progress bar. A function that returns the share of

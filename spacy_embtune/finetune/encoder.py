@@ -24,7 +24,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     num_threads (int | None): Number of threads that torch uses; None does not change it.
     precision (str): "float32", "bfloat16", "int8" or "auto", see
         `spacy_embtune.encoder.EncoderSettings`.
-    batch_size (int): Texts per forward pass.
+    batch_size (int): Size of a forward pass, see `spacy_embtune.encoder.EncoderSettings`.
     show_progress (bool): Whether to show a progress bar.
     revision, trust_remote_code, prompt, prompt_name: See `spacy_embtune.encoder.EncoderSettings`.
     task, max_seq_length, truncate_dim: See `spacy_embtune.encoder.EncoderSettings`.
