@@ -43,8 +43,9 @@ class Documents(NamedTuple):
     base (ndarray): Base vectors, float32, shape (n, d). If the encoder learned, these are the
         vectors of the encoder before training.
     tuned (ndarray): Tuned vectors, float32, shape (n, k).
-    probabilities (Rows): Probabilities of the component's own labels, float32, shape (n, M). An
-        array; if it would be as large, rows are computed when they are read.
+    probabilities (Rows): Probabilities of the component's own labels, float32, shape (n, M): an
+        array, or an object that computes rows when they are read, if the array would have more than
+        `labels.MOST_DENSE` entries.
     predicted_labels (list[str]): The M labels that the component predicts, the columns of
         `probabilities`. Empty if no loss trained its output layer.
     fields (Sequence[Mapping[str, Any]]): The other fields of each document, `Record.meta`. Empty
