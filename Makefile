@@ -18,7 +18,7 @@ CURE = Install Python 3.11, 3.12 or 3.13, and name it: make $(MAKECMDGOALS) PYTH
 help:
 	@echo "make demo       make a corpus, train on it, compare tuned with base vectors"
 	@echo "make test       lint, check the types and run the tests (they need Chromium)"
-	@echo "make test-fast  run the tests that are quick, in a few minutes"
+	@echo "make test-fast  run the tests that are quick, in less than two minutes"
 	@echo "make lint       lint and check the types only"
 	@echo "make docs       build the site of the docs in site/"
 	@echo "make install    make .venv with the package and the versions of constraints.txt"

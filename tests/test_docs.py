@@ -236,6 +236,7 @@ def run_doctest(code, session, path, line):
 # Configs
 
 
+@pytest.mark.slow
 @each_page
 def test_configs_resolve(path):
     for mark, value, code, line in blocks(path, "ini"):

@@ -44,6 +44,7 @@ def test_a_pipeline_saved_before_gives_the_same_vectors_and_cats(
     assert any(doc.cats for doc in docs) == CONFIGS[key].get("set_cats", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", CONFIGS)
 def test_a_pipeline_saved_before_trains_on(saved: Path, tmp_path: Path, key: str) -> None:
     nlp = spacy.load(saved / key)

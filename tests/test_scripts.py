@@ -142,6 +142,7 @@ def corpus(tmp_path_factory):
     }, path
 
 
+@pytest.mark.slow
 def test_the_corpus_has_every_label_in_every_split_in_the_same_proportions(corpus):
     splits, _ = corpus
     total = sum(map(len, splits.values()))
@@ -156,6 +157,7 @@ def test_the_corpus_has_every_label_in_every_split_in_the_same_proportions(corpu
         assert min(carried.values()) >= 10
 
 
+@pytest.mark.slow
 def test_no_text_and_no_object_is_in_two_splits_of_the_corpus(corpus):
     splits, _ = corpus
     texts = Counter(fold(entry["text"]) for part in splits.values() for entry in part)
@@ -164,6 +166,7 @@ def test_no_text_and_no_object_is_in_two_splits_of_the_corpus(corpus):
     assert len(set.union(*objects)) == sum(map(len, objects))
 
 
+@pytest.mark.slow
 def test_texts_of_the_corpus_read_like_prose(corpus):
     splits, _ = corpus
     for entry in (entry for part in splits.values() for entry in part):
@@ -173,6 +176,7 @@ def test_texts_of_the_corpus_read_like_prose(corpus):
         assert len(text.split()) >= docstrings.MIN_WORDS, text
 
 
+@pytest.mark.slow
 def test_the_corpus_holds_the_same_texts_as_docs_and_as_jsonl(corpus):
     splits, path = corpus
     assert sorted(p.name for p in path.iterdir()) == sorted(

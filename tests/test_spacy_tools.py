@@ -150,6 +150,7 @@ def test_debug_config_finds_it_valid_and_names_what_is_not(files: Files) -> None
     assert "set_cats" in command("debug", "config", files.config, *files.paths, *wrong, code=1)
 
 
+@pytest.mark.slow
 def test_debug_data_reads_the_corpus(files: Files) -> None:
     for options in ((), ("--verbose", "--no-format")):
         printed = command("debug", "data", files.config, *options, *files.paths)
@@ -157,6 +158,7 @@ def test_debug_data_reads_the_corpus(files: Files) -> None:
         assert "tuner" in printed
 
 
+@pytest.mark.slow
 def test_debug_model_prints_every_stage(files: Files) -> None:
     stages = ("-P0", "-P1", "-P2", "-P3", "-DIM", "-PAR", "-GRAD", "-ATTR")
     printed = command("debug", "model", files.config, "tuner", *stages, *files.paths)
@@ -170,6 +172,7 @@ def test_init_labels_names_the_file_after_the_component(files: Files, tmp_path: 
     assert json.loads((tmp_path / "labels" / "tuner.json").read_text()) == sorted(TOPICS)
 
 
+@pytest.mark.slow
 def test_init_nlp_makes_a_pipeline_without_tuned_vectors(files: Files, tmp_path: Path) -> None:
     command("init", "nlp", files.config, tmp_path / "nlp", *files.paths)
     doc = spacy.load(tmp_path / "nlp")("bread")
@@ -177,6 +180,7 @@ def test_init_nlp_makes_a_pipeline_without_tuned_vectors(files: Files, tmp_path:
     assert getattr(doc._, "topic", None) is None
 
 
+@pytest.mark.slow
 def test_scores_are_named_after_the_extension(files: Files, tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
     command("evaluate", files.model, files.dev, "--output", path)
@@ -190,6 +194,7 @@ def test_scores_are_named_after_the_extension(files: Files, tmp_path: Path) -> N
     assert json.loads(path.read_text())["topic_p1"] == scores["topic_p1"]
 
 
+@pytest.mark.slow
 def test_benchmark_speed(files: Files) -> None:
     printed = command(
         *("benchmark", "speed", files.model, files.dev),
@@ -198,6 +203,7 @@ def test_benchmark_speed(files: Files) -> None:
     assert "words/s" in printed
 
 
+@pytest.mark.slow
 def test_apply_keeps_vectors(files: Files, tmp_path: Path) -> None:
     command("apply", files.model, files.dev, tmp_path / "applied.spacy")
     nlp = spacy.load(files.model)
@@ -216,6 +222,7 @@ def test_debug_profile(files: Files, tmp_path: Path) -> None:
     assert "function calls" in command("debug", "profile", files.model, texts)
 
 
+@pytest.mark.slow
 def test_assemble_copies_a_sourced_component_under_a_third_name(
     files: Files, tmp_path: Path
 ) -> None:

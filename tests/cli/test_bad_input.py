@@ -106,6 +106,7 @@ def test_a_place_that_cannot_be_written_to_is_named(call, name, place, tmp_path)
         assert "unfinished" not in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, line in LINES.items() if "OUT:" in line])
 def test_a_full_disk_is_named(call, name):
     with files_limited_to(100):
@@ -122,6 +123,7 @@ def test_an_encoder_without_a_network_is_told_of(call, monkeypatch):
     assert "Check the spelling and the connection" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["file", "full"])
 def test_a_store_that_cannot_be_used_costs_one_warning(
     trained, embtune, tmp_path, monkeypatch, trouble

@@ -26,6 +26,7 @@ def load(trained, *sources):
     return [documents(nlp, None, read_records(source), progress=None) for source in sources]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_a_table_is_that_of_the_functions(trained, embtune, tmp_path, suffix):
     out = tmp_path / f"out{suffix}"
@@ -43,6 +44,7 @@ def test_a_table_is_that_of_the_functions(trained, embtune, tmp_path, suffix):
     assert len({row["color"] for row in rows}) == 3
 
 
+@pytest.mark.slow
 def test_labels_of_documents_that_were_trained_on_are_judged_by_base_vectors(
     trained, embtune, tmp_path
 ):
@@ -55,6 +57,7 @@ def test_labels_of_documents_that_were_trained_on_are_judged_by_base_vectors(
     assert (tmp_path / "base.jsonl").read_bytes() != (tmp_path / "tuned.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_unlabelled_texts_beside_labelled_ones(trained, embtune, tmp_path):
     data = tmp_path / "data.jsonl"
     more = [json.dumps({"text": text}) for text, _ in make_texts(30, seed=5)]
@@ -71,6 +74,7 @@ def test_unlabelled_texts_beside_labelled_ones(trained, embtune, tmp_path):
     assert sorted(color for color, _ in colors) == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 def test_a_component_that_does_not_predict_labels_is_told_of(embtune, train, tmp_path):
     nlp = train(
         model={"head": {"@architectures": "spacy-embtune.Contrastive.v1", "hidden_width": 32}},
@@ -101,6 +105,7 @@ def test_a_component_that_does_not_predict_labels_is_told_of(embtune, train, tmp
     assert {row["predicted"] for row in rows_of(tmp_path / "b.csv")} == {""}
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_in_words_and_nothing_is_written(trained, embtune, tmp_path):
     rows = [{"text": text, "label": f"{label}|{label}"} for text, label in make_texts(9)]
     data = tmp_path / "data.jsonl"
@@ -129,6 +134,7 @@ def write(path, rows):
     return path
 
 
+@pytest.mark.slow
 def test_more_neighbours_than_there_are_and_labels_that_nobody_can_check(
     trained, embtune, tmp_path
 ):
@@ -157,6 +163,7 @@ def test_what_is_read_is_not_replaced(trained, embtune, tmp_path):
     assert data.read_bytes() == trained.data.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".xlsx", ".parquet"])
 def test_other_fields_come_back_and_colours_are_named(trained, embtune, tmp_path, suffix):
     labelled = make_texts(30, seed=2)
@@ -179,6 +186,7 @@ def test_other_fields_come_back_and_colours_are_named(trained, embtune, tmp_path
         assert {len(cell["ids"]) for cell in neighbors} == {15}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".xlsx", ".parquet"])
 def test_a_full_disk_leaves_nothing_and_an_older_file_as_it_was(trained, embtune, tmp_path, suffix):
     folder = tmp_path / "out"

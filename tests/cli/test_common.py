@@ -151,6 +151,7 @@ def test_a_pipeline_is_loaded_with_its_component(tmp_path, make_nlp):
     assert component is nlp.get_pipe("mine")
 
 
+@pytest.mark.slow
 def test_a_pipeline_with_several_needs_a_name(tmp_path, make_nlp):
     nlp = make_nlp()
     config = {"extension": "other", "base_extension": "other_base"}

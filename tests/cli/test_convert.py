@@ -25,6 +25,7 @@ def entries(n, n_labels=2):
     return [{"text": f"text {i}", "cats": {f"L{i % n_labels}": 1}} for i in range(n)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])
 def test_records_become_docs_and_missing_labels_stay_missing(embtune, tmp_path, suffix):
     lines = [
@@ -68,6 +69,7 @@ def test_a_table_becomes_a_corpus(embtune, tmp_path):
     assert "documents 40 10" in " ".join(output.split())
 
 
+@pytest.mark.slow
 def test_parts_are_stratified_deterministic_and_of_the_size_asked_for(embtune, tmp_path):
     path = write_lines(tmp_path / "data.jsonl", entries(200, 5))
     sizes = []
@@ -119,6 +121,7 @@ def test_files_of_their_own_are_kept_whole_and_train_loses_what_they_hold(embtun
     assert found["test"] == ["text 4", "new"]
 
 
+@pytest.mark.slow
 def test_docs_keep_their_annotations(embtune, tmp_path):
     nlp = spacy.blank("en")
     docs = DocBin(store_user_data=True)
@@ -169,6 +172,7 @@ def test_an_invalid_line_is_an_error_or_is_skipped(embtune, tmp_path):
     assert (tmp_path / "out/train.spacy").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "args", "message"),
     [

@@ -72,6 +72,7 @@ def feed(process, lines, folder, n_chunks):
 # What a user gets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_corpus_becomes_a_file_of_vectors(pipeline, data, tmp_path, suffix):
     out = tmp_path / f"out{suffix}"
@@ -105,6 +106,7 @@ def test_only_tuned_vectors_are_written_unless_more_is_asked_for(pipeline, data,
     assert set(np.load(tmp_path / "out.npz")) == {"ids", "tuned"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gz", "csv", "text", "spacy", "parquet", "jsonl"])
 def test_the_same_texts_give_the_same_vectors_whatever_they_come_in(pipeline, data, tmp_path, kind):
     expected, out = tmp_path / "expected.npz", tmp_path / "out.npz"
@@ -135,6 +137,7 @@ def test_the_same_texts_give_the_same_vectors_whatever_they_come_in(pipeline, da
     assert out.read_bytes() == expected.read_bytes()
 
 
+@pytest.mark.slow
 def test_labels_are_kept_where_there_is_a_place_for_them(pipeline, tmp_path):
     data, out = tmp_path / "data.jsonl", tmp_path / "out.jsonl"
     data.write_text('{"text": "a", "kind": ["X"], "label": 0.5, "key": 7}\n')
@@ -210,6 +213,7 @@ def test_ctrl_c_says_how_to_go_on(pipeline, data, tmp_path):
     assert "16 of them finished earlier" in words(embed(pipeline, data, out, *SETTINGS)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_full_disk_is_named_and_leaves_an_old_result_as_it_was(pipeline, data, tmp_path, suffix):
     whole, out = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
@@ -243,6 +247,7 @@ def test_a_bad_line_ends_the_run_with_its_number(pipeline, tmp_path):
     assert max(map(len, stderr.splitlines()[-4:])) <= max(80, len(str(data)) + 10)
 
 
+@pytest.mark.slow
 def test_bad_lines_are_skipped_and_counted_if_asked(pipeline, tmp_path):
     data, out = tmp_path / "data.jsonl", tmp_path / "out.npz"
     data.write_text("\n".join([*BAD, *["nope"] * 20]))
@@ -287,6 +292,7 @@ def run_of_bad_input(pipeline, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_bad_input_is_told_in_words_and_leaves_nothing(pipeline, tmp_path):
     calls = run_of_bad_input(pipeline, tmp_path)
     before = sorted(tmp_path.iterdir())
@@ -300,6 +306,7 @@ def test_bad_input_is_told_in_words_and_leaves_nothing(pipeline, tmp_path):
     assert (tmp_path / "there.npz").read_text() == "old"
 
 
+@pytest.mark.slow
 def test_an_untrained_pipeline_gives_base_vectors_only(tiny_encoder, data, tmp_path):
     untrained = make_pipeline(tiny_encoder, tmp_path / "pipeline", n_steps=0)
     out = tmp_path / "out.npz"
@@ -327,6 +334,7 @@ def test_the_help_fits_a_terminal_and_names_every_option():
         assert name in stdout
 
 
+@pytest.mark.slow
 def test_other_fields_are_kept_or_named(trained, embtune, tmp_path):
     data = tmp_path / "data.jsonl"
     rows = [{"text": f"ball {i}", "url": f"u{i}", "votes": i} for i in range(5)]

@@ -42,6 +42,7 @@ def run(*args, stdin=None):
     return result.exit_code, result.stdout, " ".join(result.stderr.split())
 
 
+@pytest.mark.slow
 def test_calibration_is_shown_on_demand_and_always_in_the_json(model, tmp_path):
     nlp = spacy.load(model / "model")
     docs = list(DocBin().from_disk(model / "data.spacy").get_docs(nlp.vocab))
@@ -70,6 +71,7 @@ def test_calibration_is_shown_on_demand_and_always_in_the_json(model, tmp_path):
     assert "calibration" not in plain
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table_and_writes_the_files(model, tmp_path):
     args = (model / "model", model / "data.spacy", "--train", model / "train.spacy")
     written = ("--json", tmp_path / "out.json", "--markdown", tmp_path / "out.md")
@@ -90,6 +92,7 @@ def test_the_command_prints_the_table_and_writes_the_files(model, tmp_path):
     assert expected.verdict.kind == "helps"
 
 
+@pytest.mark.slow
 def test_scores_of_labels_are_shown_on_demand_and_always_in_json(model, tmp_path):
     args = (model / "model", model / "data.spacy", "--train", model / "train.spacy")
     written = ("--json", tmp_path / "out.json", "--markdown", tmp_path / "out.md")
@@ -107,6 +110,7 @@ def test_scores_of_labels_are_shown_on_demand_and_always_in_json(model, tmp_path
     assert "by label" not in run(*args)[1]
 
 
+@pytest.mark.slow
 def test_data_may_be_jsonl_csv_or_standard_input(model, tmp_path):
     rows = make_texts(30, seed=1)
     srsly.write_jsonl(tmp_path / "data.jsonl", [{"body": x, "topic": y} for x, y in rows])
@@ -122,6 +126,7 @@ def test_data_may_be_jsonl_csv_or_standard_input(model, tmp_path):
     assert run(model / "model", "-", "--format", "jsonl", *fields, stdin=stdin)[1] == of_jsonl[1]
 
 
+@pytest.mark.slow
 def test_texts_that_were_trained_on_are_named_with_and_without_train(model):
     for more in ((), ("--train", model / "train.spacy")):
         code, output, _ = run(model / "model", model / "train.spacy", *more)
@@ -181,6 +186,7 @@ def write_pipelines(path: Path, tiny_encoder: Path) -> None:
     nlp.to_disk(path / "two")
 
 
+@pytest.mark.slow
 def test_bad_input_ends_with_a_message_and_without_a_file(model, tmp_path, tiny_encoder):
     write_pipelines(tmp_path, tiny_encoder)
     data = model / "data.spacy"

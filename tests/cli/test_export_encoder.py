@@ -1,10 +1,12 @@
 import shutil
 
 import numpy as np
+import pytest
 import spacy
 from sentence_transformers import SentenceTransformer
 
 
+@pytest.mark.slow
 def test_what_is_exported_gives_the_vectors_of_the_pipeline(trained, embtune, tmp_path):
     out = tmp_path / "encoder"
     code, output, error = embtune("export-encoder", trained.model, out)

@@ -34,6 +34,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_labels_in_every_form_give_the_same_scores(tmp_path, trained, embtune, form):
     fields, options = FORMS[form]

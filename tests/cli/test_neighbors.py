@@ -1,5 +1,6 @@
 import json
 
+import pytest
 import spacy
 
 from spacy_embtune.data import Record, read_records
@@ -7,6 +8,7 @@ from spacy_embtune.plots import compare_neighbors
 from spacy_embtune.reports import documents
 
 
+@pytest.mark.slow
 def test_json_is_what_the_functions_find(trained, embtune):
     query = "guitar drum melody a with of"
     code, output, error = embtune(

@@ -34,6 +34,7 @@ def test_a_picture_is_that_of_the_functions(trained, embtune, tmp_path, suffix):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([out.name, expected.name])
 
 
+@pytest.mark.slow
 def test_a_page_shows_the_same_projection(trained, embtune, tmp_path):
     code, _, error = embtune("plot", trained.model, trained.data, tmp_path / "out.html")
     assert (code, error) == (0, "")
@@ -49,6 +50,7 @@ def test_a_page_shows_the_same_projection(trained, embtune, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_several_files_come_of_one_loading_and_one_projection(
     trained, embtune, tmp_path, monkeypatch
 ):
@@ -80,6 +82,7 @@ def test_several_files_come_of_one_loading_and_one_projection(
     assert len(encoded) == len(set(encoded)) == 105
 
 
+@pytest.mark.slow
 def test_several_files_are_written_together_or_not_at_all(trained, embtune, tmp_path, monkeypatch):
     first, second = tmp_path / "out.html", tmp_path / "out.png"
     first.write_text("mine")
@@ -101,6 +104,7 @@ def test_several_files_are_written_together_or_not_at_all(trained, embtune, tmp_
     assert first.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_parts_and_title_are_those_asked_for(trained, embtune, tmp_path):
     out = tmp_path / "out.svg"
     options = ("--parts", "neighbors, projection", "--title", "$My$ title")
@@ -118,6 +122,7 @@ def test_parts_and_title_are_those_asked_for(trained, embtune, tmp_path):
         assert not (tmp_path / "no.png").exists()
 
 
+@pytest.mark.slow
 def test_documents_that_were_trained_on_are_told_of(trained, embtune, tmp_path):
     out = tmp_path / "out.svg"
     code, _, error = embtune("plot", trained.model, trained.train, out)
@@ -134,6 +139,7 @@ def test_documents_that_were_trained_on_are_told_of(trained, embtune, tmp_path):
     assert "not held out" not in page.read_text(encoding="utf8")
 
 
+@pytest.mark.slow
 def test_texts_without_labels_from_standard_input(trained, embtune, tmp_path):
     stdin = "".join(f"{text}\n" for text, _ in make_texts(20, seed=2))
     out = tmp_path / "out.png"
@@ -148,6 +154,7 @@ def test_texts_without_labels_from_standard_input(trained, embtune, tmp_path):
     assert "no two of the 20 documents have vectors and known labels" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cats",
     [
@@ -165,6 +172,7 @@ def test_labels_of_any_kind_can_be_drawn(trained, embtune, tmp_path, cats):
         assert embtune("plot", trained.model, data, tmp_path / f"out{suffix}")[0] == 0
 
 
+@pytest.mark.slow
 def test_of_one_class_no_neighbours_are_drawn(trained, embtune, tmp_path):
     data = tmp_path / "data.jsonl"
     rows = [{"text": text, "label": "FOOD"} for text, _ in make_texts(12, seed=3)]
@@ -179,6 +187,7 @@ def test_of_one_class_no_neighbours_are_drawn(trained, embtune, tmp_path):
     assert not (tmp_path / "no.png").exists()
 
 
+@pytest.mark.slow
 def test_what_data_is_holds_for_other_files_whose_names_do_not_say(trained, embtune, tmp_path):
     unnamed = tmp_path / "train.dat"
     unnamed.write_bytes(trained.train.read_bytes())
@@ -191,6 +200,7 @@ def test_what_data_is_holds_for_other_files_whose_names_do_not_say(trained, embt
     assert embtune(*arguments[:-1], trained.train, "--format", "jsonl", "-F")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_file_that_exists_stays_as_it_is_unless_forced(trained, embtune, tmp_path):
     out = tmp_path / "out.png"
     out.write_text("mine")
@@ -239,6 +249,7 @@ def test_what_is_wrong_is_said_in_words_and_nothing_is_written(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_invalid_records_are_left_out_if_asked(trained, embtune, tmp_path):
     data = tmp_path / "data.jsonl"
     data.write_text(trained.data.read_text() + "{\n")
@@ -248,6 +259,7 @@ def test_invalid_records_are_left_out_if_asked(trained, embtune, tmp_path):
     assert "Left out 1 record" in error
 
 
+@pytest.mark.slow
 def test_one_of_two_components_is_chosen_by_name(trained, embtune, tmp_path, train):
     nlp = train(n_steps=5, name="first", extension="first_vector")
     other = spacy.load(trained.model)
@@ -303,6 +315,7 @@ def test_a_full_disk_leaves_what_was_there(trained, tmp_path):
     assert not list(tmp_path.glob(".out*"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_it_is_written_leaves_what_was_there(trained, embtune, tmp_path, monkeypatch):
     out = tmp_path / "out.png"
     out.write_text("mine")

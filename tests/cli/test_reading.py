@@ -1,5 +1,6 @@
 """Commands read files that other programs wrote, and say what to do about others."""
 
+import pytest
 import srsly
 
 from ..conftest import make_texts
@@ -23,6 +24,7 @@ def test_a_table_of_excel_needs_no_options(trained, embtune, tmp_path):
     assert [row["cats"] for row in rows] == [{label: 1.0} for _, label in ROWS]
 
 
+@pytest.mark.slow
 def test_every_command_that_reads_data_takes_delimiter_encoding_and_quotes(
     trained, embtune, tmp_path
 ):

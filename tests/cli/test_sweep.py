@@ -1,9 +1,11 @@
+import pytest
 import spacy
 from spacy.util import load_config
 
 from ..tuning.test_sweep import make_config
 
 
+@pytest.mark.slow
 def test_the_table_fits_and_the_best_config_trains(trained, embtune, tiny_encoder, tmp_path):
     config = tmp_path / "own.cfg"
     make_config(tiny_encoder).to_disk(config)

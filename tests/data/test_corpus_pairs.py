@@ -80,6 +80,7 @@ def corpora(draw):
     return corpus_of(texts, cats=cats, groups=groups)
 
 
+@pytest.mark.slow
 @given(
     corpora(),
     st.sampled_from(["cats", "group", "paragraphs", "sentences"]),

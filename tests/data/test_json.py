@@ -143,6 +143,7 @@ def test_a_damaged_array_is_an_error_with_its_line(tmp_path, data, line, cause):
     assert cause in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_array_is_read_only_as_far_as_records_are_asked_for(tmp_path):
     rows = ", ".join(json.dumps({"text": f"{i} {'x' * 500}"}) for i in range(1000))
     path = write(tmp_path / "a.json", f"[{rows}, broken and long enough to see that it is]")

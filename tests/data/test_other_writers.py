@@ -52,6 +52,7 @@ def to_frame(rows):
     return pd.DataFrame(rows, columns=list(HEADER), dtype="string")
 
 
+@pytest.mark.slow
 @MANY
 @given(
     TABLES,
@@ -72,6 +73,7 @@ def test_the_module_csv(folder, rows, delimiter, quoting, end, encoding):
     assert read(path) == rows
 
 
+@pytest.mark.slow
 @MANY
 @given(PLAIN_TABLES, st.sampled_from([",", ";", "\t"]), st.sampled_from(["", ".gz", ".bz2", ".xz"]))
 def test_pandas_to_csv(folder, rows, delimiter, compressed):
@@ -81,6 +83,7 @@ def test_pandas_to_csv(folder, rows, delimiter, compressed):
     assert read(path) == rows
 
 
+@pytest.mark.slow
 @MANY
 @given(PLAIN_TABLES, st.sampled_from([",", ";", "\t"]), st.sampled_from(["always", "necessary"]))
 @example([("'", "A", "\n\t\t")], "\t", "necessary")
@@ -91,6 +94,7 @@ def test_polars_write_csv(folder, rows, delimiter, quotes):
     assert read(path) == rows
 
 
+@pytest.mark.slow
 @MANY
 @given(TABLES)
 def test_a_writer_of_plain_lines_with_tabs(folder, rows):
@@ -129,6 +133,7 @@ def test_the_module_json(folder, rows, indent, ascii_only):
     assert read(path) == rows
 
 
+@pytest.mark.slow
 @SOME
 @given(TABLES)
 def test_columnar_formats_of_three_programs(folder, rows):
@@ -153,6 +158,7 @@ def _stripped(cell):
     return cell if cell and cell.strip() else None
 
 
+@pytest.mark.slow
 @SOME
 @given(TABLES)
 def test_spreadsheets(folder, rows):

@@ -398,6 +398,7 @@ def test_a_file_is_read_only_as_far_as_records_are_asked_for(tmp_path, monkeypat
         list(records)
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=8))
 def test_any_texts_survive_json_lines_csv_and_parquet(tmp_path_factory, texts):
     path = tmp_path_factory.mktemp("any")

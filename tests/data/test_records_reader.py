@@ -214,6 +214,7 @@ def test_shipped_configs_take_a_table_as_it_is(tmp_path, config_path):
     assert given == (200, 8)
 
 
+@pytest.mark.slow
 def test_spacy_trains_on_a_table_without_a_dev_file(tmp_path, tiny_encoder):
     from spacy.cli.train import train
 

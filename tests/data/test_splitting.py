@@ -56,6 +56,7 @@ label_sets = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(label_sets, st.sampled_from([0.15, 0.2, 0.3]))
 def test_several_labels_of_a_document_are_balanced_together(sets, fraction):
     cats = [dict.fromkeys(sorted(labels), 1.0) for labels in sets]
@@ -101,6 +102,7 @@ def test_equal_texts_are_never_on_two_sides(drawn, dev_fraction, test_fraction, 
         assert sorted(found, key=lambda r: r.line) == records
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 12), st.integers(0, 30), st.sampled_from("AB")), min_size=30)
 )

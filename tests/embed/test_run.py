@@ -38,6 +38,7 @@ def out(tmp_path):
     return tmp_path / "out.npz"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_run_that_is_taken_up_gives_the_same_bytes(tmp_path, pipeline, suffix):
     whole, out = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"

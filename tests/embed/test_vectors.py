@@ -173,6 +173,7 @@ def identify(nlp, what=("tuned",)):
     return Embedder(nlp, nlp.get_pipe("embtune"), what, None).identify()
 
 
+@pytest.mark.slow
 def test_the_same_pipeline_is_the_same_also_after_use(pipeline):
     nlp, other = spacy.load(pipeline), spacy.load(pipeline)
     before = identify(nlp)
@@ -180,6 +181,7 @@ def test_the_same_pipeline_is_the_same_also_after_use(pipeline):
     assert before == identify(nlp) == identify(other)
 
 
+@pytest.mark.slow
 def test_another_pipeline_is_another(pipeline):
     nlp = spacy.load(pipeline)
     before, base = identify(nlp), identify(nlp, ["base"])

@@ -122,6 +122,7 @@ def test_arguments_of_the_model_reach_transformers(tiny_encoder: Path) -> None:
     assert encoder.numerics == f"float32 {kwargs}"
 
 
+@pytest.mark.slow
 def test_routes_of_an_asymmetric_model(tiny_encoder: Path, other_encoder: Path, tmp_path) -> None:
     from sentence_transformers.base.modules import Router
 
@@ -144,6 +145,7 @@ def test_routes_of_an_asymmetric_model(tiny_encoder: Path, other_encoder: Path, 
     assert first != second
 
 
+@pytest.mark.slow
 def test_equal_texts_get_equal_vectors_in_any_company(tiny_encoder: Path) -> None:
     encoder = load(tiny_encoder)
     many = [" ".join(TEXTS[(i + j) % 3] for j in range(i % 3 + 1)) for i in range(200)]

@@ -37,6 +37,7 @@ def messages_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.name.startswith("spacy_embtune")]
 
 
+@pytest.mark.slow
 def test_a_second_run_encodes_nothing(
     train: Callable[..., Language], tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_memory_goes_before_disk(tiny_encoder: Path, tmp_path: Path) -> None:
     assert shim.n_encoded == 4
 
 
+@pytest.mark.slow
 def test_encoders_and_precisions_share_a_directory(
     tiny_encoder: Path, other_encoder: Path, tmp_path: Path
 ) -> None:
@@ -130,6 +132,7 @@ def stored(train: Callable[..., Language], tmp_path: Path) -> Path:
     return tmp_path / "pipeline"
 
 
+@pytest.mark.slow
 def test_the_path_is_in_the_config_and_nowhere_else(
     train: Callable[..., Language], stored: Path, tmp_path: Path
 ) -> None:
@@ -143,6 +146,7 @@ def test_the_path_is_in_the_config_and_nowhere_else(
     assert without.to_bytes() == shim_of(spacy.load(stored)).to_bytes()
 
 
+@pytest.mark.slow
 def test_a_loaded_pipeline_goes_on_with_the_directory(stored: Path) -> None:
     nlp = spacy.load(stored)
     text = make_examples(nlp, 1)[0].reference.text
@@ -154,6 +158,7 @@ def test_a_loaded_pipeline_goes_on_with_the_directory(stored: Path) -> None:
     assert (shim_of(nlp).n_encoded, shim_of(again).n_encoded) == (1, 0)
 
 
+@pytest.mark.slow
 def test_on_a_machine_without_the_directory_it_warns_once_and_works(
     stored: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -174,6 +179,7 @@ def test_on_a_machine_without_the_directory_it_warns_once_and_works(
     assert not (tmp_path / "here").exists()
 
 
+@pytest.mark.slow
 def test_the_directory_can_be_changed_or_left_out_on_loading(stored: Path, tmp_path: Path) -> None:
     key = "components.embtune.model.encoder.cache_dir"
     nlp = spacy.load(stored, config={key: None})

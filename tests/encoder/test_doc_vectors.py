@@ -69,6 +69,7 @@ def test_it_trains_and_is_stored_with_the_pipeline(tmp_path: Any) -> None:
     assert_allclose(doc._.embtune, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_tok2vec_output_is_pooled_and_trained_on() -> None:
     nlp = make_nlp(vectors=False, source="tensor")
     nlp.add_pipe("tok2vec", before="embtune")

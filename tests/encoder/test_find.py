@@ -98,6 +98,7 @@ def test_a_directory_goes_before_a_name(
     assert found.fingerprint == expected.fingerprint
 
 
+@pytest.mark.slow
 def test_the_packaged_minilm_is_the_published_one() -> None:
     encoder = TextEncoder.load(EncoderSettings(name=DEFAULT_ENCODER, precision="float32"))
     assert (encoder.width, encoder.window) == (384, 256)

@@ -76,6 +76,7 @@ def test_a_converted_model_is_kept_and_made_anew_if_it_is_damaged(
     assert len(made) == 2
 
 
+@pytest.mark.slow
 def test_a_directory_that_cannot_be_written_costs_time_only(
     tiny_encoder: Path, tmp_path: Path, caplog
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_directory_that_cannot_be_written_costs_time_only(
     assert "cannot be kept in" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_component_keeps_it_beside_its_vectors(tiny_encoder: Path, tmp_path: Path) -> None:
     encoder = {
         "@architectures": "spacy-embtune.SentenceTransformer.v1",

@@ -168,6 +168,7 @@ def test_a_second_training_begins_without_gradients(tmp_path: Path) -> None:
 # The gradient cache
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainable_layers", [1, -1])
 def test_parts_give_what_one_pass_gives(trainable_layers: int, tmp_path: Path) -> None:
     path = make_model(tmp_path, "bert")

@@ -45,6 +45,7 @@ def embed(nlp, texts, extension="embtune"):
     return np.stack([doc._.get(extension) for doc in nlp.pipe(texts)])
 
 
+@pytest.mark.slow
 @each_tuner
 @pytest.mark.parametrize("width", [13, 64])
 def test_a_tuner_becomes_a_component_with_the_same_vectors(Tuner, width, encoder, nlp, tmp_path):
@@ -75,6 +76,7 @@ def test_a_tuner_becomes_a_component_with_the_same_vectors(Tuner, width, encoder
     assert_array_equal(np.stack([d._.embtune for d in map(again, map(nlp.make_doc, NEW))]), found)
 
 
+@pytest.mark.slow
 def test_probabilities_are_the_same(encoder, nlp):
     tuner = fitted(FeedForwardTuner, encoder)
     EmbTune.from_estimator(tuner, nlp, encoder=encoder, config={"set_cats": True})
@@ -83,6 +85,7 @@ def test_probabilities_are_the_same(encoder, nlp):
     assert_allclose(found, tuner.predict_proba(encoder.transform(NEW)), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_labels_at_once_cross_over(encoder, nlp, tmp_path):
     y = [{"FOOD": float(label == "FOOD"), "LOUD": float(label != "FOOD")} for label in LABELS]
     y[0] = {"FOOD": 1.0, "LOUD": 1.0}
@@ -101,6 +104,7 @@ def test_several_labels_at_once_cross_over(encoder, nlp, tmp_path):
     assert back.exclusive_classes_ is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("y", "labels"),
     [
@@ -127,6 +131,7 @@ def test_a_pipeline_of_encoder_and_tuner_becomes_a_component(encoder, nlp):
     assert_allclose(embed(nlp, NEW), pipeline.transform(NEW), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_config_tells_what_the_component_is(encoder, nlp, tiny_encoder, tmp_path):
     settings = {"hidden_dim": 13, "dropout": 0.1, "activation": "tanh", "label_smoothing": 0.1}
     tuner = fitted(FeedForwardTuner, encoder, **settings)
@@ -146,6 +151,7 @@ def test_the_config_tells_what_the_component_is(encoder, nlp, tiny_encoder, tmp_
     assert again.pipe_names == ["embtune"]
 
 
+@pytest.mark.slow
 @each_tuner
 def test_training_goes_on_from_it(Tuner, encoder, nlp, tmp_path):
     tuner = fitted(Tuner, encoder)
@@ -171,6 +177,7 @@ def test_training_goes_on_from_it(Tuner, encoder, nlp, tmp_path):
     assert_array_equal(embed(spacy.load(tmp_path / "pipeline"), NEW), embed(nlp, NEW))
 
 
+@pytest.mark.slow
 @each_tuner
 def test_an_estimator_goes_on_from_a_component(Tuner, encoder, nlp):
     tuner = fitted(Tuner, encoder)
@@ -189,6 +196,7 @@ def test_an_estimator_goes_on_from_a_component(Tuner, encoder, nlp):
     assert refitted.transform(X).shape == tuner.transform(X).shape
 
 
+@pytest.mark.slow
 def test_a_component_that_spacy_trained_becomes_an_estimator(train, tiny_encoder):
     nlp = train()
     back = nlp.get_pipe("embtune").to_estimator()
@@ -297,6 +305,7 @@ def test_what_cannot_be_a_component_leaves_the_pipeline_as_it_was(
     assert nlp.config == config
 
 
+@pytest.mark.slow
 def test_an_encoder_of_another_width_leaves_the_pipeline_as_it_was(encoder, nlp):
     tuner = FeedForwardTuner(random_state=0).fit(encoder.transform(TEXTS)[:, :10], LABELS)
     config = nlp.config.copy()
@@ -327,6 +336,7 @@ def test_a_component_that_cannot_be_an_estimator_says_why(make_nlp, tiny_encoder
         nlp.get_pipe("embtune").to_estimator()
 
 
+@pytest.mark.slow
 def test_config_sets_what_the_tuner_does_not(encoder, nlp, tmp_path):
     tuner = fitted(FeedForwardTuner, encoder)
     more = {"model": {"encoder": {"cache_dir": str(tmp_path / "v"), "save_weights": False}}}

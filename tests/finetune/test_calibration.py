@@ -123,6 +123,7 @@ def test_a_threshold_that_is_no_probability_is_refused(threshold):
         short(threshold=threshold).fit(X, y)
 
 
+@pytest.mark.slow
 def test_a_component_gets_temperature_and_threshold_and_gives_them_back(tiny_encoder):
     from spacy_embtune.finetune import SentenceEncoder
     from spacy_embtune.pipeline import EmbTune

@@ -120,12 +120,14 @@ def feed_forward(package, **settings):
     return vectors, nearest_accuracy(vectors, y, tuner.transform(X_TEST), Y_TEST)
 
 
+@pytest.mark.slow
 def test_feed_forward_tuner_with_defaults():
     (_, theirs), (_, our) = run(feed_forward)
     assert our >= theirs
     assert our > BASE + 0.05
 
 
+@pytest.mark.slow
 def test_feed_forward_tuner_with_embetters_settings():
     settings = {"hidden_dim": 50, "n_epochs": 100, "learning_rate": 0.01, "batch_size": 32}
     (vectors, theirs), (our_vectors, our) = run(feed_forward, **settings)
@@ -161,6 +163,7 @@ def stream(package, tuner):
     return nearest_accuracy(vectors, y, tuner.transform(X_TEST), Y_TEST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuner", ["FeedForwardTuner", "ContrastiveTuner"])
 def test_tuners_on_a_stream(tuner):
     """embetter passes n_epochs times over each batch, and its ContrastiveTuner starts afresh with
@@ -175,6 +178,7 @@ def in_a_pipeline(package, tuner):
     return pipeline.fit(X, y).predict(X_TEST), pipeline.score(X_TEST, Y_TEST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuner", ["FeedForwardTuner", "ContrastiveTuner"])
 def test_tuners_in_a_pipeline(tuner):
     (predicted, theirs), (our_predicted, our) = run(in_a_pipeline, tuner)
@@ -189,6 +193,7 @@ def labels_by_name(package):
     return nearest_accuracy(vectors, labels, tuner.transform(X_TEST), answers)
 
 
+@pytest.mark.slow
 def test_labels_may_be_strings():
     theirs, our = run(labels_by_name)
     assert our >= theirs
@@ -216,6 +221,7 @@ def learner(package, **settings):
     return vectors[0], roc_auc_score(same, -paired_cosine_distances(*vectors)), made
 
 
+@pytest.mark.slow
 def test_contrastive_learner():
     (_, theirs, their_learner), (_, our, our_learner) = run(learner)
     assert our >= theirs
@@ -254,6 +260,7 @@ def finetune(package, path):
     return vectors[0], roc_auc_score(same, -paired_cosine_distances(*vectors)), made
 
 
+@pytest.mark.slow
 def test_sbert_learner(tiny_encoder, tmp_path):
     from sentence_transformers import SentenceTransformer
 

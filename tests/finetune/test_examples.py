@@ -48,6 +48,7 @@ def table(printed):
     return {name: tuple(map(float, numbers)) for name, *numbers in rows}
 
 
+@pytest.mark.slow
 def test_review_sentiment(run, tmp_path):
     data = write(
         tmp_path / "reviews", lambda i, topic: {"pos": topic == "FOOD", "neg": topic != "FOOD"}
@@ -73,6 +74,7 @@ def test_review_sentiment(run, tmp_path):
     assert max(map(len, printed.replace(str(tmp_path), "").splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_review_sentiment_on_other_labels_and_with_a_cache(run, tmp_path):
     data = write(
         tmp_path / "topics",
@@ -87,6 +89,7 @@ def test_review_sentiment_on_other_labels_and_with_a_cache(run, tmp_path):
     assert table(again) == table(printed)
 
 
+@pytest.mark.slow
 def test_new_dataset(run, tmp_path):
     def to_cats(i, topic):
         # Of some texts only another label is known.
@@ -113,6 +116,7 @@ def topics(i, topic):
     return {name: float(name == topic) for name in ("FOOD", "MUSIC", "SPORT")}
 
 
+@pytest.mark.slow
 def test_pipeline(run, tmp_path):
     data = write(tmp_path / "topics", topics)
     code, printed = run("pipeline.py", data, "--texts", 60, "--cache", tmp_path / "vectors")
@@ -127,6 +131,7 @@ def test_pipeline(run, tmp_path):
     assert float(best[2]) > 0.7
 
 
+@pytest.mark.slow
 def test_stream(run, tmp_path):
     data = write(tmp_path / "topics", topics)
     picture = tmp_path / "stream.png"
@@ -139,6 +144,7 @@ def test_stream(run, tmp_path):
     assert picture.read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_finetune_encoder(run, tmp_path):
     data = write(tmp_path / "topics", topics)
     picture = tmp_path / "encoder.png"

@@ -36,6 +36,7 @@ def separation(cosines, same):
 # ContrastiveLearner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape_out", [None, 8, 40])
 def test_pairs_are_learned(shape_out):
     X1, X2, y = make_pairs(400)
@@ -49,6 +50,7 @@ def test_pairs_are_learned(shape_out):
     assert separation(cosines, y) > separation(paired_cosines(X1, X2), y) + 0.05
 
 
+@pytest.mark.slow
 def test_graded_scores_are_learned():
     X1, X2, y = make_pairs(400)
     learner = ContrastiveLearner(random_state=0).fit(X1, X2, 0.3 + 0.4 * y)

@@ -100,6 +100,7 @@ def test_the_mean_of_a_stream_is_that_of_all_its_rows(Tuner):
     assert_allclose(mean, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @each_tuner
 def test_a_stream_gets_about_as_far_as_a_fit(Tuner):
     X, y = make_vectors(150)
@@ -150,6 +151,7 @@ def test_a_copy_goes_on_as_the_original_does(Tuner):
 # classes that come later
 
 
+@pytest.mark.slow
 def test_classes_come_later():
     X, y = make_vectors(150)
     tuner = FeedForwardTuner(random_state=0)

@@ -38,6 +38,7 @@ def learner(model, **settings):
     return SbertLearner(model, **{"learning_rate": 1e-3, "random_state": 0, **settings})
 
 
+@pytest.mark.slow
 def test_pairs_of_texts_are_learned(model):
     X1, X2, y = make_pairs(200)
     fitted = learner(model, epochs=4).fit(X1, X2, y)
@@ -104,6 +105,7 @@ def test_a_model_may_be_named(model, tiny_encoder):
         assert_array_equal(fitted.transform(X1), learner(model).fit(X1, X2, y).transform(X1))
 
 
+@pytest.mark.slow
 def test_forms_of_texts(model):
     X1, X2, y = make_pairs(32)
     expected = learner(model).fit(X1, X2, y).transform(X1)
@@ -185,6 +187,7 @@ def changed(model, fitted):
     return {name for name, parameter in after if not torch.equal(parameter, before[name])}
 
 
+@pytest.mark.slow
 def test_the_last_layers_may_learn_alone(model):
     X1, X2, y = make_pairs(100)
     names = {name for name, _ in model.named_parameters()}
@@ -210,6 +213,7 @@ def test_frozen_layers_above_what_learns(model):
         learner(model, trainable_layers=1).fit(X1, X2, y)
 
 
+@pytest.mark.slow
 def test_less_memory_gives_the_same(tiny_encoder):
     model = SentenceTransformer(str(tiny_encoder), device="cpu")
     for module in model.modules():

@@ -100,6 +100,7 @@ def test_calibration_of_a_fitted_tuner_keeps_its_predictions(fitted):
     assert_array_equal(calibrated.predict(X_TEST), fitted.predict(X_TEST))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
 def test_calibration_by_cross_validation(method, plain):
     calibrated = CalibratedClassifierCV(tuner(), method=method, cv=3).fit(X, LABELS)
@@ -107,6 +108,7 @@ def test_calibration_by_cross_validation(method, plain):
     assert_allclose(calibrated.predict_proba(X_TEST).sum(axis=1), 1.0)
 
 
+@pytest.mark.slow
 def test_soft_voting_beside_another_classifier(plain):
     vote = VotingClassifier([("a", tuner()), ("b", LogisticRegression())], voting="soft", n_jobs=2)
     assert vote.fit(X, LABELS).score(X_TEST, LABELS_TEST) > plain - 0.05
@@ -140,6 +142,7 @@ def test_one_binary_tuner_a_class(plain):
     assert codes.score(X_TEST, LABELS_TEST) > 0.5
 
 
+@pytest.mark.slow
 def test_probabilities_out_of_fold_are_in_sorted_order_and_the_same_with_two_jobs():
     one = cross_val_predict(tuner(), X, LABELS, cv=3, method="predict_proba")
     two = cross_val_predict(tuner(), X, LABELS, cv=3, method="predict_proba", n_jobs=2)
@@ -157,6 +160,7 @@ def test_a_threshold_for_two_classes():
     assert score(found, X_TEST, truth) > score(tuner().fit(X, rare), X_TEST, truth)
 
 
+@pytest.mark.slow
 def test_halving_search():
     search = HalvingGridSearchCV(
         tuner(learning_rate=0.005),
@@ -178,6 +182,7 @@ def test_halving_search():
     assert by_rows.n_resources_[-1] > by_rows.n_resources_[0]
 
 
+@pytest.mark.slow
 def test_several_scorers_at_once():
     scorers = ["accuracy", "roc_auc_ovr", "f1_macro", "neg_log_loss", "neg_brier_score"]
     found = cross_validate(tuner(), X, LABELS, scoring=scorers, cv=3, error_score="raise")

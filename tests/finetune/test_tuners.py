@@ -55,6 +55,7 @@ def test_each_loss_on_pairs_teaches(loss, width):
     assert nearest_accuracy(tuner.transform(X), y, tuner.transform(X_test), y_test) > base + 0.03
 
 
+@pytest.mark.slow
 def test_classes_are_predicted():
     X, y = make_vectors(150)
     X_test, y_test = make_vectors(300, seed=1)
@@ -154,6 +155,7 @@ def test_what_stands_where_nothing_is_known_does_not_matter(Tuner):
     assert (short(Tuner).fit(X[kept], labels[kept]).transform(X) != expected).any()
 
 
+@pytest.mark.slow
 def test_absent_labels_teach_where_classes_are_exclusive():
     X, y = make_vectors(150)
     cats = [{name: 0.0 for name in TOPICS if name != TOPICS[label]} for label in y]
@@ -212,6 +214,7 @@ def test_balanced_classes_are_found_more_often():
     assert found["{1: 10.0}"] > found["None"]
 
 
+@pytest.mark.slow
 def test_a_dict_of_class_weights_is_weights_of_rows():
     X, y = make_vectors(60)
     weighted = FeedForwardTuner(class_weight={0: 2.0, 2: 0.0}, random_state=0).fit(X, y)
@@ -294,6 +297,7 @@ def repeated_rows(draw):
     return X, made, X[rows], plain
 
 
+@pytest.mark.slow
 @given(repeated_rows())
 def test_a_weight_is_so_many_rows_in_whatever_order(case):
     X, weighted, rows, plain = case
@@ -421,6 +425,7 @@ class _Interrupt:
         self.thread.join()
 
 
+@pytest.mark.slow
 @each_tuner
 def test_ctrl_c_ends_a_fit_and_keeps_what_was_learned(Tuner):
     X, y = make_vectors(90)

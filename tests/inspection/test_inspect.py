@@ -114,6 +114,7 @@ def encoder(tiny_encoder):
     return TextEncoder.load(EncoderSettings(name=str(tiny_encoder), precision="float32"))
 
 
+@pytest.mark.slow
 def test_near_copies_suspects_and_long_texts_are_found(encoder, tmp_path):
     rows = [(text, {topic: 1.0}) for text, topic in make_texts(300, seed=3)]
     rows = list(dict(rows).items())

@@ -152,6 +152,7 @@ def test_what_csv_could_not_tell_apart_is_an_error_and_fine_as_json(tmp_path):
         write_bulk(table, tmp_path / "out.txt")
 
 
+@pytest.mark.slow
 @example(["a\rb", "\r", "\n", "=\r\n"], ".csv")
 @example(["\x85", "\u2028", "\x00", "\ufeff"], ".jsonl")
 @given(st.lists(st.text(), min_size=4, max_size=8), st.sampled_from([".csv", ".jsonl"]))

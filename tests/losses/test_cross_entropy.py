@@ -199,6 +199,7 @@ def test_equal_large_scores_share_their_probability_exactly():
 garbage = st.sampled_from([math.nan, math.inf, -math.inf, -5.0, 0.5, 1.0, 1e30])
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.data(),

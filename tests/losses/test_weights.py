@@ -92,6 +92,7 @@ def test_a_weight_is_a_number_of_copies(batch, name):
     assert_same(weighted(ALL[name], out, targets, times.astype("float32")), expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(batches(), st.sampled_from(SHIFTED))
 def test_a_weight_is_a_number_of_copies_up_to_a_constant(batch, name):

@@ -36,6 +36,7 @@ def blobs(n, n_labels, seed=0, spread=0.1):
     return vectors.astype("f"), classes
 
 
+@pytest.mark.slow
 @given(corpora(), corpora())
 def test_knn_equals_the_naive_computation(train, test):
     n_labels = min(train[1].shape[1], test[1].shape[1])

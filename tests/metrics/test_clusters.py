@@ -10,6 +10,7 @@ from spacy_embtune.metrics import cluster_scores
 from .test_classification import blobs, make_targets, one_hot
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.booleans())
 def test_silhouettes_are_sklearns(seed, n_classes, with_loner):
     rng = np.random.default_rng(seed)

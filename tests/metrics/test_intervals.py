@@ -41,6 +41,7 @@ def retrieval_ratios(x, classes):
     return [p_at_1_ratios(queries), map_at_r_ratios(queries)]
 
 
+@pytest.mark.slow
 @given(corpora(), corpora())
 def test_ratios_have_the_values_of_the_metrics(train, test):
     vectors, values, known = test
@@ -62,6 +63,7 @@ def test_ratios_have_the_values_of_the_metrics(train, test):
         assert ratios.value == (None if value is None else approx(value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exclusive", [True, False])
 @pytest.mark.parametrize(
     ("predict", "score"),
@@ -129,6 +131,7 @@ def slow_bootstrap(x, classes, rng):
     return np.mean(first), np.mean(averages)
 
 
+@pytest.mark.slow
 def test_intervals_are_as_wide_as_those_of_the_slow_bootstrap():
     rng = np.random.default_rng(2)
     first, second, classes = draw(rng, 80, gain=0.4)
@@ -141,6 +144,7 @@ def test_intervals_are_as_wide_as_those_of_the_slow_bootstrap():
         assert difference.high - difference.low == pytest.approx(width, rel=0.2)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_true_difference_in_about_95_of_100_samples():
     """The difference of two kinds of vectors, in truth and in samples of 100 documents."""
     rng = np.random.default_rng(3)
@@ -170,6 +174,7 @@ def test_intervals_hold_the_true_difference_in_about_95_of_100_samples():
     assert (coverage < 0.995).all(), coverage
 
 
+@pytest.mark.slow
 def test_where_there_is_no_difference_anything_is_beyond_chance_in_5_of_100_samples():
     rng = np.random.default_rng(4)
     n_wrong = 0

@@ -55,6 +55,7 @@ def test_retrieval_equals_the_naive_computation_for_any_block_size(corpus, block
     assert_equals_naive(scores, naive_retrieval(vectors, values, known), values.shape[1])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 def test_retrieval_equals_the_naive_computation_without_ties(seed):
     rng = np.random.default_rng(seed)
@@ -153,6 +154,7 @@ def test_shapes_that_do_not_fit_and_vectors_that_are_not_finite_are_errors():
         retrieval_scores(np.ones((3, 2)), np.ones((3, 1)), block_size=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nested", [False, True])
 def test_memory_stays_bounded_and_far_below_the_full_similarity_matrix(monkeypatch, nested):
     # A 64th of the real budget: 1 MB, where the full matrix alone would take 32 MB.
@@ -201,6 +203,7 @@ def naive_queries(vectors, values, known, label):
     return scores
 
 
+@pytest.mark.slow
 @given(corpora(), st.sampled_from([None, 1, 3]))
 def test_scores_and_effects_of_queries_equal_the_naive_computation(corpus, block_size):
     vectors, values, known = corpus

@@ -78,6 +78,7 @@ def assert_same(found, expected):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @given(corpora())
 def test_what_is_known_survives_the_way_to_sparse_targets_and_back(corpus):
     _, values, known = corpus
@@ -94,6 +95,7 @@ def test_what_is_known_survives_the_way_to_sparse_targets_and_back(corpus):
     np.testing.assert_array_equal(part.known, targets.known[:, columns])
 
 
+@pytest.mark.slow
 @given(corpora())
 def test_carriers_count_what_arrays_say(corpus):
     _, values, known = corpus
@@ -134,6 +136,7 @@ def test_neighbours_predict_the_same(train, test):
             np.testing.assert_array_equal(a.toarray(), b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_predictions_and_their_scores_are_the_same(exclusive):
     x, train = draw(90, 4, exclusive=exclusive)

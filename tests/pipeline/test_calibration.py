@@ -43,6 +43,7 @@ def error(nlp: Language, examples: list[Example]) -> float:
     return found.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_calibration_lowers_the_error_on_other_documents_and_keeps_the_order(
     train: MakeNlp, exclusive: bool
@@ -64,6 +65,7 @@ def test_calibration_lowers_the_error_on_other_documents_and_keeps_the_order(
     np.testing.assert_array_equal(nlp("bread and soup")._.embtune, vector)
 
 
+@pytest.mark.slow
 def test_the_temperature_is_saved_and_forgotten_when_the_weights_change(
     train: MakeNlp, tmp_path: Path
 ) -> None:
@@ -78,6 +80,7 @@ def test_the_temperature_is_saved_and_forgotten_when_the_weights_change(
     assert nlp.get_pipe("embtune").temperature == 1.0
 
 
+@pytest.mark.slow
 def test_training_documents_are_left_out(train: MakeNlp) -> None:
     nlp = train()
     known = make_examples(nlp, 60)
@@ -90,6 +93,7 @@ def test_training_documents_are_left_out(train: MakeNlp) -> None:
     assert nlp.get_pipe("embtune").calibrate(new + known) == pytest.approx(alone)
 
 
+@pytest.mark.slow
 def test_unlabelled_and_empty_documents_do_not_count(train: MakeNlp) -> None:
     nlp = train()
     new = wrong_examples(nlp)
@@ -100,6 +104,7 @@ def test_unlabelled_and_empty_documents_do_not_count(train: MakeNlp) -> None:
     assert nlp.get_pipe("embtune").calibrate([*new, *more, *empty]) == pytest.approx(alone)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_calibrated_is_an_error(train: MakeNlp, make_nlp: MakeNlp) -> None:
     nlp = make_nlp()
     with pytest.raises(ValueError, match="not trained yet"):
@@ -111,6 +116,7 @@ def test_what_cannot_be_calibrated_is_an_error(train: MakeNlp, make_nlp: MakeNlp
         train().get_pipe("embtune").calibrate([])
 
 
+@pytest.mark.slow
 def test_spacy_train_calibrates_each_time_it_saves(make_nlp: MakeNlp, tmp_path: Path) -> None:
     from spacy.training.initialize import init_nlp
     from spacy.training.loop import train as spacy_train

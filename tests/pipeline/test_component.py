@@ -44,6 +44,7 @@ def test_add_pipe_needs_no_import_of_the_package() -> None:
     assert result.stdout.strip() == "['embtune']"
 
 
+@pytest.mark.slow
 def test_an_untrained_pipeline_gives_base_vectors_and_says_what_is_missing(
     make_nlp: MakeNlp,
 ) -> None:
@@ -95,6 +96,7 @@ def test_vectors_survive_docbin_and_bytes(train: MakeNlp) -> None:
         assert_array_equal(other._.embedding, doc._.embedding)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", " ", "\n\t "])
 def test_a_text_without_content_gets_zeros_and_no_label(train: MakeNlp, text: str) -> None:
     nlp = train(set_cats=True, vector_hooks=True)
@@ -131,6 +133,7 @@ def test_annotated_rows_do_not_keep_their_batch_alive(train: MakeNlp) -> None:
             assert row.base.nbytes == row.nbytes
 
 
+@pytest.mark.slow
 def test_vector_hooks_answer_from_the_tuned_vector(train: MakeNlp) -> None:
     nlp = train(vector_hooks=True)
     doc, other = nlp("bread and soup"), nlp("guitar and drum")
@@ -145,6 +148,7 @@ def test_vector_hooks_answer_from_the_tuned_vector(train: MakeNlp) -> None:
         doc.similarity(spacy.blank("en")("bread"))
 
 
+@pytest.mark.slow
 def test_set_cats_writes_probabilities_and_scores_them_as_textcat_does(train: MakeNlp) -> None:
     nlp = train(set_cats=True)
     doc = nlp("bread and soup")
@@ -155,10 +159,12 @@ def test_set_cats_writes_probabilities_and_scores_them_as_textcat_does(train: Ma
     assert scores["cats_score"] > 0.9
 
 
+@pytest.mark.slow
 def test_cats_are_left_alone_by_default(train: MakeNlp) -> None:
     assert train()("bread").cats == {}
 
 
+@pytest.mark.slow
 def test_own_names_of_the_attributes(train: MakeNlp) -> None:
     nlp = train(extension="topic", base_extension="raw")
     doc = nlp("bread")
@@ -170,6 +176,7 @@ def test_own_names_of_the_attributes(train: MakeNlp) -> None:
 # Training
 
 
+@pytest.mark.slow
 def test_it_overfits_a_small_corpus_and_keeps_that_on_disk(train: MakeNlp, tmp_path: Any) -> None:
     nlp = train(n_steps=120)
     losses: dict[str, float] = {}
@@ -182,6 +189,7 @@ def test_it_overfits_a_small_corpus_and_keeps_that_on_disk(train: MakeNlp, tmp_p
     assert_array_equal(vectors(list(loaded.pipe(texts))), vectors(list(nlp.pipe(texts))))
 
 
+@pytest.mark.slow
 def test_training_brings_neighbours_of_one_label_together(train: MakeNlp) -> None:
     nlp = train()
     scores = nlp.evaluate(make_examples(nlp, 60, seed=5))
@@ -229,6 +237,7 @@ def test_documents_without_cats_among_labelled_ones_do_no_harm(make_nlp: MakeNlp
     assert pipe.is_trained
 
 
+@pytest.mark.slow
 def test_nested_labels_are_learned_where_they_are_known(make_nlp: MakeNlp) -> None:
     nlp = make_nlp(set_cats=True)
     examples = make_examples(nlp, 30, cats=lambda topic: {"FOOD": float(topic == "FOOD")})
@@ -256,6 +265,7 @@ def test_an_update_of_empty_documents_is_no_update(make_nlp: MakeNlp) -> None:
     assert nlp.update([], sgd=optimizer) == {}
 
 
+@pytest.mark.slow
 def test_resume_training_continues(train: MakeNlp) -> None:
     nlp = train()
     before = nlp("bread")._.embtune
@@ -267,6 +277,7 @@ def test_resume_training_continues(train: MakeNlp) -> None:
     assert 0 < np.abs(nlp("bread")._.embtune - before).max() < 0.1
 
 
+@pytest.mark.slow
 def test_initializing_again_forgets_what_was_trained(train: MakeNlp) -> None:
     nlp = train()
     several = make_examples(nlp, cats=lambda topic: {"FOOD": float(topic == "FOOD"), "MUSIC": 1.0})
@@ -289,6 +300,7 @@ def test_gradients_of_several_updates_add_up(make_nlp: MakeNlp) -> None:
     assert pipe.is_trained
 
 
+@pytest.mark.slow
 def test_memory_zones_and_tuples_work(train: MakeNlp) -> None:
     nlp = train()
     expected = nlp("bread")._.embtune
@@ -312,6 +324,7 @@ def test_averages_of_the_weights_are_used(make_nlp: MakeNlp) -> None:
     assert_array_equal(nlp("bread")._.embtune, last)
 
 
+@pytest.mark.slow
 def test_frozen_sourced_component_stays_as_it_was(train: MakeNlp) -> None:
     source = train()
     nlp = spacy.blank("en")
@@ -355,6 +368,7 @@ def test_annotating_during_update_encodes_each_text_once(make_nlp: MakeNlp) -> N
     assert nlp.get_pipe("embtune").encoder.n_encoded == len(texts)
 
 
+@pytest.mark.slow
 def test_a_loaded_pipeline_keeps_no_vectors(train: MakeNlp, tmp_path: Any) -> None:
     train().to_disk(tmp_path / "pipeline")
     nlp = spacy.load(tmp_path / "pipeline")
@@ -516,6 +530,7 @@ def test_a_plain_attribute_of_the_user_is_written_to(train: MakeNlp) -> None:
     assert train()("bread")._.embtune.shape == (200,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", "two words", "1st"])
 def test_a_name_that_is_none_is_an_error(make_nlp: MakeNlp, name: str) -> None:
     with pytest.raises(ValueError, match="Python name"):
@@ -540,6 +555,7 @@ def test_the_error_handler_of_the_pipeline_is_used(train: MakeNlp) -> None:
 # Pickle, and the config
 
 
+@pytest.mark.slow
 def test_a_pickled_pipeline_works(train: MakeNlp) -> None:
     nlp = train()
     copy = pickle.loads(pickle.dumps(nlp))
@@ -578,6 +594,7 @@ def make_torch_head() -> type[TorchHead]:
     return TorchHead
 
 
+@pytest.mark.slow
 def test_a_torch_head_from_the_config_trains_and_is_stored(
     train: MakeNlp, tiny_encoder: Any, tmp_path: Any
 ) -> None:

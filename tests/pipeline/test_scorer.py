@@ -96,6 +96,7 @@ def test_an_untrained_pipeline_has_base_scores_only(make_nlp: MakeNlp) -> None:
     assert 0 < scores["embtune_base_p1"] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_a_first_evaluation_before_training_does_not_end_the_choice_of_the_best_model(
     make_nlp: MakeNlp, exclusive: bool
@@ -168,6 +169,7 @@ def test_an_unknown_label_is_neither_right_nor_wrong_in_the_scores_of_labels(
     assert after["SPORT"]["n"] == 40
 
 
+@pytest.mark.slow
 def test_a_component_whose_losses_compare_pairs_has_no_f1(train: MakeNlp) -> None:
     nlp = train(loss={"@losses": "spacy-embtune.supervised_contrastive.v1"})
     scores = nlp.evaluate(make_examples(nlp, 30))["embtune_per_type"]["SPORT"]

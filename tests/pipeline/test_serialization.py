@@ -26,6 +26,7 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(p.relative_to(folder)): (p.stat().st_size, p.stat().st_mtime_ns) for p in files}
 
 
+@pytest.mark.slow
 def test_a_pipeline_loads_with_its_encoder_gone(
     train: MakeNlp, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ print(json.dumps(spacy.load({str(tmp_path / "pipeline")!r})("bread and soup")._.
     assert json.loads(result.stdout) == pytest.approx(expected, abs=1e-2)
 
 
+@pytest.mark.slow
 def test_bytes_hold_the_encoder(train: MakeNlp, make_nlp: MakeNlp, other_encoder: Path) -> None:
     nlp = train()
     data = nlp.to_bytes()
@@ -82,6 +84,7 @@ def test_a_checkpoint_does_not_write_the_encoder_again(train: MakeNlp, tmp_path:
     assert changed == {"cfg", "model", "seen", "manifest.json"}
 
 
+@pytest.mark.slow
 def test_another_encoder_replaces_the_stored_one(
     train: MakeNlp, other_encoder: Path, tmp_path: Path
 ) -> None:
@@ -94,6 +97,7 @@ def test_another_encoder_replaces_the_stored_one(
 # save_weights = false
 
 
+@pytest.mark.slow
 def test_without_weights_only_name_and_fingerprint_are_stored(
     train: MakeNlp, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -108,6 +112,7 @@ def test_without_weights_only_name_and_fingerprint_are_stored(
     assert len(nlp.to_bytes()) < 2_000_000
 
 
+@pytest.mark.slow
 def test_loading_with_another_encoder_is_an_error(
     train: MakeNlp, make_nlp: MakeNlp, tiny_encoder: Path, other_encoder: Path, tmp_path: Path
 ) -> None:
@@ -124,6 +129,7 @@ def test_loading_with_another_encoder_is_an_error(
         other.from_bytes(data)
 
 
+@pytest.mark.slow
 def test_a_stored_encoder_of_another_fingerprint_is_an_error_of_its_own(
     train: MakeNlp, tiny_encoder: Path
 ) -> None:
@@ -172,6 +178,7 @@ def test_a_damaged_pipeline_does_not_load_and_says_so(
         spacy.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_saving_again_mends_a_damaged_encoder(train: MakeNlp, tmp_path: Path) -> None:
     nlp = train(n_steps=1)
     nlp.to_disk(tmp_path)
@@ -194,6 +201,7 @@ def test_a_newer_format_says_to_upgrade(train: MakeNlp, tmp_path: Path) -> None:
         spacy.load(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fails_at", ["cfg", "model", "seen", "encoder/model.safetensors", "manifest.json"]
 )
@@ -257,6 +265,7 @@ def test_weights_that_do_not_fit_the_config_say_so(train: MakeNlp, tmp_path: Pat
         spacy.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_parts_can_be_excluded(train: MakeNlp, make_nlp: MakeNlp, tmp_path: Path) -> None:
     nlp = train()
     nlp.get_pipe("embtune").to_disk(tmp_path, exclude=["vocab", "encoder"])

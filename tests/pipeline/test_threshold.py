@@ -26,6 +26,7 @@ def save_rare(train: MakeNlp, folder: Path, name: str = "embtune") -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["embtune", "tuner"])
 def test_find_threshold_of_spacy_finds_one(train: MakeNlp, tmp_path: Path, name: str) -> None:
     folder = save_rare(train, tmp_path, name)
@@ -40,6 +41,7 @@ def test_find_threshold_of_spacy_finds_one(train: MakeNlp, tmp_path: Path, name:
     assert nlp.evaluate(examples)["cats_macro_f"] == pytest.approx(score)
 
 
+@pytest.mark.slow
 def test_find_threshold_as_a_command(train: MakeNlp, tmp_path: Path) -> None:
     folder = save_rare(train, tmp_path)
     args = (folder / "p", folder / "dev.spacy", "embtune", "threshold", "cats_macro_f", "-n", "3")
@@ -48,6 +50,7 @@ def test_find_threshold_as_a_command(train: MakeNlp, tmp_path: Path) -> None:
     assert "Best threshold" in result.output
 
 
+@pytest.mark.slow
 def test_a_threshold_that_is_set_on_the_component_is_saved(train: MakeNlp, tmp_path: Path) -> None:
     folder = save_rare(train, tmp_path)
     nlp = spacy.load(folder / "p")
@@ -60,6 +63,7 @@ def test_a_threshold_that_is_set_on_the_component_is_saved(train: MakeNlp, tmp_p
     assert again.get_pipe("embtune").threshold == 0.2
 
 
+@pytest.mark.slow
 def test_a_change_of_the_config_comes_before_what_was_saved(train: MakeNlp, tmp_path: Path) -> None:
     folder = save_rare(train, tmp_path)
     nlp = spacy.load(folder / "p")
@@ -81,6 +85,7 @@ def test_a_threshold_that_is_no_probability_is_refused(make_nlp: MakeNlp, value:
         make_nlp().get_pipe("embtune").threshold = value
 
 
+@pytest.mark.slow
 def test_exclusive_labels_have_no_threshold(train: MakeNlp) -> None:
     examples = None
     found = []

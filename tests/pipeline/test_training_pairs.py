@@ -59,6 +59,7 @@ def make_pairs(nlp: Language, n: int = 60, *, seed: int = 0) -> list[Example]:
     return examples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["cosine_pairs", "supervised_contrastive"])
 def test_pairs_alone_teach_what_labels_would(
     make_nlp: MakeNlp, tiny_encoder: Any, loss: str, tmp_path: Any
@@ -132,6 +133,7 @@ def test_pairs_go_before_groups_and_groups_before_labels(make_nlp: MakeNlp) -> N
     assert weight[0, 4] == 0.0  # nothing known of them
 
 
+@pytest.mark.slow
 def test_the_bank_stands_for_a_larger_batch(make_nlp: MakeNlp, tiny_encoder: Any) -> None:
     """A batch of one document teaches nothing about pairs; with a bank behind it, it does."""
     gained = {}
@@ -282,6 +284,7 @@ def test_each_text_of_a_pair_is_encoded_once_in_a_whole_training(
     assert nlp.get_pipe("embtune").encoder.n_encoded == len(texts)
 
 
+@pytest.mark.slow
 def test_the_bank_ends_with_the_training(
     make_nlp: MakeNlp, tiny_encoder: Any, tmp_path: Any
 ) -> None:
@@ -335,6 +338,7 @@ def test_an_empty_partner_and_a_score_out_of_range_are_errors(make_nlp: MakeNlp)
             nlp.update(examples, sgd=optimizer)
 
 
+@pytest.mark.slow
 def test_odd_corpora_are_reported(make_nlp: MakeNlp, caplog: pytest.LogCaptureFixture) -> None:
     nlp = make_nlp()
     examples = make_examples(nlp, 6)

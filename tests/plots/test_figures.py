@@ -117,6 +117,7 @@ def test_unknown_labels_are_grey_and_behind_the_others():
     assert legend_of(figure)[-1] == "unlabelled (40)"
 
 
+@pytest.mark.slow
 def test_of_many_labels_the_commonest_have_colours_and_the_legend_says_so():
     rng = np.random.default_rng(0)
     values = np.zeros((200, 28))
@@ -147,6 +148,7 @@ def test_without_labels_there_is_one_colour_and_nothing_that_needs_labels():
         assert colors == {PALETTE[0].lower()}
 
 
+@pytest.mark.slow
 def test_parts_can_be_chosen_and_are_the_same_alone():
     documents = draw()
     alone = {
@@ -179,6 +181,7 @@ def test_what_cannot_be_drawn_is_an_error():
         plot(draw(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_few_documents_equal_vectors_and_pairs_of_one_kind_can_be_drawn(exclusive, tmp_path):
     alike = np.ones((4, 3))
@@ -208,6 +211,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 def test_names_of_labels_are_not_interpreted_and_cannot_break_the_layout(tmp_path):
     for names in (NAMES[:4], NAMES[4:8], NAMES[6:]):
         documents = draw(labels=names)
@@ -235,6 +239,7 @@ def test_any_text_is_brought_to_a_width(text, width, size):
             assert line.count("…") == whole.count("…") + 1 or "…" in whole
 
 
+@pytest.mark.slow
 def test_files_of_the_same_documents_have_the_same_bytes(tmp_path):
     kept = dict(matplotlib.rcParams)
     written = []
@@ -282,6 +287,7 @@ def test_the_package_does_not_import_matplotlib_or_umap():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_an_svg_of_many_points_stays_small(tmp_path):
     rng = np.random.default_rng(0)
     base = rng.normal(size=(6000, 4))

@@ -58,6 +58,7 @@ ANY_TEXT = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(text=ANY_TEXT, name=ANY_TEXT, label=ANY_TEXT.filter(bool), title=ANY_TEXT)
 def test_any_text_is_data_and_nothing_else(text, name, label, title):
     # Two surrogates that stand side by side are one character by the time they are UTF-8.

@@ -179,6 +179,7 @@ def test_umap_without_the_package_says_what_to_install(monkeypatch):
         project(draw(), method="umap")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("umap") is None, reason="umap-learn, an extra, is not installed"
 )

@@ -78,6 +78,7 @@ def test_labels_that_become_points_are_warned_of_though_they_help():
     assert space["neighbour_overlap"].base is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_good_on_train_alone_is_overfitted(seed):
     rng = np.random.default_rng(seed)
@@ -100,6 +101,7 @@ def test_tuned_vectors_of_zeros_are_warned_of():
     )
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_metrics():
     rng = np.random.default_rng(1)
     data, train = (make_documents(*cases.a_gain(rng, n)) for n in (90, 70))
@@ -119,6 +121,7 @@ def test_the_numbers_are_those_of_the_metrics():
         assert row.difference == pytest.approx(row.tuned - row.base)
 
 
+@pytest.mark.slow
 def test_accuracy_does_not_decide_where_labels_do_not_exclude_each_other():
     rng = np.random.default_rng(2)
     data, train = (make_documents(*cases.a_gain(rng, n), exclusive=False) for n in (90, 70))
@@ -320,6 +323,7 @@ def test_a_memory_that_is_full_knows_at_least_what_it_says():
 # From a pipeline
 
 
+@pytest.mark.slow
 def test_a_pipeline_is_reported_on_from_its_examples(train):
     nlp = train()
     data, known = make_examples(nlp, 60, seed=1), make_examples(nlp, 60)
@@ -337,6 +341,7 @@ def test_a_pipeline_is_reported_on_from_its_examples(train):
     assert rows["map_at_r"].base == pytest.approx(scores["embtune_base_map_r"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_pipeline_knows_what_it_was_trained_on_also_when_it_is_loaded(train, tmp_path):
     import spacy
 
@@ -350,6 +355,7 @@ def test_a_pipeline_knows_what_it_was_trained_on_also_when_it_is_loaded(train, t
         assert "60 of 60 documents are texts" in str(found)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_reported_on_is_an_error(make_nlp, train):
     import spacy
 

@@ -16,6 +16,7 @@ def make_records(rows):
     return [Record(text, cats, f"id{i}", {}, i) for i, (text, cats) in enumerate(rows)]
 
 
+@pytest.mark.slow
 def test_documents_have_what_the_pipeline_gives(train):
     nlp = train()
     texts = [text for text, _ in make_texts(20, seed=3)]
@@ -32,6 +33,7 @@ def test_documents_have_what_the_pipeline_gives(train):
     assert {array.dtype for array in found[4:7]} == {np.dtype("float32")}
 
 
+@pytest.mark.slow
 def test_examples_docs_and_records_are_the_same(train):
     nlp = train(n_steps=2)
     examples = make_examples(nlp, 9)
@@ -47,6 +49,7 @@ def test_examples_docs_and_records_are_the_same(train):
         assert_array_equal(one.tuned, other.tuned)
 
 
+@pytest.mark.slow
 def test_documents_of_many_batches_keep_their_order(train, monkeypatch):
     # In the package, the function goes by the name of its module.
     module = importlib.import_module("spacy_embtune.reports.documents")
@@ -59,6 +62,7 @@ def test_documents_of_many_batches_keep_their_order(train, monkeypatch):
     assert np.abs(whole.tuned - whole.tuned[::-1]).max() > 0.2
 
 
+@pytest.mark.slow
 def test_documents_without_text_have_vectors_of_zeros(train):
     nlp = train(n_steps=2)
     found = documents(nlp, None, make_records([("ball", {}), ("", {}), (" \n", {})]))
@@ -111,6 +115,7 @@ def test_labels_are_those_of_the_component_and_then_those_of_the_documents(train
     assert choose_labels(pipe, []).labels == list(pipe.labels)
 
 
+@pytest.mark.slow
 def test_the_component_says_whether_labels_exclude_each_other_unless_that_cannot_be(train):
     one_each = [{"SPORT": 1.0, "FOOD": 0.0}, {"SPORT": 0.0, "FOOD": 1.0}]
     assert choose_labels(make_pipe(train), one_each)[1:] == (True, [], None)
@@ -188,6 +193,7 @@ def test_an_untrained_component_is_an_error(make_nlp):
         documents(make_nlp(), None, make_records([("x", {})]))
 
 
+@pytest.mark.slow
 def test_the_threshold_comes_along(train):
     nlp = train(n_steps=2, exclusive_classes=False, threshold=0.3)
     assert documents(nlp, None, make_records([("bread", {})])).threshold == 0.3

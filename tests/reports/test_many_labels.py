@@ -58,6 +58,7 @@ def assert_same(found, expected):
         assert found == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exclusive", [True, False])
 @pytest.mark.parametrize("with_train", [True, False])
 def test_a_report_does_not_depend_on_how_labels_are_held(exclusive, with_train):
@@ -111,6 +112,7 @@ def test_at_most_the_most_probable_labels_are_predicted(monkeypatch):
     assert predict_labels(data).labels == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_probes_of_many_labels_are_those_of_a_sample_that_is_named(exclusive, monkeypatch):
     data, train = make(exclusive=exclusive), make(80, seed=1, exclusive=exclusive)

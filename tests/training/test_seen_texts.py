@@ -55,6 +55,7 @@ def texts_of(examples):
     return [example.reference.text for example in examples]
 
 
+@pytest.mark.slow
 def test_a_component_remembers_its_training_texts_wherever_it_goes(train, make_nlp, tmp_path):
     nlp = train(n_steps=1)
     texts = texts_of(make_examples(nlp, 60))
@@ -84,6 +85,7 @@ def test_texts_that_come_after_initialize_are_remembered(make_nlp):
     assert len(seen) == 12
 
 
+@pytest.mark.slow
 def test_what_is_not_remembered_is_none_and_stays_none(make_nlp, train, tmp_path):
     assert make_nlp().get_pipe("embtune").seen is None
     nlp = train(n_steps=1)

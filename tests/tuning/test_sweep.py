@@ -43,6 +43,7 @@ def test_trials_are_sorted_and_the_own_settings_are_among_them():
     assert "*" in [row[0] for row in summarize(found, 1)]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_trials():
     vectors, targets = made_up()
     first, second = (
@@ -64,6 +65,7 @@ def test_time_ends_a_search():
     assert found.n_left == len(candidates()) - 1
 
 
+@pytest.mark.slow
 def test_the_best_third_goes_on():
     vectors, targets = made_up()
     told = []
@@ -158,6 +160,7 @@ def make_records(n=60):
     ]
 
 
+@pytest.mark.slow
 def test_a_config_is_searched_and_the_best_one_trains(tiny_encoder):
     config = make_config(tiny_encoder)
     name, found = sweep_config(config, make_records(), n_candidates=2, checkpoints=STEPS)

@@ -32,6 +32,7 @@ from .pipelines import (
 # Learning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("trainable_layers", [1, -1])
 def test_it_learns_under_every_head(make: MakeNlp, head: str, trainable_layers: int) -> None:
@@ -84,6 +85,7 @@ def test_the_gradient_of_the_encoder_by_finite_differences(make: MakeNlp, head: 
 PAIR_LOSSES = ["supervised_contrastive", "cosine_pairs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", PAIR_LOSSES)
 @pytest.mark.parametrize("head", ["Linear", "Contrastive"])
 def test_pairs_teach_the_encoder(make: MakeNlp, head: str, loss: str) -> None:
@@ -120,6 +122,7 @@ def test_the_text_that_a_document_is_paired_with_learns_too(make: MakeNlp) -> No
     assert results == [{"[CLS]", "[SEP]", "bread", word} for word in ("soup", "piano")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["Linear", "Contrastive"])
 def test_preserve_leads_back_to_the_untuned_encoder(make: MakeNlp, head: str) -> None:
     """Not to the one that learns, whose vectors are the tuned vectors under a linear head."""
@@ -166,6 +169,7 @@ def test_without_anything_to_learn_from_nothing_changes(make: MakeNlp) -> None:
     assert not nlp.get_pipe("embtune").is_trained
 
 
+@pytest.mark.slow
 def test_labels_that_are_missing_here_and_there(make: MakeNlp) -> None:
     nlp = make(exclusive_classes=False)
     examples = make_examples(nlp, 60)
@@ -217,6 +221,7 @@ def test_gradients_gathered_over_parts_of_a_batch(make: MakeNlp) -> None:
     assert changed(before, weights(nlp))
 
 
+@pytest.mark.slow
 def test_memory_does_not_change_what_is_learned(make: MakeNlp) -> None:
     """2000 texts of 8 tokens, 64 wide, in one or in two layers, are more than one megabyte."""
     results = []
@@ -256,6 +261,7 @@ def test_vectors_are_never_stale(make: MakeNlp, tmp_path: Path) -> None:
         seen.append(base)
 
 
+@pytest.mark.slow
 def test_base_scores_are_those_of_the_untuned_encoder(make: MakeNlp, tmp_path: Path) -> None:
     nlp = make()
     frozen = make(trainable_layers=0)
@@ -297,6 +303,7 @@ def test_other_components_see_documents_of_the_encoder_in_use(make: MakeNlp) -> 
 # Weights
 
 
+@pytest.mark.slow
 def test_a_second_initialize_starts_afresh(make: MakeNlp, tmp_path: Path) -> None:
     nlp = make("FeedForward")
     results = []
@@ -314,6 +321,7 @@ def test_a_second_initialize_starts_afresh(make: MakeNlp, tmp_path: Path) -> Non
         assert read[0] == read[1]
 
 
+@pytest.mark.slow
 def test_averages_are_evaluated_and_saved(make: MakeNlp, tmp_path: Path) -> None:
     nlp = make()
     examples, optimizer = start(nlp)
@@ -339,6 +347,7 @@ def test_a_frozen_component_stays(make: MakeNlp) -> None:
     assert not changed(before, weights(nlp))
 
 
+@pytest.mark.slow
 def test_two_components_have_encoders_of_their_own(
     make: MakeNlp, other_encoder: Path, tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def rows_of(output: str) -> list[list[float]]:
     return [[float(x) for x in row] for row in rows if len(row) == 8 and row[0].isdigit()]
 
 
+@pytest.mark.slow
 def test_spacy_train_learns(run: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
     out = run()
     rows = rows_of(capsys.readouterr().out)
@@ -72,6 +73,7 @@ def test_spacy_train_learns(run: Callable[..., Any], capsys: pytest.CaptureFixtu
         assert scores["embtune_map_r"] == pytest.approx(performance["embtune_map_r"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same(run: Callable[..., Any]) -> None:
     first, again = (run(out) for out in ("first", "again"))
     nlps = [spacy.load(path / "model-last") for path in (first, again)]
@@ -79,6 +81,7 @@ def test_the_same_seed_trains_the_same(run: Callable[..., Any]) -> None:
     assert_same_vectors(vectors(nlps[0]), vectors(nlps[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -113,6 +116,7 @@ def test_settings_of_the_training(
     assert scores["embtune_map_r"] == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_it_stops_without_a_better_score(
     run: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +130,7 @@ def test_it_stops_without_a_better_score(
     assert rows_of(capsys.readouterr().out)[-1][1] == 10
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_can_be_gone_on_with(
     run: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -58,6 +58,7 @@ def copied(nlp: Language, path: Path) -> Language:
 WAYS = [through_disk, through_bytes, through_pickle, copied]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_it_comes_back_bit_for_bit_and_shares_nothing(
     make: MakeNlp, way: Callable[..., Language], tmp_path: Path
@@ -79,6 +80,7 @@ def test_it_comes_back_bit_for_bit_and_shares_nothing(
     assert (vectors(other)[0] != before[0]).any()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_writes_the_encoder_if_it_changed(make: MakeNlp, tmp_path: Path) -> None:
     nlp, examples, optimizer = trained(make)
     file = tmp_path / "embtune" / "encoder" / "model.safetensors"
@@ -108,6 +110,7 @@ def test_the_stored_encoder_is_a_plain_model(make: MakeNlp, tmp_path: Path) -> N
     assert_allclose(rows[0], nlp("bread and soup")._.embedding, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_loaded_pipeline_goes_on_learning(make: MakeNlp, tmp_path: Path) -> None:
     nlp, examples, _ = trained(make, n_steps=5)
     held_out = make_examples(nlp, 60, seed=7)
@@ -135,6 +138,7 @@ def test_in_several_processes(make: MakeNlp) -> None:
     assert_allclose(rows, vectors(nlp, texts)[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_interrupted_update_leaves_a_whole_pipeline(
     make: MakeNlp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +158,7 @@ def test_an_interrupted_update_leaves_a_whole_pipeline(
     nlp.update(examples, sgd=optimizer)
 
 
+@pytest.mark.slow
 def test_what_was_loaded_is_compared_with_the_encoder_before_all_training(
     make: MakeNlp, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -182,6 +187,7 @@ def test_what_was_loaded_is_compared_with_the_encoder_before_all_training(
     assert make(trainable_layers=0).get_pipe("embtune").encode_untuned(texts) is None
 
 
+@pytest.mark.slow
 def test_an_encoder_that_is_gone_is_not_compared_with(
     make: MakeNlp, tiny_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -196,6 +202,7 @@ def test_an_encoder_that_is_gone_is_not_compared_with(
     assert "Base vectors are those of the finetuned encoder" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_encoder_that_is_gone_is_replaced_by_the_one_that_was_loaded(
     make: MakeNlp, tiny_encoder: Path, other_encoder: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +226,7 @@ def test_an_encoder_that_is_gone_is_replaced_by_the_one_that_was_loaded(
             assert (vectors(loaded, texts)[0] != expected).any()
 
 
+@pytest.mark.slow
 def test_losses_of_a_loaded_pipeline_look_at_the_encoder_before_all_training(
     make: MakeNlp, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -241,6 +249,7 @@ def test_losses_of_a_loaded_pipeline_look_at_the_encoder_before_all_training(
         assert_allclose(base, before, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["disk", "bytes", "own bytes"])
 def test_what_is_loaded_into_a_trained_pipeline_is_compared_with_the_same_encoder(
     make: MakeNlp, tiny_encoder: Path, tmp_path: Path, way: str
@@ -263,6 +272,7 @@ def test_what_is_loaded_into_a_trained_pipeline_is_compared_with_the_same_encode
         nlp.update(examples, sgd=optimizer)
 
 
+@pytest.mark.slow
 def test_bytes_of_a_trained_model_are_not_for_the_untuned_encoder(make: MakeNlp) -> None:
     nlp, _, _ = trained(make)
     data = nlp.get_pipe("embtune").model.to_bytes()

@@ -23,6 +23,7 @@ def test_two_that_learn_have_no_base_vector_in_common(make: MakeNlp, tiny_encode
         start(nlp)
 
 
+@pytest.mark.slow
 def test_a_bank_is_not_advised_to_an_encoder_that_learns(
     make: MakeNlp, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -58,6 +58,7 @@ def test_dropping_what_other_runs_have_stored_is_no_news(
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_a_directory_shrinks_to_a_lower_bound(tmp_path: Path) -> None:
     texts = [str(i) for i in range(6000)]
     store = VectorStore(tmp_path / "store")
