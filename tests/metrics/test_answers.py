@@ -22,7 +22,7 @@ FEW = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 0.5], [0.0, 0.0]])
 
 
 def by_hand(queries, candidates, pairs, at, same=None):
-    """RETURNS (tuple): Recall at each k and MRR, as means over all orders of candidates that tie."""
+    """RETURNS (tuple): Recall at each k and MRR, means over all orders of ties."""
     recalls, reciprocals = [], []
     for q, query in enumerate(queries):
         if not query.any():
