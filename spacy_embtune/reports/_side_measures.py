@@ -91,7 +91,7 @@ def measure_sides(
     for i, (a, b) in enumerate(zip(before, after, strict=True)):
         beyond = "better" if result.better[i] else "worse" if result.worse[i] else None
         rows.append(Row(_KEYS[i % len(_KEYS)], a.value, b.value, result.each[i], beyond))
-    n_scored = np.count_nonzero(np.asarray(after[0].denominator))
+    n_scored = int((after[0].denominator > 0).sum())
     return SideMeasures(
         [
             (f"{names[1]} by {names[0]}", rows[: len(_KEYS)]),
@@ -195,7 +195,7 @@ def describe_sides(
         n_empty = int((~side.base.any(axis=1)).sum())
         if n_empty:
             notes.append(f"{n_empty} of {len(side.base)} {name} have no vector and are left out.")
-    if max(np.unique(ends).size for ends in pairs.T) < len(pairs):
+    if min(np.unique(ends).size for ends in pairs.T) < len(pairs):
         notes.append(
             "Some rows belong to several rows of the other side. Recall@k is the share of the "
             "right answers of a query, so that recall@1 cannot reach 1, and the intervals draw "

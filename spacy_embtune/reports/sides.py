@@ -291,7 +291,8 @@ def _collect(examples: Iterable[Example]) -> list[_Pair]:
 
 def _distinct(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """RETURNS (tuple): The first of each group of equal rows, and the group of each row."""
-    rows = np.ascontiguousarray(rows)
+    # The sum turns -0.0 into 0.0, which has other bytes.
+    rows = np.ascontiguousarray(rows) + np.float32(0.0)
     if not rows.size:
         return np.arange(len(rows)), np.arange(len(rows))
     as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
