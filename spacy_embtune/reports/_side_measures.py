@@ -35,7 +35,7 @@ class Vectors(NamedTuple):
 class SideMeasures(NamedTuple):
     """The metrics of a report on pairs.
 
-    primary (list[tuple[str, list[Row]]]): What finds what, with recall@k and MRR.
+    primary (list[tuple[str, list[Row]]]): From which side to which, with recall@k and MRR.
     base_is_chance (bool): Whether the base scores are those of candidates in random order.
     n_scored (int): The number of groups of linked pairs that the metrics are computed from.
     """
@@ -94,8 +94,8 @@ def measure_sides(
     n_scored = int((after[0].denominator > 0).sum())
     return SideMeasures(
         [
-            (f"{names[1]} by {names[0]}", rows[: len(_KEYS)]),
-            (f"{names[0]} by {names[1]}", rows[len(_KEYS) :]),
+            (f"from {names[0]} to {names[1]}", rows[: len(_KEYS)]),
+            (f"from {names[1]} to {names[0]}", rows[len(_KEYS) :]),
         ],
         is_chance,
         n_scored,
@@ -112,7 +112,7 @@ def judge_sides(measures: SideMeasures, seen: tuple[int, int]) -> Verdict:
     findings = [
         Finding(
             row.key,
-            f"{row.title} of {title}",
+            f"{row.title} {title}",
             row.interval.value,
             better=row.beyond_chance == "better",
             worse=row.beyond_chance == "worse",

@@ -107,7 +107,7 @@ class SidesReport:
         )
 
     def _groups(self) -> list[tuple[str, list[Row]]]:
-        groups = [(f"Find {title}", rows) for title, rows in self.primary]
+        groups = [(f"F{title[1:]}", rows) for title, rows in self.primary]
         if self.secondary:
             groups.append(("Cosines and scores of pairs", self.secondary))
         return groups
@@ -150,7 +150,7 @@ def report_pairs(
     >>> pairs = pairs_to_examples(nlp, [("ball team", "ball"), ("soup oven", "soup")])
     >>> found = report_pairs(nlp, pairs, progress=False)
     >>> found.n_rows, [title for title, _ in found.primary]
-    ((2, 2), ['text2 by text1', 'text1 by text2'])
+    ((2, 2), ['from text1 to text2', 'from text2 to text1'])
 
     nlp (Language): The pipeline.
     examples (Iterable[Example]): The pairs, as the reader `spacy-embtune.pairs.v1` and

@@ -32,7 +32,7 @@ def test_a_file_of_pairs_is_found_out_by_its_fields(trained, tmp_path):
     written = ("--json", tmp_path / "out.json", "--markdown", tmp_path / "out.md")
     code, output, _ = run(trained.model, path, *written)
     assert code == 0
-    assert "Find text2 by text1" in output
+    assert "From text1 to text2" in output
     assert output.count("recall@10") >= 2
     numbers = json.loads((tmp_path / "out.json").read_text())
     assert set(numbers["metrics"]) == {"text1 to text2", "text2 to text1"}
@@ -44,7 +44,7 @@ def test_the_fields_and_the_range_of_scores_can_be_named(trained, tmp_path):
     options = ("--text1", "q", "--text2", "a", "--score", "grade", "--score-range", "0,5")
     code, output, _ = run(trained.model, path, *options)
     assert code == 0
-    assert "Find a by q" in output
+    assert "From q to a" in output
     assert "Spearman" in output
     assert "15 of 30 pairs belong together" in " ".join(output.split())
 
@@ -74,7 +74,7 @@ def test_an_invalid_pair_is_an_error_or_skipped(trained, tmp_path):
     assert "line 31: 'text1' is an empty text" in error
     code, output, error = run(trained.model, path, "--on-error", "skip")
     assert code == 0
-    assert "Find text2 by text1" in output
+    assert "From text1 to text2" in output
     assert "skipped 1 of 31 pairs" in error
 
 

@@ -31,7 +31,7 @@ def test_the_values_are_those_of_the_metrics():
             expected = [*scores.recall.values(), scores.mrr]
             assert [getattr(row, kind) for row in rows] == pytest.approx(expected)
     assert found.verdict.kind == "helps"
-    assert "MRR of right by left" in found.verdict.text
+    assert "MRR from left to right" in found.verdict.text
     assert not found.base_is_chance
     assert (found.n_rows, found.n_pairs) == ((60, 60), 60)
 
@@ -81,7 +81,7 @@ def test_the_report_is_written_in_all_forms():
         assert form.count("recall@10") >= 2
         assert "MRR" in form
     assert "<b>" not in page
-    assert "**Find a\\|\\<b\\> by ask**" in markdown
+    assert "**From ask to a\\|\\<b\\>**" in markdown
     numbers = json.loads(json.dumps(found.to_dict()))
     assert numbers["metrics"]["ask to a|<b>"]["mrr"]["tuned"] == 1.0
     assert len(numbers["metrics"]["a|<b> to ask"]["recall_at_1"]["interval"]) == 2
