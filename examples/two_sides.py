@@ -1,4 +1,4 @@
-"""Two kinds of objects in one space: sentence embeddings find bags of words, and the other way round.
+"""Two kinds of objects in one space: sentence embeddings find bags of words, and back.
 
 python examples/two_sides.py DATA_DIR/ag_news
 
