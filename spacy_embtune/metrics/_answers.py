@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._intervals import Ratios
-from .ranking import Array, Bools, Floats, Ints, blocks, distances, unit_rows
+from .ranking import Array, Floats, Ints, blocks, distances, unit_rows
 
 # The numbers of nearest candidates that recall is measured among.
 RECALL_AT = (1, 5, 10)
@@ -96,9 +96,7 @@ def answer_scores(
     RAISES (ValueError): If shapes do not fit, a vector is not finite, a pair names a row that does
         not exist, or a k is below 1.
     """
-    found = answer_ratios(
-        queries, candidates, pairs, at=at, same=same, with_effects=False, block_size=block_size
-    )
+    found = answer_ratios(queries, candidates, pairs, at=at, same=same, block_size=block_size)
     recall = {k: ratios.value for k, ratios in found.recall.items()}
     return AnswerScores(recall, found.mrr.value, int(found.mrr.denominator.sum()))
 
@@ -111,10 +109,10 @@ def answer_ratios(
     at: Sequence[int] = RECALL_AT,
     same: Array | None = None,
     units: Units | None = None,
-    with_effects: bool = True,
     block_size: int | None = None,
 ) -> AnswerRatios:
-    """Split recall@k and MRR into the parts of units, for the bootstrap of `compare_ratios`.
+    """Split recall@k and MRR into the parts of units, for the bootstrap of `compare_ratios`. The
+    bootstrap draws units as queries; the candidates stay.
 
     >>> ratios = answer_ratios(np.eye(3), np.eye(3), at=[1])
     >>> ratios.mrr.value, ratios.recall[1].numerator.shape
@@ -122,8 +120,6 @@ def answer_ratios(
 
     queries, candidates, pairs, at, same, block_size: As in `answer_scores`.
     units (Units | None): The units. None: those of `link_sides`.
-    with_effects (bool): Whether to compute what a candidate adds to the scores of the queries of
-        other units (to first order). The bootstrap then resamples candidates as well.
     RETURNS (AnswerRatios): The parts; their values are the scores.
     RAISES (ValueError): As in `answer_scores`.
     """
@@ -141,7 +137,6 @@ def answer_ratios(
         )
     # One row for each k, and the last one for the reciprocal rank.
     sums = np.zeros((len(at) + 1, units.n_units))
-    effects = np.zeros((len(at) + 1, m))
     n_asked = np.zeros(units.n_units)
     for block in _ranked_blocks(queries, candidates, right, own, block_size):
         scores = _score_queries(block, at)
@@ -149,23 +144,8 @@ def answer_ratios(
         n_asked += np.bincount(asked, minlength=units.n_units)
         for total, score in zip(sums, scores, strict=True):
             total += np.bincount(asked, score, minlength=units.n_units)
-        if with_effects:
-            effects[:, block.candidates] += _sum_effects(block, at, units)
-    of_units = np.stack(
-        [np.bincount(units.second, row, minlength=units.n_units) for row in effects]
-    )
     count = n_asked[:, None]
-    found = [
-        Ratios(
-            total[:, None],
-            count,
-            count,
-            effect[:, None] if with_effects else None,
-            # A copy of the nearest candidate does not make another one the nearest.
-            is_additive=k != 1,
-        )
-        for k, total, effect in zip((*at, None), sums, of_units, strict=True)
-    ]
+    found = [Ratios(total[:, None], count, count) for total in sums]
     return AnswerRatios(dict(zip(at, found[:-1], strict=True)), found[-1])
 
 
@@ -227,21 +207,14 @@ class _Block(NamedTuple):
     """The right answers of some queries.
 
     queries (Ints): The queries with right answers, shape (b,).
-    candidates (Ints): The candidates that have a vector, shape (c,).
-    far (Floats): The distance of each query to each of these candidates, shape (b, c); infinite for
-        the query itself.
     at (Ints): For each right answer the zero-based place of its query in `queries`, ascending,
         shape (p,).
-    near (Floats): The distance of each right answer, shape (p,).
     above (Ints): How many candidates are nearer than the right answer, shape (p,).
     tied (Ints): How many candidates are as near, itself included, shape (p,).
     """
 
     queries: Ints
-    candidates: Ints
-    far: Floats
     at: Ints
-    near: Floats
     above: Ints
     tied: Ints
 
@@ -284,7 +257,7 @@ def _ranked_blocks(
             rows = far[at[some]]
             above[some] = (rows < near[some, None]).sum(axis=1)
             tied[some] = (rows == near[some, None]).sum(axis=1)
-        yield _Block(block, answering, far, at, near, above, tied)
+        yield _Block(block, at, above, tied)
 
 
 def _score_queries(block: _Block, at: Sequence[int]) -> Floats:
@@ -311,13 +284,13 @@ def _score_queries(block: _Block, at: Sequence[int]) -> Floats:
 
 def _first_answers(block: _Block) -> Ints:
     """RETURNS (Ints): The nearest right answer of each query, as a place in `above`, shape (b,)."""
-    order = np.lexsort((block.near, block.at))
+    order = np.lexsort((block.above, block.at))
     return order[np.searchsorted(block.at[order], np.arange(block.queries.size))]
 
 
 def _count_first(block: _Block, first: Ints) -> Ints:
     """RETURNS (Ints): How many right answers of each query are as near as its nearest one."""
-    as_near = block.near == block.near[first][block.at]
+    as_near = block.above == block.above[first][block.at]
     return np.bincount(block.at[as_near], minlength=block.queries.size)
 
 
@@ -330,23 +303,3 @@ def _mean_reciprocal(above: int, tied: int, n_right: int) -> float:
     misses = (tied - n_right - np.arange(p.size - 1)) / (tied - np.arange(p.size - 1))
     chance = np.concatenate([[1.0], np.cumprod(misses)]) * n_right / (tied - p + 1)
     return float((chance / (above + p)).sum())
-
-
-def _sum_effects(block: _Block, at: Sequence[int], units: Units) -> Floats:
-    """RETURNS (Floats): What the presence of each candidate changes in the sums of the scores of
-    queries of other units, shape (K + 1, c)."""
-    n_right = np.bincount(block.at, minlength=block.queries.size)[block.at]
-    weights = np.zeros((len(at) + 1, block.at.size))
-    for row, k in zip(weights, at, strict=False):
-        # Without one of the candidates above it, this answer would be among the first k.
-        row[:] = np.where(block.above == k, -1.0 / n_right, 0.0)
-    first = _first_answers(block)
-    above = block.above[first]
-    weights[-1, first] = np.where(above > 0, 1.0 / (above + 1) - 1.0 / np.maximum(above, 1), 0.0)
-    effects = np.zeros((len(at) + 1, block.candidates.size))
-    of_candidates = units.second[block.candidates]
-    for some in blocks(np.flatnonzero(weights.any(axis=0)), 1, block.queries.size):
-        is_above: Bools = block.far[block.at[some]] < block.near[some, None]
-        is_above &= of_candidates != units.first[block.queries[block.at[some]]][:, None]
-        effects += weights[:, some] @ is_above.astype(np.float64)
-    return effects

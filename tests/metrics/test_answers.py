@@ -100,26 +100,6 @@ def test_several_right_answers_share_the_recall():
     assert scores.mrr == 1.0
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.integers(0, 99))
-def test_effects_are_what_the_scores_lose_without_the_candidate(seed):
-    rng = np.random.default_rng(seed)
-    queries, candidates = rng.normal(size=(6, 3)), rng.normal(size=(8, 3))
-    pairs = np.column_stack([np.arange(6), np.arange(6)])
-    units = link_sides(pairs, 6, 8)
-    found = answer_ratios(queries, candidates, pairs, at=[1, 2], units=units)
-    of_all = [*found.recall.values(), found.mrr]
-    for c in range(8):
-        kept = np.delete(np.arange(8), c)
-        asked = pairs[pairs[:, 1] != c]
-        renamed = np.column_stack([asked[:, 0], np.searchsorted(kept, asked[:, 1])])
-        without = answer_ratios(queries, candidates[kept], renamed, at=[1, 2])
-        for whole, part in zip(of_all, [*without.recall.values(), without.mrr], strict=True):
-            own = whole.numerator[units.second[c]].sum()
-            lost = whole.numerator.sum() - own - part.numerator.sum()
-            assert_allclose(whole.effect[units.second[c], 0], lost, atol=1e-9)
-
-
 def test_a_gain_is_beyond_chance():
     rng = np.random.default_rng(0)
     left = rng.normal(size=(60, 8))
