@@ -13,14 +13,11 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from comparison import Row, make_encoder, read_rows
+from comparison import make_encoder, read_rows
 from wasabi import msg
 
 from spacy_embtune import ContrastiveLearner
 from spacy_embtune.reports import compare_sides
-
-# Shorter texts are left out.
-FEWEST_WORDS = 12
 
 
 def main(
@@ -29,6 +26,7 @@ def main(
     n_test: Annotated[int, typer.Option("--test", help="Held-out texts at most")] = 1000,
     words: Annotated[int, typer.Option(help="Columns of the bags of words")] = 2000,
     share: Annotated[float, typer.Option(help="The part of a text that is its beginning")] = 0.4,
+    fewest: Annotated[int, typer.Option(help="Texts with fewer words are left out")] = 12,
     encoder_name: Annotated[str, typer.Option("--encoder", help="Model name or directory")] = (
         "all-MiniLM-L6-v2"
     ),
@@ -41,9 +39,11 @@ def main(
     rng = random.Random(seed)
     parts = []
     for name, n in (("train", n_train), ("test", n_test)):
-        pairs = [split(row, share) for row in read_rows(data / f"{name}.jsonl")]
-        long_enough = [pair for pair in pairs if pair is not None]
-        parts.append(rng.sample(long_enough, min(n, len(long_enough))))
+        texts = [row["text"].split() for row in read_rows(data / f"{name}.jsonl")]
+        pairs = [split(text, share) for text in texts if len(text) >= fewest]
+        if not pairs:
+            msg.fail(f"No text of {name}.jsonl has {fewest} words", "Lower --fewest.", exits=1)
+        parts.append(rng.sample(pairs, min(n, len(pairs))))
     (train_left, train_right), (test_left, test_right) = (
         tuple(zip(*pairs, strict=True)) for pairs in parts
     )
@@ -62,14 +62,10 @@ def main(
     print(compare_sides(new1, new2, tuned1, tuned2, names=("beginning", "rest")))
 
 
-def split(row: Row, share: float) -> tuple[str, str] | None:
-    """RETURNS (tuple[str, str] | None): The beginning and the rest of a text; None if the text is
-    too short."""
-    tokens = row["text"].split()
-    if len(tokens) < FEWEST_WORDS:
-        return None
-    cut = max(1, min(len(tokens) - 1, round(share * len(tokens))))
-    return " ".join(tokens[:cut]), " ".join(tokens[cut:])
+def split(words: list[str], share: float) -> tuple[str, str]:
+    """RETURNS (tuple[str, str]): The beginning and the rest of a text of two words or more."""
+    cut = max(1, min(len(words) - 1, round(share * len(words))))
+    return " ".join(words[:cut]), " ".join(words[cut:])
 
 
 if __name__ == "__main__":
