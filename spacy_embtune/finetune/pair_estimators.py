@@ -55,7 +55,8 @@ class ContrastiveLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     shape_out (int | None): The width k of the tuned vectors. None: the width of the vectors, or the
         smaller width of the two sides. (embetter: 300.)
-    batch_size (int): The number of pairs in a step. (embetter: 16.)
+    batch_size (int): The number of pairs in a step. Without scores, a larger one has more
+        negatives. (embetter: 16.)
     epochs (int | None): The number of passes over the pairs. None: about 250 steps, and at least 10
         passes. (embetter: 1.)
     learning_rate (float): The learning rate of Adam, which falls linearly to 0. (embetter: 2e-05,
