@@ -8,7 +8,7 @@ package costs nothing. More lives in the rooms: `spacy_embtune.finetune` has all
     SentenceEncoder       texts -> vectors
     FeedForwardTuner      vectors and labels -> tuned vectors, by a classifier's hidden layer
     ContrastiveTuner      vectors and labels -> tuned vectors, by comparing documents
-    ContrastiveLearner    pairs of vectors with scores -> tuned vectors
+    ContrastiveLearner    pairs of vectors, also of two kinds -> tuned vectors
     SbertLearner          pairs of texts with scores -> a finetuned encoder
     read_records          files -> records (texts, labels, other fields)
     inspect_records       records -> what is odd about them before training

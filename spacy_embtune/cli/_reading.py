@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from spacy.language import Language
 
-    from ..data import Record
+    from ..data import PairsReader, Record
     from ..pipeline import EmbTune
     from ..reports import Documents
 
@@ -65,6 +65,72 @@ def read_all(
     if not records:
         fail(f"{source} holds no documents", "Give a file with at least one text.")
     return records
+
+
+def is_pairs_file(
+    source: str,
+    kind: str | None,
+    *,
+    text_field: str,
+    wanted: tuple[str, str],
+    delimiter: str | None,
+    encoding: str | None,
+    quotes: str | None,
+) -> bool:
+    """Find out whether a file holds pairs of texts. Standard input never does.
+
+    source (str): The file.
+    kind (str | None): Its format. None: the suffix decides.
+    text_field (str): The field of the text in a file of documents.
+    wanted (tuple[str, str]): The fields of the two texts of a pair.
+    delimiter, encoding, quotes (str | None): As in `read_records`.
+    RETURNS (bool): Whether the first valid row has the fields of two texts, and not the field of a
+        text. False if the file cannot be read; reading its documents then says why.
+    """
+    from ..data import FORMATS, InvalidRowError, find_kind, read_fields
+    from ..data.fields import ReadSettings
+
+    found = find_kind(source)
+    if kind not in (None, found) or found is None or not FORMATS[found].has_field_names:
+        return False
+    settings = ReadSettings(
+        text_field=text_field,
+        wanted=[text_field, *wanted],
+        nested=list(wanted),
+        delimiter=delimiter,
+        encoding=encoding,
+        quotes=quotes,
+    )
+    try:
+        for row in read_fields(source, found, settings=settings):
+            if not isinstance(row.fields, InvalidRowError):
+                return text_field not in row.fields and all(name in row.fields for name in wanted)
+    except (ValueError, OSError, ImportError):
+        pass
+    return False
+
+
+def read_pairs(
+    source: str, *, score_range: str, on_error: OnError, **settings: Any
+) -> "PairsReader":
+    """Make a reader of a file of pairs.
+
+    source (str): The file.
+    score_range (str): The lowest and the highest score, with a comma between them.
+    on_error (OnError): What to do with an invalid pair.
+    settings: The other settings of `PairsReader`.
+    RETURNS (PairsReader): The reader.
+    RAISES (ValueError): If the range is not valid.
+    """
+    from ..data import PairsReader
+
+    try:
+        low_high = [float(part) for part in score_range.split(",")]
+    except ValueError:
+        fail(f"--score-range is {score_range!r}", "Give two numbers, such as 0,5.")
+    return PairsReader(
+        source, score_range=low_high, skip_invalid=on_error is not OnError.fail, **settings
+    )
 
 
 def label_settings(

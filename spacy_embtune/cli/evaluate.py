@@ -13,6 +13,7 @@ from ._common import (
     OnError,
     SkippedRecords,
     check_output,
+    fail,
     good,
     load_pipeline,
     reporting_errors,
@@ -38,6 +39,18 @@ def evaluate(
         typer.Option("--calibration", help="Show how well probabilities agree with the labels"),
     ] = False,
     name: _options.Name = None,
+    text1_field: Annotated[
+        str, typer.Option("--text1", metavar="FIELD", help="Pairs: field of the first text")
+    ] = "text1",
+    text2_field: Annotated[
+        str, typer.Option("--text2", metavar="FIELD", help="Pairs: field of the second text")
+    ] = "text2",
+    score_field: Annotated[
+        str, typer.Option("--score", metavar="FIELD", help="Pairs: field of the score, if any")
+    ] = "score",
+    score_range: Annotated[
+        str, typer.Option(metavar="LOW,HIGH", help="Pairs: lowest and highest score")
+    ] = "0,1",
     text_field: _options.TextField = "text",
     label_field: _options.LabelField = None,
     label_fields: _options.LabelFields = None,
@@ -58,6 +71,11 @@ def evaluate(
     nearest neighbour and a linear probe learn from TRAIN and are scored on DATA. The table shows
     differences with 95 % intervals over the documents of DATA, and ends with a verdict.
 
+    If DATA has two texts a row (text1 and text2) and no field of --text-field, it is a file of
+    pairs. Then recall@k and MRR measure how early the two texts of a pair find each other among all
+    texts of the other field. Pairs with a score of half of the range or more, or without a score,
+    belong together.
+
     --per-label adds the scores of each label; the file of --json always has them. Labels that lost
     come first. Precision, recall and F1 are those of the linear probe with --train, otherwise of
     the nearest other document, and of the component's own predictions.
@@ -68,7 +86,7 @@ def evaluate(
     """
     from wasabi.util import supports_ansi
 
-    from ..reports import report
+    from ..reports import report, report_pairs
 
     for path, suffix in ((json_path, ".json"), (markdown_path, ".md")):
         if path is not None:
@@ -87,17 +105,45 @@ def evaluate(
         on_error=on_error,
         report=skipped,
     )
+    settings = {"delimiter": delimiter, "encoding": encoding, "quotes": quotes}
     with reporting_errors("Nothing was evaluated"):
-        records = read(data, kind=kind)
-        known = None if train is None else read(train, kind=kind, is_second=True)
-        nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
-        found = report(nlp, records, train=known, name=pipe.name)
-        skipped.conclude()
-        typer.echo(found.to_text(colors=supports_ansi(), **shown))
+        if _reading.is_pairs_file(
+            data, kind, text_field=text_field, wanted=(text1_field, text2_field), **settings
+        ):
+            for option, is_given in (
+                ("--train", train is not None),
+                ("--per-label", per_label),
+                ("--calibration", calibration),
+            ):
+                if is_given:
+                    fail(f"{option} is for labels", f"{data} holds pairs. Leave {option} out.")
+            examples = _reading.read_pairs(
+                data,
+                text1=text1_field,
+                text2=text2_field,
+                score=score_field,
+                score_range=score_range,
+                on_error=on_error,
+                **settings,
+            )
+            nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+            of_pairs = report_pairs(
+                nlp, examples(nlp), name=pipe.name, side_names=(text1_field, text2_field)
+            )
+            typer.echo(of_pairs.to_text(colors=supports_ansi()))
+            numbers, table = of_pairs.to_dict(), of_pairs.to_markdown()
+        else:
+            records = read(data, kind=kind)
+            known = None if train is None else read(train, kind=kind, is_second=True)
+            nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+            found = report(nlp, records, train=known, name=pipe.name)
+            skipped.conclude()
+            typer.echo(found.to_text(colors=supports_ansi(), **shown))
+            numbers, table = found.to_dict(), found.to_markdown(**shown)
     if json_path is not None:
-        _write(json_path, json.dumps(found.to_dict(), indent=2) + "\n")
+        _write(json_path, json.dumps(numbers, indent=2) + "\n")
     if markdown_path is not None:
-        _write(markdown_path, found.to_markdown(**shown))
+        _write(markdown_path, table)
 
 
 def _write(path: Path, content: str) -> None:

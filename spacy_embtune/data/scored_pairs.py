@@ -3,9 +3,10 @@
 import hashlib
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -34,6 +35,9 @@ logger = logging.getLogger(__name__)
 Pair: TypeAlias = tuple[str, str, float] | tuple[str, str] | Mapping[str, Any]
 # The fields of a pair, or the error in it.
 Fields: TypeAlias = Mapping[str, Any] | InvalidRowError
+
+# Names of fields that number texts or pairs, and so are no scores.
+_IDS = re.compile(r"(.*[_. -])?ids?\d*([_. -].*)?", re.IGNORECASE)
 
 EXAMPLE = '{"text1": "A man eats.", "text2": "Someone eats.", "score": 0.9}'
 
@@ -89,7 +93,10 @@ class PairsReader:
 
     Without scores, the texts of a pair get the similarity 1, and texts of different pairs the
     similarity 0, because each pair is a group. Pairs with the same first text (a question with
-    several answers, for example) are in the same group.
+    several answers, for example) are in the same group. With the loss
+    `spacy-embtune.supervised_contrastive.v1`, the texts of the other pairs of a batch are then the
+    negatives. A file has no scores if `score` is None, or if its first pair has no field beside the
+    two texts and ids (such as "id", "id1" or "question_id").
 
     >>> import spacy
     >>> from tempfile import TemporaryDirectory
@@ -120,7 +127,7 @@ class PairsReader:
         path (str | Path | None): A file of a format that names fields: JSON, CSV, TSV, Parquet,
             Arrow, or a spreadsheet. gzip, bzip2, xz or zstd may have compressed it.
         text1, text2, score (str): The names of the fields. A score of None: the pairs have no
-            scores.
+            scores, and a field of scores is not read.
         score_range (Sequence[float]): The lowest score, which stands for unrelated texts, and the
             highest, which stands for texts of the same meaning. Scores are rescaled to 0..1.
         limit (int): The number of valid pairs to read; 0 reads all.
@@ -160,13 +167,41 @@ class PairsReader:
             message has the file, the line, the fault and how to correct it.
         """
         counts = _PairCounts(str(self.path), skip_invalid=self.skip_invalid)
-        examples = _make_examples(
-            nlp, self._read_fields(), counts, names=self.names, score_range=self.score_range
-        )
+        names, fields = self._find_names(self._read_fields())
+        examples = _make_examples(nlp, fields, counts, names=names, score_range=self.score_range)
         yield from islice(examples, self.limit or None)
         if not self._has_reported:
             self._has_reported = True
             counts.report()
+
+    def _find_names(
+        self, rows: Iterator[tuple[str, Fields]]
+    ) -> tuple[PairFields, Iterator[tuple[str, Fields]]]:
+        """RETURNS (tuple): The names of the fields of the file, without that of the score if the
+        first valid row has no score; and all rows."""
+        read: list[tuple[str, Fields]] = []
+        for row in rows:
+            read.append(row)
+            if isinstance(row[1], InvalidRowError):
+                continue
+            if self.names.score not in row[1] and not _find_others(row[1], self.names):
+                unscored = self.names._replace(score=None)
+                return unscored, self._refuse_scores(chain(read, rows))
+            break
+        return self.names, chain(read, rows)
+
+    def _refuse_scores(self, rows: Iterable[tuple[str, Fields]]) -> Iterator[tuple[str, Fields]]:
+        """YIELDS (tuple[str, Fields]): The rows, with an error in place of a row that has a score,
+        in a file whose first pair has none."""
+        name = self.names.score
+        for where, fields in rows:
+            if name is not None and not isinstance(fields, InvalidRowError) and name in fields:
+                fields = InvalidRowError(
+                    f"there is a {name!r}, unlike in the first pair",
+                    f"there is a {name!r}, but the first pair of the file has none. Give all pairs "
+                    "a score, or none (score = null).",
+                )
+            yield where, fields
 
     def _read_fields(self) -> Iterator[tuple[str, Fields]]:
         """YIELDS (tuple[str, Fields]): The place of each pair in the file, and its fields."""
@@ -344,10 +379,17 @@ def _parse(
     return first, second, _parse_score(fields[names.score], *score_range)
 
 
+def _find_others(fields: Mapping[str, Any], names: PairFields) -> list[str]:
+    """RETURNS (list[str]): The fields that are neither those of a pair nor ids, quoted. One of them
+    may be the score under another name."""
+    others = (name for name in fields if name not in names)
+    return sorted(repr(name) for name in others if not _IDS.fullmatch(str(name)))
+
+
 def _standard_names(fields: Mapping[str, Any]) -> PairFields:
     """RETURNS (PairFields): The standard names; no score if the pair has none.
     RAISES (InvalidRowError): If the pair has other fields, but no "score"."""
-    others = sorted(map(repr, fields.keys() - {"text1", "text2", "score"}))
+    others = _find_others(fields, PairFields("text1", "text2", "score"))
     if "score" not in fields and others:
         # If the score had another name and were ignored, all pairs would get the similarity 1.
         raise InvalidRowError(

@@ -4,7 +4,7 @@ and parameters of embetter's finetuners.
     SentenceEncoder        encodes texts as vectors
     FeedForwardTuner       tunes vectors to labels with a hidden layer; also a classifier
     ContrastiveTuner       tunes vectors to labels by comparing the documents of a batch
-    ContrastiveLearner     tunes vectors to scores of pairs
+    ContrastiveLearner     tunes vectors to pairs, with a tower for each side if they differ
     SbertLearner           finetunes an encoder on scored pairs of texts
     DifferenceClassifier   classifies pairs by the difference of their vectors
     cached                 keeps the vectors of an encoder on disk
@@ -13,9 +13,10 @@ and parameters of embetter's finetuners.
 """
 
 from .cached import CachedEncoder, cached
+from .difference import DifferenceClassifier
 from .distances import batched, calc_distances
 from .encoder import SentenceEncoder
-from .pair_estimators import ContrastiveLearner, DifferenceClassifier
+from .pair_estimators import ContrastiveLearner
 from .sbert import SbertLearner
 from .tuners import ContrastiveTuner, FeedForwardTuner, ForwardFinetuner
 

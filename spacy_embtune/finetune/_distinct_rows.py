@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..labels import SparseTargets
-from ..training import ScoredPairs, select_rows
+from ..training import ScoredPairs, SidePairs, select_rows
 from ..types import Targets
 
 
@@ -68,6 +68,27 @@ def distinct_pairs(X1: NDArray[Any], X2: NDArray[Any], scores: NDArray[Any]) -> 
     RETURNS (ScoredPairs): The pairs.
     RAISES (ValueError): If no pair is left.
     """
+    base, first, second, order = _different_pairs(X1, X2, scores)
+    return ScoredPairs(base, first[order], second[order], scores[order])
+
+
+def unscored_pairs(X1: NDArray[Any], X2: NDArray[Any]) -> SidePairs:
+    """Arrange pairs without scores as `distinct_pairs` does, for sides that share their weights.
+
+    X1, X2 (ndarray): The rows of each pair, float32, both of shape (n, d).
+    RETURNS (SidePairs): The pairs; both sides share the rows.
+    RAISES (ValueError): If no pair is left.
+    """
+    base, first, second, order = _different_pairs(X1, X2, np.ones(len(X1)))
+    return SidePairs(base, None, first[order], second[order], None)
+
+
+def _different_pairs(
+    X1: NDArray[Any], X2: NDArray[Any], scores: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """RETURNS (tuple): The distinct rows, the first and second row of each pair, and the order of
+    the pairs of two different rows.
+    RAISES (ValueError): If there are no such pairs."""
     rows = np.concatenate([X1, X2])
     kept, place = distinct_rows(rows)
     first, second = np.split(place, 2)
@@ -75,5 +96,17 @@ def distinct_pairs(X1: NDArray[Any], X2: NDArray[Any], scores: NDArray[Any]) -> 
     if not different.any():
         raise ValueError("Each row of X1 is equal to its row of X2: there is nothing to learn.")
     order = np.lexsort((scores, second, first))
-    order = order[different[order]]
-    return ScoredPairs(rows[kept], first[order], second[order], scores[order])
+    return rows[kept], first, second, order[different[order]]
+
+
+def distinct_sides(X1: NDArray[Any], X2: NDArray[Any], scores: NDArray[Any] | None) -> SidePairs:
+    """Sort pairs of two sides as `distinct_pairs` does, and keep each distinct row of a side once.
+
+    X1, X2 (ndarray): The rows of each pair, float32, shapes (n, d1) and (n, d2).
+    scores (ndarray | None): The scores of the pairs, shape (n,).
+    RETURNS (SidePairs): The pairs.
+    """
+    (left, first), (right, second) = distinct_rows(X1), distinct_rows(X2)
+    order = np.lexsort((second, first) if scores is None else (scores, second, first))
+    ordered = None if scores is None else scores[order]
+    return SidePairs(X1[left], X2[right], first[order], second[order], ordered)

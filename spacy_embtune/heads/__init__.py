@@ -9,6 +9,7 @@ that holds its constructor, `forward` with the backward pass inside, and `init`.
     contrastive.py     Contrastive: a residual network, for losses that compare documents
     linear.py          Linear: tuned vectors are the base vectors, for encoders that are finetuned
     pytorch_head.py    PyTorchHead: a torch module of the user
+    towers.py          Towers: two heads for two kinds of objects, for estimators
     _torch_shim.py     runs, updates and stores the module of a PyTorchHead
     _standardize.py    the first layer of a head: centre the vectors and bring them to one length
     _layers.py         other small layers that heads share
@@ -20,5 +21,14 @@ from .contrastive import Contrastive
 from .feed_forward import FeedForward
 from .linear import Linear
 from .pytorch_head import PyTorchHead
+from .towers import Towers, join_sides
 
-__all__ = ["Contrastive", "FeedForward", "Linear", "PyTorchHead", "has_vector"]
+__all__ = [
+    "Contrastive",
+    "FeedForward",
+    "Linear",
+    "PyTorchHead",
+    "Towers",
+    "has_vector",
+    "join_sides",
+]

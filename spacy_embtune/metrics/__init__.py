@@ -5,6 +5,7 @@ label if the value of the label is known and at least `CARRIES`. Values that are
 out; they never count as 0.
 
     _retrieval.py        p@1, MAP@R and R-precision within a corpus
+    _answers.py          recall@k and MRR of queries among candidates of another kind
     _classification.py   labels predicted from another corpus: nearest neighbour and linear probe
     _per_label.py        precision, recall and F1 of each label
     _calibration.py      how well probabilities agree with outcomes; the temperature
@@ -21,6 +22,16 @@ Other rooms use carriers.py and ranking.py, too.
 """
 
 from ..labels import CARRIES
+from ._answers import (
+    RECALL_AT,
+    AnswerRatios,
+    AnswerScores,
+    Units,
+    answer_ratios,
+    answer_scores,
+    check_pairs,
+    link_sides,
+)
 from ._calibration import CalibrationScores, calibration_scores, fit_temperature
 from ._classification import (
     ClassificationScores,
@@ -66,6 +77,9 @@ __all__ = [
     "CARRIES",
     "LEVEL",
     "N_RESAMPLES",
+    "RECALL_AT",
+    "AnswerRatios",
+    "AnswerScores",
     "CalibrationScores",
     "ClassificationScores",
     "ClusterScores",
@@ -80,14 +94,19 @@ __all__ = [
     "RetrievalScores",
     "Rows",
     "SpaceScores",
+    "Units",
     "accuracy_ratios",
+    "answer_ratios",
+    "answer_scores",
     "auc_score",
     "calibration_scores",
+    "check_pairs",
     "cluster_scores",
     "compare_ratios",
     "correlation_scores",
     "fit_temperature",
     "knn_scores",
+    "link_sides",
     "macro_f1_ratios",
     "map_at_r_ratios",
     "neighbour_overlap",

@@ -3,15 +3,19 @@
 from ._per_label import is_distribution
 from .comparison import Report, compare, report
 from .documents import LabelSpace, choose_labels, documents
+from .sides import SidesReport, compare_sides, report_pairs
 from .types import Documents
 
 __all__ = [
     "Documents",
     "LabelSpace",
     "Report",
+    "SidesReport",
     "choose_labels",
     "compare",
+    "compare_sides",
     "documents",
     "is_distribution",
     "report",
+    "report_pairs",
 ]

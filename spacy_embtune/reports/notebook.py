@@ -1,11 +1,12 @@
 """Write a report as HTML for notebooks: a table without external files, for light and dark
 backgrounds. All texts are escaped, so that labels cannot run code."""
 
+from collections.abc import Sequence
 from html import escape
 
 from ..metrics import Difference
-from .render import cells, sections, summarize
-from .types import Comparison, Row
+from .render import HEADER, cells, sections, summarize
+from .types import Comparison, Row, Verdict
 
 # Colours of medium lightness are readable on white and on black.
 _BETTER, _WORSE, _DOUBTFUL = "#1a9850", "#e0533d", "#c98a00"
@@ -34,27 +35,56 @@ def to_html(report: Comparison) -> str:
     report (Comparison): The report.
     RETURNS (str): A <div> with the verdict, the table, warnings and notes.
     """
-    kind, text = report.verdict
+    return write_html(
+        report.verdict,
+        summarize(report),
+        sections(report),
+        # Differences within TRAIN are not drawn: beside them, the others would look like zero.
+        drawn=[*report.primary, *report.secondary],
+        warnings=report.warnings,
+        notes=report.notes,
+    )
+
+
+def write_html(
+    verdict: Verdict,
+    summary: str,
+    groups: Sequence[tuple[str, Sequence[Row]]],
+    *,
+    drawn: Sequence[Row],
+    warnings: Sequence[str],
+    notes: Sequence[str],
+    header: Sequence[str] = HEADER,
+) -> str:
+    """Write the parts of a report as a piece of HTML.
+
+    verdict (Verdict): The verdict.
+    summary (str): What was measured, in one line.
+    groups (Sequence[tuple[str, Sequence[Row]]]): Titles with their rows.
+    drawn (Sequence[Row]): The rows whose intervals are drawn.
+    warnings, notes (Sequence[str]): The warnings and notes.
+    header (Sequence[str]): The titles of the columns; that of the last one is not shown.
+    RETURNS (str): A <div> with the verdict, the table, warnings and notes.
+    """
+    kind, text = verdict
     color = _KINDS.get(kind, "inherit")
     parts = [
         '<div class="embtune-report tex2jax_ignore mathjax_ignore" '
         'style="max-width:56em;line-height:1.45;font-size:14px;color:inherit">',
         f'<p style="margin:.3em 0"><strong style="color:{color}">'
         f"{escape(kind[0].upper() + kind[1:])}</strong>: {escape(text)}</p>",
-        f'<p style="margin:.3em 0;opacity:.75">{escape(summarize(report))}</p>',
+        f'<p style="margin:.3em 0;opacity:.75">{escape(summary)}</p>',
         f'<table style="{_TABLE}"><thead><tr style="border-bottom:1px solid {_FAINT}">',
     ]
-    for title in ("metric", "base", "tuned", "difference", "95 % interval", ""):
+    for title in (*header[:-1], ""):
         style = _TEXT if title in ("metric", "95 % interval", "") else _NUMBER
         span = 2 if title == "95 % interval" else 1
         parts.append(
             f'<th scope="col" colspan="{span}" style="{style};font-weight:600">{title}</th>'
         )
     parts.append("</tr></thead>")
-    # Differences within TRAIN are not drawn: beside them, the others would look like zero.
-    drawn = [*report.primary, *report.secondary]
     scale = _find_scale(drawn)
-    for title, rows in sections(report):
+    for title, rows in groups:
         parts.append(
             f'<tbody><tr style="background:none"><th scope="rowgroup" colspan="7" style="{_TEXT};'
             f'padding-top:.7em;font-weight:600;opacity:.75">{escape(title)}</th></tr>'
@@ -62,7 +92,7 @@ def to_html(report: Comparison) -> str:
         parts += [_write_row(row, scale if row in drawn else None) for row in rows]
         parts.append("</tbody>")
     parts.append("</table>")
-    for mark, color, texts in (("⚠ ", _DOUBTFUL, report.warnings), ("", "inherit", report.notes)):
+    for mark, color, texts in (("⚠ ", _DOUBTFUL, warnings), ("", "inherit", notes)):
         for line in texts:
             style = f"margin:.25em 0;color:{color};opacity:{1 if mark else 0.75}"
             parts.append(f'<p style="{style}">{mark}{escape(line)}</p>')
@@ -86,7 +116,7 @@ def _write_row(row: Row, scale: tuple[float, float] | None) -> str:
     )
 
 
-def _find_scale(rows: list[Row]) -> tuple[float, float]:
+def _find_scale(rows: Sequence[Row]) -> tuple[float, float]:
     """RETURNS (tuple[float, float]): The ends of an axis that holds zero and all intervals."""
     intervals = [row.interval for row in rows if row.interval is not None]
     low = min([0.0, *(min(i.low, i.value) for i in intervals)])

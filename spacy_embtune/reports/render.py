@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 
 from .._texts import count, shorten
-from .types import Comparison, LabelRow, Row, subtract
+from .types import Comparison, LabelRow, Row, Verdict, subtract
 
 WIDTH = 80
 HEADER = ("metric", "base", "tuned", "difference", "95 % interval", "beyond chance")
@@ -200,13 +200,7 @@ def to_text(
     calibration (bool): Whether to add how well the component's probabilities agree with the labels.
     RETURNS (str): The lines.
     """
-    lines = [summarize(report), ""]
-    lines += [_LINE.format(*HEADER[:-1], "").rstrip(), "-" * WIDTH]
-    for i, (title, rows) in enumerate(sections(report)):
-        lines += [*([""] if i else []), _paint(title, bold=colors)]
-        for row in rows:
-            line = _LINE.format(row.title, *cells(row)).rstrip()
-            lines.append(_paint(line, _COLORS.get(row.beyond_chance or "") if colors else None))
+    lines = [summarize(report), "", *table_lines(sections(report), colors=colors)]
     if per_label:
         lines += _label_lines(report, colors=colors)
     table = calibration_table(report) if calibration else None
@@ -214,18 +208,54 @@ def to_text(
         lines += ["", _paint(_wrap(table[0]), bold=colors)]
         for name, *numbers in (list(table[1]), *table[2]):
             lines.append(f"{name:<27}{''.join(f'{cell:>10}' for cell in numbers)}")
-    kind = report.verdict.kind
-    verdict = _wrap(str(report.verdict))
+    lines += closing_lines(report.verdict, report.warnings, report.notes, colors=colors)
+    return "\n".join(lines)
+
+
+def table_lines(
+    groups: Sequence[tuple[str, Sequence[Row]]],
+    *,
+    colors: bool,
+    header: Sequence[str] = HEADER,
+) -> list[str]:
+    """Write rows as a table for a terminal of 80 columns.
+
+    groups (Sequence[tuple[str, Sequence[Row]]]): Titles with their rows.
+    colors (bool): Whether to use colours.
+    header (Sequence[str]): The titles of the columns; the last one has no room.
+    RETURNS (list[str]): The lines.
+    """
+    lines = [_LINE.format(*header[:-1], "").rstrip(), "-" * WIDTH]
+    for i, (title, rows) in enumerate(groups):
+        lines += [*([""] if i else []), _paint(title, bold=colors)]
+        for row in rows:
+            line = _LINE.format(row.title, *cells(row)).rstrip()
+            lines.append(_paint(line, _COLORS.get(row.beyond_chance or "") if colors else None))
+    return lines
+
+
+def closing_lines(
+    verdict: Verdict, warnings: Sequence[str], notes: Sequence[str], *, colors: bool
+) -> list[str]:
+    """Write the verdict, the warnings and the notes for a terminal of 80 columns.
+
+    verdict (Verdict): The verdict.
+    warnings, notes (Sequence[str]): The warnings and notes.
+    colors (bool): Whether to use colours.
+    RETURNS (list[str]): The lines.
+    """
+    kind = verdict.kind
+    text = _wrap(str(verdict))
     head = kind[0].upper() + kind[1:]
     painted = _paint(head, _COLORS.get(kind) if colors else None, bold=colors)
-    lines += ["", verdict.replace(head, painted, 1)]
-    for sign, texts in (("!", report.warnings), ("-", report.notes)):
+    lines = ["", text.replace(head, painted, 1)]
+    for sign, texts in (("!", warnings), ("-", notes)):
         if texts:
             lines.append("")
-        for text in texts:
+        for remark in texts:
             color = "yellow" if colors and sign == "!" else None
-            lines.append(_paint(_wrap(f"{sign} {text}", indent=2), color))
-    return "\n".join(lines)
+            lines.append(_paint(_wrap(f"{sign} {remark}", indent=2), color))
+    return lines
 
 
 def to_markdown(report: Comparison, *, per_label: bool = False, calibration: bool = False) -> str:
@@ -236,19 +266,7 @@ def to_markdown(report: Comparison, *, per_label: bool = False, calibration: boo
     calibration (bool): Whether to add how well the component's probabilities agree with the labels.
     RETURNS (str): The text, with a line break at the end.
     """
-    kind, text = report.verdict
-    lines = [
-        f"**{kind[0].upper()}{kind[1:]}**: {_escape(text)}",
-        "",
-        f"{summarize(report)}.",
-        "",
-        f"| {' | '.join(HEADER)} |",
-        "| --- | ---: | ---: | ---: | :---: | --- |",
-    ]
-    for title, rows in sections(report):
-        lines.append(f"| **{title}** | | | | | |")
-        for row in rows:
-            lines.append(f"| {' | '.join([row.title, *cells(row)])} |")
+    lines = markdown_lines(report.verdict, summarize(report), sections(report))
     for title, header, rows_of_labels in label_tables(report) if per_label else []:
         lines += ["", f"{title}:", "", f"| {' | '.join(_pair_titles(header))} |"]
         lines.append("| --- |" + " ---: |" * (len(header) - 1))
@@ -264,11 +282,53 @@ def to_markdown(report: Comparison, *, per_label: bool = False, calibration: boo
             "| --- | ---: | ---: | ---: |",
         ]
         lines += [f"| {' | '.join(row)} |" for row in table[2]]
-    for title, texts in (("Warnings", report.warnings), ("Notes", report.notes)):
+    lines += markdown_remarks(report.warnings, report.notes)
+    return "\n".join(lines) + "\n"
+
+
+def markdown_lines(
+    verdict: Verdict,
+    summary: str,
+    groups: Sequence[tuple[str, Sequence[Row]]],
+    *,
+    header: Sequence[str] = HEADER,
+) -> list[str]:
+    """Write the verdict and a table in Markdown.
+
+    verdict (Verdict): The verdict.
+    summary (str): What was measured, in one line.
+    groups (Sequence[tuple[str, Sequence[Row]]]): Titles with their rows.
+    header (Sequence[str]): The titles of the columns.
+    RETURNS (list[str]): The lines.
+    """
+    kind, text = verdict
+    lines = [
+        f"**{kind[0].upper()}{kind[1:]}**: {_escape(text)}",
+        "",
+        f"{summary}.",
+        "",
+        f"| {' | '.join(header)} |",
+        "| --- | ---: | ---: | ---: | :---: | --- |",
+    ]
+    for title, rows in groups:
+        lines.append(f"| **{_escape(title)}** | | | | | |")
+        for row in rows:
+            lines.append(f"| {' | '.join([row.title, *cells(row)])} |")
+    return lines
+
+
+def markdown_remarks(warnings: Sequence[str], notes: Sequence[str]) -> list[str]:
+    """Write warnings and notes in Markdown.
+
+    warnings, notes (Sequence[str]): The warnings and notes.
+    RETURNS (list[str]): The lines.
+    """
+    lines = []
+    for title, texts in (("Warnings", warnings), ("Notes", notes)):
         if texts:
             lines += ["", f"{title}:", ""]
             lines += [f"- {_escape(text)}" for text in texts]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _pair_titles(header: Sequence[str]) -> list[str]:

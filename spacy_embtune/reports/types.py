@@ -13,6 +13,12 @@ N_NEIGHBOURS = 10
 TITLES = {
     "p_at_1": "p@1",
     "map_at_r": "MAP@R",
+    "recall_at_1": "recall@1",
+    "recall_at_5": "recall@5",
+    "recall_at_10": "recall@10",
+    "mrr": "MRR",
+    "spearman": "Spearman's correlation",
+    "pearson": "Pearson's correlation",
     "knn_accuracy": "nearest neighbour accuracy",
     "knn_macro_f1": "nearest neighbour macro-F1",
     "probe_accuracy": "linear probe accuracy",

@@ -6,6 +6,7 @@ BlockAdam       the optimizer of train_head
 make_batch      examples -> a batch of documents and their targets
 label_batches, pair_batches
                 base vectors -> batches of rows and their targets
+side_batches    base vectors of two sides -> batches of pairs; the negatives are in the batch
 MemoryBank      keeps earlier base vectors to compare a batch with
 SeenTexts       remembers the training texts as digests
 make_batch_by_class
@@ -29,6 +30,7 @@ from .row_batches import (
 )
 from .sections import build_section
 from .seen_texts import SeenTexts
+from .side_batches import SidePairs, has_negatives, side_batches
 from .step import StepResult, head_forward, training_step
 
 __all__ = [
@@ -39,11 +41,13 @@ __all__ = [
     "RowBatch",
     "ScoredPairs",
     "SeenTexts",
+    "SidePairs",
     "StepResult",
     "add_memory",
     "build_section",
     "count_batches",
     "describe",
+    "has_negatives",
     "head_forward",
     "label_batches",
     "make_batch",
@@ -54,6 +58,7 @@ __all__ = [
     "seeded",
     "select_rows",
     "shuffled_batches",
+    "side_batches",
     "train_head",
     "training_step",
 ]

@@ -131,6 +131,39 @@ def test_pairs_without_scores_have_similarity_1_and_each_is_a_group(tmp_path):
     assert rows[0][3] != rows[2][3]
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv"])
+@pytest.mark.parametrize("ids", [(), ("id",), ("id1", "ID2"), ("question_id", "answer ids")])
+def test_a_file_without_a_field_of_scores_has_pairs_without_scores(tmp_path, suffix, ids):
+    pairs = [pair[:2] for pair in PAIRS]
+    given = [(*pair, *(f"{i}" for _ in ids)) for i, pair in enumerate(pairs)]
+    path = write(tmp_path / f"pairs{suffix}", given, ("text1", "text2", *ids))
+    assert as_rows(PairsReader(path)(NLP)) == as_rows(pairs_to_examples(NLP, pairs))
+    assert as_rows(PairsReader(path)(NLP)) == as_rows(PairsReader(path, score=None)(NLP))
+
+
+def test_the_first_valid_pair_decides_whether_there_are_scores(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{broken\n{"text1": "a", "text2": "b"}\n{"text1": "c", "text2": "d"}\n')
+    rows = as_rows(PairsReader(path, skip_invalid=True)(NLP))
+    assert [row[:3] for row in rows] == [("a", "b", 1.0), ("c", "d", 1.0)]
+    assert as_rows(PairsReader(path, skip_invalid=True)(NLP)) == rows
+
+
+def test_a_score_in_a_file_whose_first_pair_has_none_is_an_error(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"text1": "a", "text2": "b"}\n{"text1": "c", "text2": "d", "score": 1}\n')
+    with pytest.raises(ValueError, match=r"line 2: there is a 'score'.*or none \(score = null\)"):
+        list(PairsReader(path)(NLP))
+    assert len(as_rows(PairsReader(path, skip_invalid=True)(NLP))) == 1
+    assert len(as_rows(PairsReader(path, score=None)(NLP))) == 2
+
+
+def test_a_score_with_another_name_is_an_error_in_a_file(tmp_path):
+    path = write(tmp_path / "pairs.csv", [("a", "b", 1)], ("text1", "text2", "grade"))
+    with pytest.raises(ValueError, match="there is no 'score', only 'text1', 'text2', 'grade'"):
+        list(PairsReader(path)(NLP))
+
+
 def test_a_score_with_another_name_is_an_error():
     with pytest.raises(ValueError, match="there is no 'score', but 'Score'"):
         list(pairs_to_examples(NLP, [{"text1": "a b", "text2": "c d", "Score": 0.0}]))

@@ -188,3 +188,20 @@ def test_data_that_is_not_there_is_an_error(name, break_it, match, run, tmp_path
     code, printed = run(name, data)
     assert code == 1
     assert re.search(match, printed.replace("\n", " "))
+
+
+def test_two_sides(run, tmp_path):
+    data = write(tmp_path / "topics", topics)
+    code, printed = run("two_sides.py", data, "--words", 50, "--fewest", 4)
+    assert code == 0
+    assert "pairs to learn from" in printed
+    assert re.search(r"bags of \d+ words", printed)
+    rows = re.findall(r"^MRR +([\d.]+) +([\d.]+)", printed, re.MULTILINE)
+    assert len(rows) == 2
+    for chance, tuned in rows:
+        assert float(tuned) > float(chance)
+    assert "no cosines" in printed.replace("\n", " ")
+    assert max(map(len, printed.splitlines())) <= 80
+    code, printed = run("two_sides.py", data, "--fewest", 999)
+    assert code == 1
+    assert "No text of train.jsonl has 999 words" in printed
