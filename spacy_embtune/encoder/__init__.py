@@ -14,6 +14,7 @@
     store.py                  VectorStore: keeps vectors in a directory
     _lookup.py                how both look vectors up
     _database.py              the file of a store
+    _sharing.py               one loaded encoder for all frozen layers that use the same one
     trainer.py                EncoderTrainer: forward and backward passes
     _split.py, _tokens.py     a transformer cut in two; texts as tokens
     sentence_transformer.py   SentenceTransformer: the encoder as a Thinc layer
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._database import StoreError
 from ._precision import has_native_bfloat16
+from ._sharing import differing_settings
 from .cache import VectorCache, encode_distinct
 from .fingerprint import fingerprint_of
 from .settings import DEFAULT_ENCODER, Backend, EncoderSettings, LearningSettings, Precision
@@ -56,6 +58,7 @@ __all__ = [
     "VectorCache",
     "VectorStore",
     "choose_source",
+    "differing_settings",
     "encode_distinct",
     "find_shim",
     "fingerprint_of",

@@ -19,6 +19,7 @@ from ._find import find_model, open_model, quiet
 from ._precision import choose_precision
 from ._properties import width_of, window_of
 from ._runtimes import check_backend, make_runner, say_cosine
+from ._sharing import SharedVectors
 from ._tokens import prepare, to_device
 from .fingerprint import fingerprint_of
 from .settings import EncoderSettings, Precision
@@ -72,6 +73,13 @@ class TextEncoder:
         self._fingerprint: str | None = None
         self._threads_limited_in: int | None = None
         self._loaded_in = os.getpid()
+        # What the frozen layers that hold this encoder share.
+        self.shared = SharedVectors()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As files, because a pickled torch module depends on the versions of its code. Layers that
+        # share an encoder are pickled with one copy of it.
+        return (TextEncoder.from_files, (self.to_files(), self.settings))
 
     @classmethod
     def load(cls, settings: EncoderSettings, *, only_here: bool = False) -> "TextEncoder":
@@ -178,11 +186,12 @@ class TextEncoder:
         return self.encode_and_count(texts, progress=progress)[0]
 
     def encode_and_count(
-        self, texts: Sequence[str], *, progress: str | None = None
+        self, texts: Sequence[str], *, progress: str | None = None, batch_size: int | None = None
     ) -> tuple[NDArray[Any], int]:
         """Encode texts, and count those that were longer than the window.
 
         texts, progress: As for `encode`.
+        batch_size (int | None): Size of a forward pass; None: that of the settings.
         RETURNS (tuple[ndarray, int]): The vectors, and the number of texts that were cut.
         """
         from tqdm.auto import tqdm
@@ -200,7 +209,7 @@ class TextEncoder:
             mininterval=progress_interval(),
         ) as bar:
             n_truncated = 0
-            for batch in self._batches(texts, order):
+            for batch in self._batches(texts, order, batch_size or self.settings.batch_size):
                 rows[batch.rows] = self._run(batch)
                 n_truncated += batch.n_truncated
                 bar.update(len(batch.rows))
@@ -210,10 +219,9 @@ class TextEncoder:
             np.divide(rows, lengths, out=rows, where=lengths > 0)
         return rows, n_truncated
 
-    def _batches(self, texts: Sequence[str], order: list[int]) -> Iterator[Batch]:
+    def _batches(self, texts: Sequence[str], order: list[int], size: int) -> Iterator[Batch]:
         if not order:
             return
-        size = self.settings.batch_size
         if self._batcher.can_batch():
             on_gpu = self.model.device.type != "cpu"
             n_tokens = size * (TOKENS_PER_TEXT_ON_GPU if on_gpu else TOKENS_PER_TEXT)
