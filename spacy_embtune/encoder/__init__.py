@@ -14,7 +14,7 @@
     store.py                  VectorStore: keeps vectors in a directory
     _lookup.py                how both look vectors up
     _database.py              the file of a store
-    _sharing.py               one loaded encoder for all frozen layers that use the same one
+    _sharing.py, _shared_vectors.py    one encoder, and its vectors, for several frozen layers
     trainer.py                EncoderTrainer: forward and backward passes
     _split.py, _tokens.py     a transformer cut in two; texts as tokens
     sentence_transformer.py   SentenceTransformer: the encoder as a Thinc layer

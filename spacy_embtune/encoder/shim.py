@@ -3,7 +3,9 @@
 import copy
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,7 @@ class EncoderShim(Shim):
         self.caching = always_caches
         self.cache = VectorCache(cache_size)
         self._shares_cache = False
+        self._is_alone = False
         self.store = store
         self.n_requested = 0
         self.n_encoded = 0
@@ -186,6 +189,22 @@ class EncoderShim(Shim):
             return self._begin_caching().lookup(texts, self._encode, self.encoder.width)
         return self._encode(texts)
 
+    @contextmanager
+    def encoding_anew(self, batch_size: int) -> Iterator[None]:
+        """Within a context, use no vectors that are in memory, and another size of a forward pass.
+        Vectors of other passes differ in the last bits.
+
+        batch_size (int): The size of a forward pass, see `EncoderSettings`.
+        """
+        kept = self.settings, self.caching
+        self.settings, self.caching = replace(self.settings, batch_size=batch_size), False
+        self._is_alone = True
+        try:
+            yield
+        finally:
+            self.settings, self.caching = kept
+            self._is_alone = False
+
     def reference_vectors(self, X: Sequence[Doc | str]) -> NDArray[Any] | None:
         """Return the vectors that the encoder gave before it learned.
 
@@ -210,7 +229,7 @@ class EncoderShim(Shim):
                     precision=encoder.numerics,
                     progress=progress,
                 )
-                if not self.caching:
+                if not self.caching and not self._is_alone:
                     encoder.shared.keep(texts, rows)
                 return rows
             except StoreError as error:
@@ -230,7 +249,7 @@ class EncoderShim(Shim):
             return self._compute(missing, progress=progress)
 
         shared = self.encoder.shared
-        if not shared.is_shared:
+        if self._is_alone or not shared.is_shared:
             return compute(texts)
         return shared.lookup(texts, compute, self.encoder.width, is_cached=self.caching)
 

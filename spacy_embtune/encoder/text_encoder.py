@@ -19,7 +19,7 @@ from ._find import find_model, open_model, quiet
 from ._precision import choose_precision
 from ._properties import width_of, window_of
 from ._runtimes import check_backend, make_runner, say_cosine
-from ._sharing import SharedVectors
+from ._shared_vectors import SharedVectors
 from ._tokens import prepare, to_device
 from .fingerprint import fingerprint_of
 from .settings import EncoderSettings, Precision

@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 from thinc.api import Model
 
 from spacy_embtune.encoder import EncoderSettings, SentenceTransformer, TextEncoder, get_shim
+from spacy_embtune.encoder import _shared_vectors as shared_vectors
 from spacy_embtune.encoder import _sharing as sharing
 
 TEXTS = ["bread and soup", "guitar", "the ball", "guitar"]
@@ -43,7 +44,7 @@ def test_a_layer_alone_keeps_nothing(tiny_encoder: Path) -> None:
 def test_recent_vectors_are_bounded_and_cover_the_batches_of_a_pipeline(
     tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "RECENT", 8)
+    monkeypatch.setattr(shared_vectors, "RECENT", 8)
     first, second = layers(tiny_encoder)
     shared = get_shim(first).encoder.shared
     assert get_shim(second).encoder.shared is shared
@@ -194,3 +195,15 @@ def test_threads_load_one_encoder(tiny_encoder: Path) -> None:
     for thread in threads:
         thread.join()
     assert len({id(get_shim(layer).encoder) for layer in made}) == 1
+
+
+def test_encoding_anew_reads_no_vectors_of_others(tiny_encoder: Path) -> None:
+    first, second = layers(tiny_encoder)
+    assert get_shim(second).encoder
+    first.begin_update(TEXTS)
+    with get_shim(second).encoding_anew(2):
+        assert get_shim(second).settings.batch_size == 2
+        second.predict(TEXTS)
+    assert get_shim(second).n_encoded == len(TEXTS)
+    second.predict(TEXTS)
+    assert get_shim(second).n_encoded == len(TEXTS)
