@@ -4,6 +4,7 @@
     text_encoder.py           TextEncoder: runs a sentence-transformers model
     _find.py                  finds and opens the model that settings name
     _adjust.py                applies prompt, window, width and route to a model
+    _windows.py               texts that are longer than the window, as pieces
     _batches.py               texts as batches of tokens, made ahead of the model
     _runtimes.py              ONNX Runtime, OpenVINO, weights of 8 bits
     _precision.py             the numeric type in which an encoder computes on this machine

@@ -17,6 +17,7 @@ _OWN = ("batch_size",)
 # The fingerprint stands for these.
 _IN_FINGERPRINT = (
     *("name", "revision", "prompt", "prompt_name", "task", "max_seq_length", "truncate_dim"),
+    "pool_windows",
     *_OWN,
 )
 

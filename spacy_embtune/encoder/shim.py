@@ -272,15 +272,7 @@ class EncoderShim(Shim):
         self.n_encoded += len(texts)
         if truncated and not self._warned_of_truncation:
             self._warned_of_truncation = True
-            logger.warning(
-                "%d of %d texts are longer than the %d tokens that the encoder %s reads: the rest "
-                "of them is ignored. Split them into paragraphs, or use an encoder with a longer "
-                "window. (This warning comes once. Later texts may be too long as well.)",
-                truncated,
-                len(texts),
-                encoder.window,
-                self.settings.name,
-            )
+            logger.warning(encoder.describe_truncated(truncated, len(texts)))
         return rows
 
     def identify(self) -> str:
