@@ -125,13 +125,12 @@ def warn_of_second_encoder(pipe: Any, other: Any, nlp: Language) -> None:
     nlp (Language): Their pipeline. Only the later one of the two warns.
     """
     one, two = pipe.encoder, other.encoder
-    names = [name for name, _ in nlp.components]
-    if one is None or two is None or names.index(pipe.name) < names.index(other.name):
+    if one is None or two is None or one.is_trainable or two.is_trainable:
         return
-    if one.settings.name != two.settings.name or one.is_trainable or two.is_trainable:
-        return
-    differing = _list_differences(pipe, other)
-    if differing and one.encoder is not two.encoder:
+    is_later = next(p is other for _, p in nlp.components if p is pipe or p is other)
+    differing = differing_settings(one.settings, two.settings)
+    # Two revisions may be one model.
+    if is_later and "name" not in differing and set(differing) - {"revision"}:
         logger.warning(
             "[%s] and [%s] name the same encoder, %s, but differ in %s. So it is in memory twice, "
             "and each text is encoded twice. Give both the same settings if they should share it.",

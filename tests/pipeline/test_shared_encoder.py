@@ -136,6 +136,18 @@ def test_a_component_that_was_removed_is_not_referred_to(heads: MakeNlp, tmp_pat
     assert spacy.load(tmp_path)("bread")._.head1.any()
 
 
+def test_an_encoder_that_is_not_stored_is_not_referred_to(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    nlp = spacy.blank("en")
+    add(nlp, "first", tiny_encoder, save_weights=False)
+    add(nlp, "second", tiny_encoder)
+    nlp.initialize(lambda: make_examples(nlp))
+    nlp.to_disk(tmp_path)
+    assert not (tmp_path / "first" / "encoder").exists()
+    assert (tmp_path / "second" / "encoder" / "model.safetensors").is_file()
+
+
 def break_directory(pipeline: Path) -> None:
     shutil.rmtree(pipeline / "head0")
 
