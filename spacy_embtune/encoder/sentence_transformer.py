@@ -48,7 +48,8 @@ def SentenceTransformer(
     The model is frozen, unless some of its layers are to learn.
 
     The model is loaded when it is first needed. During training each distinct text is encoded once.
-    A pipeline that is only used keeps no vectors.
+    A pipeline that is only used keeps no vectors, except the most recent ones if another layer of
+    this process has the same frozen encoder: such layers share it, and encode each text once.
 
     name, revision, precision, batch_size, device, trust_remote_code: See `EncoderSettings`.
     prompt, prompt_name, task, max_seq_length, truncate_dim: See `EncoderSettings`.

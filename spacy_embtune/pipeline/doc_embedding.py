@@ -217,8 +217,8 @@ def _missing(model: Model[Any, Any]) -> ValueError:
     wanted = "no embtune component" if name == "*" else f"no embtune component [{name}]"
     vector = "" if attribute is None else f", and this Doc has no vector in doc._.{attribute}"
     return ValueError(
-        f"DocEmbedding: {wanted} comes before the component that reads its vectors{vector}. Add it "
-        f"to the pipeline, before that component, under this name."
+        f"DocEmbedding: {wanted} comes before the component that reads its vectors{vector}. Add "
+        f"it to the pipeline, before that component, under this name, or enable it."
     )
 
 
