@@ -12,6 +12,8 @@ from spacy.language import Language
 from spacy.tokens.underscore import Underscore
 from spacy.training import Example
 
+from spacy_embtune.encoder._sharing import forget_loaded
+
 # Machines are shared: how long an example takes says nothing of the code.
 settings.register_profile("embtune", deadline=None)
 settings.load_profile("embtune")
@@ -66,6 +68,12 @@ def make_tiny_encoder(folder: Path, *, seed: int) -> Path:
     )
     model.save_pretrained(str(folder / "model"), create_model_card=False)
     return folder / "model"
+
+
+@pytest.fixture(autouse=True)
+def own_encoders() -> None:
+    """Pipelines of earlier tests may still be in memory: do not share their encoders."""
+    forget_loaded()
 
 
 @pytest.fixture(autouse=True)

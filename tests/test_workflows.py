@@ -17,6 +17,7 @@ import srsly
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy.cli._util import app
 from spacy.tokens import Doc, DocBin
+from thinc.api import Config
 from typer.testing import CliRunner
 
 from spacy_embtune.cli import app as our_app
@@ -251,6 +252,32 @@ def test_a_sourced_frozen_annotating_component_serves_another(
     before, after = spacy.load(first), spacy.load(tmp_path / "second" / "model-last")
     assert_allclose(after("bread")._.embtune, before("bread")._.embtune, atol=1e-6)
     assert after("bread").cats
+
+
+def test_a_classifier_learns_on_the_vectors_of_a_sourced_component(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus.spacy")
+    paths = ("--paths.train", corpus, "--paths.dev", corpus, "--training.max_steps", 200)
+    spacy_command(
+        *("train", ROOT / "configs/feedforward.cfg", "--output", tmp_path / "first"),
+        *("--components.embtune.model.encoder.name", tiny_encoder, *paths),
+    )
+    first = tmp_path / "first" / "model-last"
+    config = Config().from_disk(ROOT / "configs" / "textcat.cfg", interpolate=False)
+    # As docs/howto/textcat.md says.
+    page = (ROOT / "docs" / "howto" / "textcat.md").read_text(encoding="utf8")
+    (block,) = re.findall(r"```ini\n(\[nlp\].*?)```", page, flags=re.DOTALL)
+    changes = Config().from_str(f"[components]\n\n{block}")
+    config["components"]["embtune"] = {"source": str(first)}
+    config["training"].update(changes["training"])
+    config["training"]["optimizer"]["learn_rate"] = 0.01
+    assert config["nlp"]["pipeline"] == changes["nlp"]["pipeline"]
+    config.to_disk(tmp_path / "second.cfg")
+    spacy_command("train", tmp_path / "second.cfg", "--output", tmp_path / "second", *paths)
+    before, after = spacy.load(first), spacy.load(tmp_path / "second" / "model-best")
+    assert_allclose(after("bread")._.embtune, before("bread")._.embtune, atol=1e-6)
+    assert after.meta["performance"]["cats_micro_f"] > 0.8
 
 
 # spaCy does not close all the files that it opens.

@@ -35,6 +35,10 @@ def inspect(
         int | None,
         typer.Option(min=1, help="Tokens that the encoder reads of a text", show_default=False),
     ] = None,
+    pool_windows: Annotated[
+        bool,
+        typer.Option("--pool-windows", help="Average the windows of texts that are longer"),
+    ] = False,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that the encoder brings")
     ] = False,
@@ -100,6 +104,7 @@ def inspect(
             encoder,
             prompt=prompt,
             max_seq_length=max_seq_length,
+            pool_windows=pool_windows,
             trust_remote_code=trust_remote_code,
         )
         found = inspect_records(

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -111,13 +110,8 @@ class Embedder:
         if shim is None:
             yield
             return
-        encoder, caching = shim.encoder, shim.caching
-        settings = encoder.settings
-        encoder.settings, shim.caching = replace(settings, batch_size=self.batch_size), False
-        try:
+        with shim.encoding_anew(self.batch_size):
             yield
-        finally:
-            encoder.settings, shim.caching = settings, caching
 
     def identify(self) -> str:
         """RETURNS (str): SHA-256 of all parts of the pipeline that affect vectors and tokens."""

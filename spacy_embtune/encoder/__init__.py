@@ -4,6 +4,7 @@
     text_encoder.py           TextEncoder: runs a sentence-transformers model
     _find.py                  finds and opens the model that settings name
     _adjust.py                applies prompt, window, width and route to a model
+    _windows.py               texts that are longer than the window, as pieces
     _batches.py               texts as batches of tokens, made ahead of the model
     _runtimes.py              ONNX Runtime, OpenVINO, weights of 8 bits
     _precision.py             the numeric type in which an encoder computes on this machine
@@ -14,6 +15,7 @@
     store.py                  VectorStore: keeps vectors in a directory
     _lookup.py                how both look vectors up
     _database.py              the file of a store
+    _sharing.py, _shared_vectors.py    one encoder, and its vectors, for several frozen layers
     trainer.py                EncoderTrainer: forward and backward passes
     _split.py, _tokens.py     a transformer cut in two; texts as tokens
     sentence_transformer.py   SentenceTransformer: the encoder as a Thinc layer
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._database import StoreError
 from ._precision import has_native_bfloat16
+from ._sharing import differing_settings
 from .cache import VectorCache, encode_distinct
 from .fingerprint import fingerprint_of
 from .settings import DEFAULT_ENCODER, Backend, EncoderSettings, LearningSettings, Precision
@@ -56,6 +59,7 @@ __all__ = [
     "VectorCache",
     "VectorStore",
     "choose_source",
+    "differing_settings",
     "encode_distinct",
     "find_shim",
     "fingerprint_of",

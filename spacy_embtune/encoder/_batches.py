@@ -137,22 +137,25 @@ class Batcher:
                 positions[rows], {**features, **(self._constants or {})}, int(is_cut[rows].sum())
             )
 
-    def count_truncated(self, texts: Sequence[str], window: int) -> int:
-        """Count the texts that are longer than the window.
+    def find_truncated(self, texts: Sequence[str], window: int) -> set[int]:
+        """Find the texts that are longer than the window.
 
         texts (Sequence[str]): The texts.
         window (int): Number of tokens that the model reads, those of the prompt included.
-        RETURNS (int): The number of texts.
+        RETURNS (set[int]): The positions of these texts.
         """
         prompt = prompt_of(self.model) or ""
         # A token has at least one character, so shorter texts fit. Most texts are shorter.
-        candidates = [prompt + text for text in texts if len(prompt) + len(text) + 2 > window]
+        places = [i for i, text in enumerate(texts) if len(prompt) + len(text) + 2 > window]
         tokenizer: Any = self.model.tokenizer
-        if not candidates or not callable(tokenizer):
-            return 0
+        if not places or not callable(tokenizer):
+            return set()
+        candidates = [prompt + texts[i] for i in places]
         with self.lock:
             if getattr(tokenizer, "is_fast", False):
                 made = tokenizer(candidates, truncation="longest_first", max_length=window)
-                return sum(bool(encoding.overflowing) for encoding in made.encodings)
-            ids = tokenizer(candidates, truncation=False, verbose=False)["input_ids"]
-        return sum(len(row) > window for row in ids)
+                is_long = [bool(encoding.overflowing) for encoding in made.encodings]
+            else:
+                ids = tokenizer(candidates, truncation=False, verbose=False)["input_ids"]
+                is_long = [len(row) > window for row in ids]
+        return {i for i, found in zip(places, is_long, strict=True) if found}

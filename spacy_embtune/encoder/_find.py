@@ -137,7 +137,7 @@ def open_model(name: str, settings: EncoderSettings, *, local: bool) -> "Sentenc
         with quiet():
             model = SentenceTransformer(
                 name,
-                device=str(_device(settings.device)),
+                device=str(choose_device(settings.device)),
                 revision=None if is_directory else settings.revision,
                 local_files_only=local,
                 trust_remote_code=settings.trust_remote_code,
@@ -194,7 +194,8 @@ def _cause(error: Exception) -> str:
     return f"{type(error).__name__}: {first_line}"
 
 
-def _device(device: str | None) -> "torch.device":
+def choose_device(device: str | None) -> "torch.device":
+    """RETURNS (torch.device): The device of a setting; None: the one that thinc works on."""
     import torch
     from thinc.util import get_torch_default_device
 

@@ -231,6 +231,23 @@ class LearningShim(EncoderShim):
                 self._reference = found
         return self._reference
 
+    # Weights that learn are not shared, in memory and on disk.
+
+    def _load(self) -> TextEncoder:
+        return TextEncoder.load(self.settings)
+
+    def _load_stored(self, load: Callable[[], TextEncoder]) -> TextEncoder:
+        return load()
+
+    def _take(self, encoder: TextEncoder) -> TextEncoder:
+        return encoder
+
+    def _join(self) -> None:
+        """Share nothing."""
+
+    def _begin_caching(self) -> VectorCache:
+        return self.cache
+
     def _adopt(self, encoder: TextEncoder, *, is_stored: bool = False) -> None:
         super()._adopt(encoder, is_stored=is_stored)
         # The type that it has when it learns, so that its vectors before training stay comparable.
@@ -278,7 +295,6 @@ class LearningShim(EncoderShim):
         return renewed
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "LearningShim":
-        # Weights that learn are not shared.
         copied = self._renew()
         if self._model is not None:
             copied._adopt(TextEncoder(copy.deepcopy(self.encoder.model), self.settings))

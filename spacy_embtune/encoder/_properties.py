@@ -18,6 +18,22 @@ def window_of(model: "SentenceTransformer") -> int | None:
     return int(window) if window and window != float("inf") else None
 
 
+def input_module_of(model: "SentenceTransformer") -> Any:
+    """RETURNS (Any): The module that reads the texts: the first one of the route that all texts
+    take, or of the model."""
+    first: Any = model[0]
+    if type(first).__name__ == "Router" and first.default_route:
+        return first.sub_modules[first.default_route][0]
+    return first
+
+
+def used_window_of(model: "SentenceTransformer") -> int | None:
+    """RETURNS (int | None): Number of tokens that are read of a text. Unlike `window_of`, which is
+    part of fingerprints, this is the number of the route that the texts take."""
+    window = getattr(input_module_of(model), "max_seq_length", None)
+    return int(window) if window and window != float("inf") else None
+
+
 def width_of(model: "SentenceTransformer") -> int | None:
     """RETURNS (int | None): Length of the vectors; None if the model does not say it."""
     # Named get_sentence_embedding_dimension before sentence-transformers 5.4.

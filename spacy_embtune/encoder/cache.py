@@ -51,9 +51,10 @@ class VectorCache:
         RAISES (ValueError): If vectors have different widths or types, or `encode` does not return
             a matrix of numbers with a row for each text.
         """
-        return look_up(texts, encode, width, read=self._read, keep=self._keep)
+        return look_up(texts, encode, width, read=self.read, keep=self._keep)
 
-    def _read(self, keys: Sequence[bytes]) -> Iterable[tuple[bytes, NDArray[Any]]]:
+    def read(self, keys: Sequence[bytes]) -> Iterable[tuple[bytes, NDArray[Any]]]:
+        """RETURNS (Iterable[tuple[bytes, ndarray]]): The keys that are kept, with their vectors."""
         # Another thread may clear the cache meanwhile.
         found = ((key, self._rows.get(key)) for key in keys)
         return [(key, row) for key, row in found if row is not None]

@@ -42,6 +42,7 @@ def SentenceTransformer(
     attn_implementation: str | None = None,
     model_kwargs: dict[str, Any] | None = None,
     backend: Backend = "torch",
+    pool_windows: bool = False,
 ) -> Model[Sequence[Doc | str], Floats2d]:
     """Make a layer of a sentence-transformers model: Docs or strings in, base vectors (n, d) out.
     The model is frozen, unless some of its layers are to learn.
@@ -51,7 +52,7 @@ def SentenceTransformer(
 
     name, revision, precision, batch_size, device, trust_remote_code: See `EncoderSettings`.
     prompt, prompt_name, task, max_seq_length, truncate_dim: See `EncoderSettings`.
-    attn_implementation, model_kwargs, backend: See `EncoderSettings`.
+    attn_implementation, model_kwargs, backend, pool_windows: See `EncoderSettings`.
     cache_size (int): Number of texts whose vectors are kept in memory; each takes 4 * d bytes.
     cache (str): When they are kept. "training": from the first `initialize` or update on.
         "always": also in a pipeline that is only used, as for a frozen component that annotates
@@ -95,6 +96,7 @@ def SentenceTransformer(
         attn_implementation=attn_implementation,
         model_kwargs=model_kwargs,
         backend=backend,
+        pool_windows=pool_windows,
     )
     how_kept: dict[str, Any] = {
         "cache_size": cache_size,

@@ -13,9 +13,10 @@ DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 class EncoderSettings:
     """Where to find an encoder and how to run it.
 
-    `name`, `revision`, `prompt`, `prompt_name`, `task`, `max_seq_length` and `truncate_dim` decide
-    which vectors the encoder gives; the fingerprint of the encoder depends on them. The other
-    settings change vectors by rounding at most, so they may differ between training and use.
+    `name`, `revision`, `prompt`, `prompt_name`, `task`, `max_seq_length`, `truncate_dim` and
+    `pool_windows` decide which vectors the encoder gives; the fingerprint of the encoder depends on
+    them. The other settings change vectors by rounding at most, so they may differ between training
+    and use.
 
     name (str): A directory or the name of a model. A name is looked up in this order: the packaged
         copy (extra `offline`), the local Hugging Face cache, the hub.
@@ -46,6 +47,10 @@ class EncoderSettings:
         encoder learns, torch runs it.
     model_kwargs (Mapping | None): More arguments for the `from_pretrained` of transformers, as in
         `SentenceTransformer(model_kwargs=...)`.
+    pool_windows (bool): What a text gets that is longer than the window. False: the vector of its
+        beginning; the rest is cut off, with a warning. True: the mean of the vectors of pieces that
+        fit the window, weighted by their numbers of tokens. The model's fast tokenizer says where
+        to split. No effect for a model that reads all of a text.
     RAISES (ValueError): If a setting is out of range, or settings contradict each other.
 
     >>> EncoderSettings("intfloat/e5-small-v2", prompt="query: ").prompt
@@ -66,6 +71,7 @@ class EncoderSettings:
     attn_implementation: str | None = None
     model_kwargs: Mapping[str, Any] | None = None
     backend: Backend = "torch"
+    pool_windows: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or not isinstance(self.name, str):

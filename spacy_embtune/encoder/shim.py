@@ -3,7 +3,9 @@
 import copy
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from thinc.api import Model, Shim
 
 from .._progress import PROGRESS_FROM
 from ._database import StoreError
+from ._sharing import share_loaded, share_named, share_stored
 from .cache import VectorCache
 from .settings import EncoderSettings
 from .store import VectorStore
@@ -60,6 +63,9 @@ class EncoderShim(Shim):
     """Holds a frozen encoder for its layer: loads it when it is first needed, checks that it is the
     encoder that the pipeline was trained with, and keeps vectors.
 
+    Layers of one process that use the same encoder hold one copy of it, and encode each text once:
+    in training they share the cache, and otherwise the most recent vectors.
+
     settings (EncoderSettings): Where to find the encoder and how to run it.
     cache_size (int): Number of texts whose vectors are kept in memory.
     save_weights (bool): Whether pipelines store the encoder.
@@ -90,6 +96,8 @@ class EncoderShim(Shim):
         self.always_caches = always_caches
         self.caching = always_caches
         self.cache = VectorCache(cache_size)
+        self._shares_cache = False
+        self._is_alone = False
         self.store = store
         self.n_requested = 0
         self.n_encoded = 0
@@ -110,8 +118,16 @@ class EncoderShim(Shim):
             # Threads that need it at the same time shall not each load it.
             with _LOADING:
                 if self._model is None:
-                    self._adopt(TextEncoder.load(self.settings))
+                    self._adopt(self._load())
         return self._model
+
+    def _load(self) -> TextEncoder:
+        """RETURNS (TextEncoder): The encoder that the settings name."""
+        return share_named(self.settings, lambda: TextEncoder.load(self.settings))
+
+    def _load_stored(self, load: Callable[[], TextEncoder]) -> TextEncoder:
+        """RETURNS (TextEncoder): The encoder that is stored with the pipeline."""
+        return share_stored(self.fingerprint, self.settings, load)
 
     def _adopt(self, encoder: TextEncoder, *, is_stored: bool = False) -> None:
         """Hold this encoder from now on.
@@ -137,8 +153,29 @@ class EncoderShim(Shim):
             )
         if self.store is not None:
             encoder.converted_dir = self.store.path / "converted"
+        self._drop()
         self._model = encoder
-        self.cache.clear()
+        self._join()
+
+    def _join(self) -> None:
+        """Take part in what the layers of the encoder share."""
+        self.encoder.shared.layers.add(self)
+
+    def _drop(self) -> None:
+        """Hold no encoder and no vectors."""
+        if self._model is not None:
+            self._model.shared.layers.discard(self)
+        self._model = None
+        self.cache = VectorCache(self.cache.size)
+        self._shares_cache = False
+
+    def _begin_caching(self) -> VectorCache:
+        """RETURNS (VectorCache): The cache, which layers with the same encoder and the same size
+        share."""
+        if not self._shares_cache:
+            self.cache = self.encoder.shared.cache(self.cache.size)
+            self._shares_cache = True
+        return self.cache
 
     def vectors(self, X: Sequence[Doc | str]) -> NDArray[Any]:
         """Return the base vectors of documents or texts.
@@ -149,8 +186,24 @@ class EncoderShim(Shim):
         texts = texts_of(X)
         self.n_requested += len(texts)
         if self.caching:
-            return self.cache.lookup(texts, self._encode, self.encoder.width)
+            return self._begin_caching().lookup(texts, self._encode, self.encoder.width)
         return self._encode(texts)
+
+    @contextmanager
+    def encoding_anew(self, batch_size: int) -> Iterator[None]:
+        """Within a context, use no vectors that are in memory, and another size of a forward pass.
+        Vectors of other passes differ in the last bits.
+
+        batch_size (int): The size of a forward pass, see `EncoderSettings`.
+        """
+        kept = self.settings, self.caching
+        self.settings, self.caching = replace(self.settings, batch_size=batch_size), False
+        self._is_alone = True
+        try:
+            yield
+        finally:
+            self.settings, self.caching = kept
+            self._is_alone = False
 
     def reference_vectors(self, X: Sequence[Doc | str]) -> NDArray[Any] | None:
         """Return the vectors that the encoder gave before it learned.
@@ -162,23 +215,43 @@ class EncoderShim(Shim):
         return None
 
     def _encode(self, texts: Sequence[str]) -> NDArray[Any]:
-        """RETURNS (ndarray): Vectors that are not in memory: stored ones, or new ones."""
+        """RETURNS (ndarray): Vectors that are not in this layer's memory: those that other layers
+        of the encoder have, stored ones, or new ones."""
         encoder = self.encoder
         progress = "Encoding texts" if self.caching else None
         if self.store is not None and not self._store_failed:
             try:
-                return self.store.lookup(
+                rows = self.store.lookup(
                     texts,
-                    self._compute,
+                    self._find_or_compute,
                     encoder.width,
                     fingerprint=encoder.fingerprint,
                     precision=encoder.numerics,
                     progress=progress,
                 )
+                if not self.caching and not self._is_alone:
+                    encoder.shared.keep(texts, rows)
+                return rows
             except StoreError as error:
                 self._store_failed = True
                 logger.warning("%s Until the next run the pipeline works without cache_dir.", error)
-        return self._compute(texts, progress=progress if len(texts) >= PROGRESS_FROM else None)
+        return self._find_or_compute(
+            texts, progress=progress if len(texts) >= PROGRESS_FROM else None
+        )
+
+    def _find_or_compute(
+        self, texts: Sequence[str], *, progress: str | None = None
+    ) -> NDArray[Any]:
+        """RETURNS (ndarray): Vectors that are not stored: those that other layers of the encoder
+        have, or new ones."""
+
+        def compute(missing: Sequence[str]) -> NDArray[Any]:
+            return self._compute(missing, progress=progress)
+
+        shared = self.encoder.shared
+        if self._is_alone or not shared.is_shared:
+            return compute(texts)
+        return shared.lookup(texts, compute, self.encoder.width, is_cached=self.caching)
 
     def _compute(
         self,
@@ -193,19 +266,13 @@ class EncoderShim(Shim):
         RETURNS (ndarray): float32, shape (n, d).
         """
         encoder = encoder or self.encoder
-        rows, truncated = encoder.encode_and_count(texts, progress=progress)
+        rows, truncated = encoder.encode_and_count(
+            texts, progress=progress, batch_size=self.settings.batch_size
+        )
         self.n_encoded += len(texts)
         if truncated and not self._warned_of_truncation:
             self._warned_of_truncation = True
-            logger.warning(
-                "%d of %d texts are longer than the %d tokens that the encoder %s reads: the rest "
-                "of them is ignored. Split them into paragraphs, or use an encoder with a longer "
-                "window. (This warning comes once. Later texts may be too long as well.)",
-                truncated,
-                len(texts),
-                encoder.window,
-                self.settings.name,
-            )
+            logger.warning(encoder.describe_truncated(truncated, len(texts)))
         return rows
 
     def identify(self) -> str:
@@ -233,7 +300,8 @@ class EncoderShim(Shim):
         files (Mapping[str, bytes]): Contents by relative POSIX path.
         RAISES (ValueError): If they cannot be read, or are those of another encoder.
         """
-        self._adopt(TextEncoder.from_files(files, self.settings), is_stored=True)
+        encoder = self._load_stored(lambda: TextEncoder.from_files(files, self.settings))
+        self._adopt(encoder, is_stored=True)
 
     def from_directory(self, path: Path) -> None:
         """Load the encoder from a directory.
@@ -241,7 +309,8 @@ class EncoderShim(Shim):
         path (Path): The directory.
         RAISES (ValueError): If it cannot be read, or holds another encoder.
         """
-        self._adopt(TextEncoder.from_directory(path, self.settings), is_stored=True)
+        encoder = self._load_stored(lambda: TextEncoder.from_directory(path, self.settings))
+        self._adopt(encoder, is_stored=True)
 
     # The methods below are what thinc requires of a shim. The weights are not in the model's bytes,
     # because these are written at each checkpoint. The component stores the weights in files.
@@ -274,8 +343,7 @@ class EncoderShim(Shim):
         """
         fingerprint = srsly.msgpack_loads(data)["fingerprint"]
         if self._model is not None and fingerprint not in (None, self._model.fingerprint):
-            self._model = None
-            self.cache.clear()
+            self._drop()
         self.fingerprint = fingerprint
         return self
 
@@ -297,19 +365,23 @@ class EncoderShim(Shim):
     def __deepcopy__(self, memo: dict[int, Any]) -> "EncoderShim":
         # A frozen encoder is shared, never copied.
         copied = self._renew()
-        copied._model = self._model
+        if self._model is not None:
+            copied._model = self._model
+            copied._join()
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        # As files, because a pickled torch module depends on the versions of its code.
-        files = self.to_files() if self._model is not None else None
-        return {**vars(self._renew()), "files": files}
+        return {**vars(self._renew()), "encoder": self._model}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        files = state.pop("files")
+        encoder = state.pop("encoder")
         vars(self).update(state)
-        if files is not None:
-            self.from_files(files)
+        if encoder is not None:
+            self._adopt(self._take(encoder), is_stored=True)
+
+    def _take(self, encoder: TextEncoder) -> TextEncoder:
+        """RETURNS (TextEncoder): What the layer holds of an encoder that came in a pickle."""
+        return share_loaded(encoder)
 
 
 def texts_of(X: Sequence[Doc | str]) -> list[str]:

@@ -1,6 +1,8 @@
 """Runs a sentence-transformers model: texts in, float32 rows out."""
 
+import hashlib
 import json
+import logging
 import multiprocessing
 import os
 import shutil
@@ -17,9 +19,11 @@ from .._progress import progress_interval
 from ._batches import Batch, Batcher
 from ._find import find_model, open_model, quiet
 from ._precision import choose_precision
-from ._properties import width_of, window_of
+from ._properties import used_window_of, width_of
 from ._runtimes import check_backend, make_runner, say_cosine
+from ._shared_vectors import SharedVectors
 from ._tokens import prepare, to_device
+from ._windows import Pieces, can_split, split_texts
 from .fingerprint import fingerprint_of
 from .settings import EncoderSettings, Precision
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
+logger = logging.getLogger(__name__)
 
 # Tokens of a forward pass, for each unit of batch_size. More tokens do not fit the caches of a
 # processor, and bring texts of different lengths together, which are padded.
@@ -45,8 +50,11 @@ class TextEncoder:
     Attributes:
         width (int): Length of the vectors.
         window (int | None): Number of tokens that the model reads of a text; None: all of them.
+        pools_windows (bool): Whether texts that are longer than the window are split into pieces,
+            and get the mean of the vectors of the pieces.
         normalizes (bool): Whether the vectors have unit length.
-        n_encoded (int): Number of texts that went through the model so far.
+        n_encoded (int): Number of texts that went through the model so far. Pieces of a text count
+            one each.
         n_truncated (int): Number of these that were longer than the window.
 
     >>> encoder = TextEncoder.load(EncoderSettings("all-MiniLM-L6-v2", precision="float32"))
@@ -60,7 +68,8 @@ class TextEncoder:
         self._batcher = Batcher(model)
         self._lock = threading.RLock()
         self.width = _width(model)
-        self.window = window_of(model)
+        self.window = used_window_of(model)
+        self.pools_windows = settings.pool_windows and can_split(model, self.window)
         self.normalizes = any(type(module).__name__ == "Normalize" for module in model)
         self.n_encoded = 0
         self.n_truncated = 0
@@ -71,7 +80,15 @@ class TextEncoder:
         self._precision: Precision | None = None
         self._fingerprint: str | None = None
         self._threads_limited_in: int | None = None
+        self._warned_of_truncation = False
         self._loaded_in = os.getpid()
+        # What the frozen layers that hold this encoder share.
+        self.shared = SharedVectors()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As files, because a pickled torch module depends on the versions of its code. Layers that
+        # share an encoder are pickled with one copy of it.
+        return (TextEncoder.from_files, (self.to_files(), self.settings))
 
     @classmethod
     def load(cls, settings: EncoderSettings, *, only_here: bool = False) -> "TextEncoder":
@@ -116,10 +133,15 @@ class TextEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """RETURNS (str): The fingerprint of the model, see `fingerprint_of`."""
+        """RETURNS (str): The fingerprint of the model, see `fingerprint_of`. If windows are pooled,
+        it is another one."""
         if self._fingerprint is None:
             with self._batcher.lock:
                 self._fingerprint = fingerprint_of(self.model)
+            if self.pools_windows:
+                # Not part of the model, but it decides which vectors come out.
+                pooled = f"{self._fingerprint} pool_windows"
+                self._fingerprint = hashlib.sha256(pooled.encode()).hexdigest()
         return self._fingerprint
 
     def weights_changed(self) -> None:
@@ -175,16 +197,53 @@ class TextEncoder:
         progress (str | None): Title of a progress bar on standard error; None shows no bar.
         RETURNS (ndarray): float32, shape (n, width), in the order of the texts.
         """
-        return self.encode_and_count(texts, progress=progress)[0]
+        rows, n_truncated = self.encode_and_count(texts, progress=progress)
+        if n_truncated and not self._warned_of_truncation:
+            self._warned_of_truncation = True
+            logger.warning(self.describe_truncated(n_truncated, len(texts)))
+        return rows
+
+    def describe_truncated(self, n_truncated: int, n_texts: int) -> str:
+        """RETURNS (str): A warning that texts were cut, with the ways out."""
+        pooling = "Set pool_windows = true to average the vectors of their parts, split"
+        return (
+            f"{n_truncated} of {n_texts} texts are longer than the {self.window} tokens that the "
+            f"encoder {self.settings.name} reads: the rest of them is ignored. "
+            f"{'Split' if self.pools_windows else pooling} them into paragraphs, or use an encoder "
+            f"with a longer window. (This warning comes once. Later texts may be too long as well.)"
+        )
+
+    def split(self, texts: Sequence[str]) -> Pieces | None:
+        """Split texts that are longer than the window, if the settings say so.
+
+        texts (Sequence[str]): The n texts.
+        RETURNS (Pieces | None): The pieces; None if all texts stay whole.
+        """
+        if not self.pools_windows or self.window is None:
+            return None
+        pieces = split_texts(self._batcher, texts, self.window)
+        return pieces if pieces.is_split.any() else None
 
     def encode_and_count(
-        self, texts: Sequence[str], *, progress: str | None = None
+        self, texts: Sequence[str], *, progress: str | None = None, batch_size: int | None = None
     ) -> tuple[NDArray[Any], int]:
         """Encode texts, and count those that were longer than the window.
 
         texts, progress: As for `encode`.
+        batch_size (int | None): Size of a forward pass; None: that of the settings.
         RETURNS (tuple[ndarray, int]): The vectors, and the number of texts that were cut.
         """
+        pieces = self.split(texts)
+        if pieces is None:
+            return self._encode_whole(texts, progress, batch_size)
+        parts, n_truncated = self._encode_whole(pieces.texts, progress, batch_size)
+        return pieces.pool(parts, normalizes=self.normalizes), n_truncated
+
+    def _encode_whole(
+        self, texts: Sequence[str], progress: str | None, batch_size: int | None
+    ) -> tuple[NDArray[Any], int]:
+        """RETURNS (tuple[ndarray, int]): The vectors of texts that are not split, and the number of
+        texts that were cut."""
         from tqdm.auto import tqdm
 
         rows = np.zeros((len(texts), self.width), dtype="float32")
@@ -200,7 +259,7 @@ class TextEncoder:
             mininterval=progress_interval(),
         ) as bar:
             n_truncated = 0
-            for batch in self._batches(texts, order):
+            for batch in self._batches(texts, order, batch_size or self.settings.batch_size):
                 rows[batch.rows] = self._run(batch)
                 n_truncated += batch.n_truncated
                 bar.update(len(batch.rows))
@@ -210,10 +269,9 @@ class TextEncoder:
             np.divide(rows, lengths, out=rows, where=lengths > 0)
         return rows, n_truncated
 
-    def _batches(self, texts: Sequence[str], order: list[int]) -> Iterator[Batch]:
+    def _batches(self, texts: Sequence[str], order: list[int], size: int) -> Iterator[Batch]:
         if not order:
             return
-        size = self.settings.batch_size
         if self._batcher.can_batch():
             on_gpu = self.model.device.type != "cpu"
             n_tokens = size * (TOKENS_PER_TEXT_ON_GPU if on_gpu else TOKENS_PER_TEXT)
@@ -270,7 +328,7 @@ class TextEncoder:
         RETURNS (int): The number of texts that are cut because they are longer than the model's
             window, the prompt included; 0 if the window is not known.
         """
-        return 0 if self.window is None else self._batcher.count_truncated(texts, self.window)
+        return 0 if self.window is None else len(self._batcher.find_truncated(texts, self.window))
 
     def _prepare_child(self) -> None:
         """Use one thread in a child process, and locks of its own.

@@ -73,7 +73,8 @@ class EncoderTrainer:
         self._kept = 0
 
     def forward(self, texts: Sequence[str]) -> tuple[NDArray[Any], Callable[[NDArray[Any]], None]]:
-        """Encode the texts of a batch for training, each distinct text once.
+        """Encode the texts of a batch for training, each distinct text once. If windows are pooled,
+        the gradient of a long text goes to its pieces.
 
         texts (Sequence[str]): The n texts. An empty text gets a row of zeros.
         RETURNS (tuple): Their vectors, float32, shape (n, d), and the callback that takes the
@@ -84,26 +85,33 @@ class EncoderTrainer:
 
         distinct = [text for text in dict.fromkeys(texts) if text.strip()]
         place = {text: i for i, text in enumerate(distinct)}
-        ready = self._prepare(distinct)
+        pieces = self.encoder.split(distinct)
+        ready = self._prepare(distinct if pieces is None else pieces.texts)
         parts, fit_together = self._parts(ready)
-        vectors = np.zeros((len(distinct) + 1, self.encoder.width), dtype="float32")
+        encoded = np.zeros((len(ready), self.encoder.width), dtype="float32")
         outputs: list[Any] = []
         for rows in parts:
             with torch.set_grad_enabled(fit_together):
                 output = self._run([ready[i] for i in rows])
-            vectors[rows] = output.detach().cpu().numpy()
+            encoded[rows] = output.detach().cpu().numpy()
             if fit_together:
                 outputs.append(output)
+        normalizes = self.encoder.normalizes
+        pooled = encoded if pieces is None else pieces.pool(encoded, normalizes=normalizes)
         # The last row is for texts that are empty.
+        vectors = np.concatenate([pooled, np.zeros_like(pooled, shape=(1, pooled.shape[1]))])
         where = np.asarray([place.get(text, len(distinct)) for text in texts], dtype=int)
 
         def backprop(gradient: NDArray[Any]) -> None:
             summed = np.zeros_like(vectors)
             np.add.at(summed, where, gradient)
+            of_texts = summed[: len(distinct)]
+            if pieces is not None:
+                of_texts = pieces.distribute(of_texts, encoded, normalizes=normalizes)
             for i, rows in enumerate(parts):
                 with torch.enable_grad():
                     output = outputs[i] if fit_together else self._run([ready[j] for j in rows])
-                output.backward(torch.as_tensor(summed[rows], device=output.device))
+                output.backward(torch.as_tensor(of_texts[rows], device=output.device))
 
         return vectors[where], backprop
 

@@ -200,6 +200,14 @@ def _split(tuner: Any, encoder: Any) -> tuple[Any, Any]:
     return encoder, tuner
 
 
+# Settings that the encoder of a component has from a SentenceEncoder.
+_ENCODER_SETTINGS = (
+    *("precision", "revision", "trust_remote_code", "prompt", "prompt_name", "task"),
+    *("max_seq_length", "truncate_dim", "attn_implementation", "model_kwargs", "backend"),
+    "pool_windows",
+)
+
+
 def _encoder_config(encoder: Any) -> dict[str, Any]:
     section: dict[str, Any] = {"@architectures": "spacy-embtune.SentenceTransformer.v1"}
     if isinstance(encoder, CachedEncoder):
@@ -219,7 +227,9 @@ def _encoder_config(encoder: Any) -> dict[str, Any]:
         )
     if encoder.quantize:
         raise ValueError("A component's encoder cannot be quantized: use quantize=False.")
-    return {**section, "name": str(encoder.name), "precision": encoder.precision}
+    for name in _ENCODER_SETTINGS:
+        section[name] = getattr(encoder, name)
+    return {**section, "name": str(encoder.name)}
 
 
 def _dropout_rate(drop: Any) -> float:

@@ -29,6 +29,8 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     revision, trust_remote_code, prompt, prompt_name: See `spacy_embtune.encoder.EncoderSettings`.
     task, max_seq_length, truncate_dim: See `spacy_embtune.encoder.EncoderSettings`.
     attn_implementation, model_kwargs, backend: See `spacy_embtune.encoder.EncoderSettings`.
+    pool_windows (bool): Whether a text that is longer than the window gets the mean of its parts,
+        see `spacy_embtune.encoder.EncoderSettings`. False: it is cut, with a warning.
 
     >>> encoder = SentenceEncoder()
     >>> encoder.transform(["bread and soup", "a guitar"]).shape
@@ -55,6 +57,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         attn_implementation: str | None = None,
         model_kwargs: dict[str, Any] | None = None,
         backend: Backend = "torch",
+        pool_windows: bool = False,
     ) -> None:
         self.name = name
         self.device = device
@@ -73,6 +76,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.attn_implementation = attn_implementation
         self.model_kwargs = model_kwargs
         self.backend = backend
+        self.pool_windows = pool_windows
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Load the model; there is nothing to learn.
@@ -125,6 +129,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             attn_implementation=self.attn_implementation,
             model_kwargs=self.model_kwargs,
             backend=self.backend,
+            pool_windows=self.pool_windows,
         )
         loaded: tuple[Any, TextEncoder] | None = getattr(self, "_loaded", None)
         if loaded is None or loaded[0] != settings:

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -25,6 +26,8 @@ from .pair_estimators import check_scores, paired_cosines
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+logger = logging.getLogger(__name__)
+
 
 class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Finetunes a sentence-transformers model on pairs of texts, so that the cosine of their
@@ -45,6 +48,8 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     memory_mb (int): Bound in megabytes for the kept activations, and also for one training step.
         Larger batches are computed in parts.
     random_state (int | RandomState | None): Seed for the order of the pairs.
+    pool_windows (bool): Whether a text that is longer than the model's window gets the mean of its
+        parts, see `spacy_embtune.encoder.EncoderSettings`. False: it is cut, with a warning.
 
     >>> learner = SbertLearner("all-MiniLM-L6-v2", trainable_layers=1, random_state=0)
     >>> _ = learner.fit(["bread", "guitar"], ["soup", "stadium"], [1.0, 0.0])
@@ -65,6 +70,7 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         trainable_layers: int = -1,
         memory_mb: int = 1024,
         random_state: Any = None,
+        pool_windows: bool = False,
     ) -> None:
         self.sent_tfm = sent_tfm
         self.batch_size = batch_size
@@ -76,6 +82,7 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.trainable_layers = trainable_layers
         self.memory_mb = memory_mb
         self.random_state = random_state
+        self.pool_windows = pool_windows
 
     def fit(self, X1: Any, X2: Any, y: Any) -> Self:
         """Learn from pairs of texts. What an earlier fit learned is dropped.
@@ -123,7 +130,9 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _encoder(self) -> TextEncoder:
         """RETURNS (TextEncoder): The encoder with the finetuned model."""
         with _kept_trainable(self.sent_tfm_):
-            return TextEncoder(self.sent_tfm_, EncoderSettings())
+            # The name is for messages.
+            settings = EncoderSettings("sent_tfm_", pool_windows=bool(self.pool_windows))
+            return TextEncoder(self.sent_tfm_, settings)
 
     def _own_model(self) -> "SentenceTransformer":
         """RETURNS (SentenceTransformer): The model to change."""
@@ -145,8 +154,12 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         n_warmup = min(n_warmup, n_steps // 2)
         loss = make_cosine_pairs()
         with _kept_trainable(self.sent_tfm_) as can_learn:
+            encoder = self._encoder()
+            texts = list(dict.fromkeys(text for a, b, _ in pairs for text in (a, b)))
+            if not encoder.pools_windows:
+                self._warn_of_truncated(encoder, encoder.count_truncated(texts), len(texts))
             trainer = EncoderTrainer(
-                self._encoder(),
+                encoder,
                 trainable_layers=self.trainable_layers,
                 memory=self.memory_mb * 2**20,
             )
@@ -211,7 +224,18 @@ class SbertLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """
         check_is_fitted(self, "sent_tfm_")
         encoder = self._encoder()
-        return encode_distinct(read_texts(X), encoder.encode, encoder.width)
+
+        def encode(texts: list[str]) -> NDArray[Any]:
+            rows, n_truncated = encoder.encode_and_count(texts)
+            self._warn_of_truncated(encoder, n_truncated, len(texts))
+            return rows
+
+        return encode_distinct(read_texts(X), encode, encoder.width)
+
+    def _warn_of_truncated(self, encoder: TextEncoder, n_truncated: int, n_texts: int) -> None:
+        if n_truncated and not vars(self).get("_warned_of_truncation"):
+            self._warned_of_truncation = True
+            logger.warning(encoder.describe_truncated(n_truncated, n_texts))
 
     def predict(self, X1: Any, X2: Any) -> NDArray[Any]:
         """Compute the similarity of each pair of texts.

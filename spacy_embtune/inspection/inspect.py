@@ -237,16 +237,15 @@ def _inspect_encoded(
     tested = [same[0] for key, same in others.items() if key not in copies]
     texts = [record.text for record in (*distinct, *tested)]
     vectors = _encode(texts, encoder, cache_dir)
-    n_long = encoder.count_truncated(texts)
+    n_long = 0 if encoder.pools_windows else encoder.count_truncated(texts)
     if n_long:
         yield Finding(
             "beyond_window",
             False,
             n_long,
             f"{count(n_long, 'text')} of more than {encoder.window} tokens, which is all that the "
-            "encoder reads: the rest of a text has no effect. Split them, or take an encoder "
-            "with a "
-            "larger window.",
+            "encoder reads: the rest of a text has no effect. Set pool_windows = true to average "
+            "the vectors of their parts, split them, or take an encoder with a larger window.",
             [],
         )
     if len(distinct) > MOST_COMPARED:

@@ -4,6 +4,7 @@ console logger."""
 from .._files import StorageError
 from .calibration import make_calibrate
 from .component import EmbTune
+from .doc_embedding import DocEmbedding
 from .extensions import MissingVectorError, get_vector, register_extension, set_vector_hooks
 from .factory import make_embtune
 from .logger import console_logger
@@ -14,6 +15,7 @@ from .scorer import EmbTuneScorer, make_embtune_scorer
 
 __all__ = [
     "ComputedRows",
+    "DocEmbedding",
     "EmbTune",
     "EmbTuneModel",
     "EmbTuneScorer",

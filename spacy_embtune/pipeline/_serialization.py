@@ -6,7 +6,9 @@
     encoder/        the encoder as a sentence-transformers directory, unless save_weights is false
     manifest.json   size and SHA-256 of each of these files
 
-The files of the encoder are written again only when the encoder changed.
+The files of the encoder are written again only when the encoder changed. A component whose frozen
+encoder an earlier component of its pipeline has stored, in the directory beside its own, names that
+directory in the manifest (`encoder_directory`) and stores no second copy.
 """
 
 import shutil
@@ -32,10 +34,10 @@ from .._files import (
 )
 from ..encoder.shim import EncoderShim
 from ..training.seen_texts import SeenTexts
+from ._sibling import ENCODER, MANIFEST, find_sibling, open_sibling
 
-MANIFEST = "manifest.json"
-ENCODER = "encoder"
-FORMAT = 1
+# 2: with a reference to the encoder of another component.
+FORMAT = 2
 
 _WHAT = "embtune component"
 _CURE = "Save the pipeline again (nlp.to_disk), or load another copy of it."
@@ -71,6 +73,10 @@ def save(pipe: Storable, path: str | Path, exclude: Iterable[str]) -> None:
     # was.
     files = {name: make() for name, make in _makers(pipe).items() if name not in exclude}
     path.mkdir(parents=True, exist_ok=True)
+    sibling = None
+    if shim is not None and stores_encoder and not shim.is_trainable:
+        sibling = find_sibling(path, fingerprint)
+        stores_encoder = sibling is None
     kept = _find_stored_encoder(path, fingerprint) if stores_encoder else None
     encoder_files: Mapping[str, bytes] = {}
     if shim is not None and stores_encoder and kept is None:
@@ -87,7 +93,11 @@ def save(pipe: Storable, path: str | Path, exclude: Iterable[str]) -> None:
             entries[f"{ENCODER}/{name}"] = describe_bytes(content)
         for name, content in files.items():
             (path / name).write_bytes(content)
-        manifest.update(format=FORMAT, encoder_fingerprint=fingerprint, files=entries)
+        manifest.update(format=1, encoder_fingerprint=fingerprint, files=entries)
+        if shim is not None and shim.is_trainable:
+            manifest.update(encoder_learns=True)
+        if sibling is not None:
+            manifest.update(format=FORMAT, encoder_directory=sibling)
     if "vocab" not in exclude:
         pipe.vocab.to_disk(path / "vocab", exclude=exclude)
 
@@ -102,7 +112,7 @@ def load(pipe: Storable, path: str | Path, exclude: Iterable[str]) -> None:
     RAISES (ValueError): When the weights do not fit the model, or the encoder is another one.
     """
     path, exclude = Path(path), set(exclude)
-    files, encoder = read_directory(path)
+    files, encoder = read_directory(path, needs_encoder=not exclude & {"encoder", "model"})
     _apply(pipe, files, exclude, where=path)
     _load_encoder(pipe, exclude, encoder, EncoderShim.from_directory)
     if "vocab" not in exclude and (path / "vocab").is_dir():
@@ -152,10 +162,13 @@ def unpack(pipe: Storable, data: bytes, exclude: Iterable[str]) -> None:
         pipe.vocab.from_bytes(files["vocab"], exclude=exclude)
 
 
-def read_directory(path: Path) -> tuple[dict[str, bytes], Path | None]:
+def read_directory(
+    path: Path, *, needs_encoder: bool = True
+) -> tuple[dict[str, bytes], Path | None]:
     """Read the directory of a component, and compare each file with the manifest.
 
     path (Path): The directory.
+    needs_encoder (bool): Whether to look for an encoder that is stored with another component.
     RETURNS (tuple[dict[str, bytes], Path | None]): The contents of the small files by name, and the
         directory of the encoder; None if the encoder is not stored.
     RAISES (StorageError): When a file is missing or damaged, or a newer version saved it.
@@ -168,7 +181,10 @@ def read_directory(path: Path) -> tuple[dict[str, bytes], Path | None]:
     names = [name for name in manifest["files"] if not name.startswith(f"{ENCODER}/")]
     has_encoder = len(names) < len(manifest["files"])
     files = {name: (path / name).read_bytes() for name in names}
-    return files, path / ENCODER if has_encoder else None
+    sibling = manifest.get("encoder_directory")
+    if has_encoder or sibling is None or not needs_encoder:
+        return files, path / ENCODER if has_encoder else None
+    return files, open_sibling(path, str(sibling), manifest.get("encoder_fingerprint"))
 
 
 def _makers(pipe: Storable) -> dict[str, Callable[[], bytes]]:

@@ -10,6 +10,7 @@ from spacy.language import Language
 from spacy.pipeline import TextCategorizer
 from thinc.api import Model
 
+from ..encoder import differing_settings
 from ..encoder.shim import find_shim
 from ._training_corpus import TrainingCorpus
 
@@ -53,7 +54,9 @@ def check_pipeline(pipe: Any, nlp: Language) -> None:
                 raise ValueError(
                     f"[{pipe.name}] and [{other_name}] both write to doc._.{name}. Give each an "
                     f"extension of its own, and, if their encoders differ, a base_extension."
+                    f"{_explain_difference(pipe, other)}"
                 )
+            warn_of_second_encoder(pipe, other, nlp)
     for key in nlp.config["training"]["score_weights"]:
         if key.endswith(SCORES) and not key.startswith(tuple(prefixes)):
             logger.warning(
@@ -79,17 +82,64 @@ def _find_shared_attribute(pipe: Any, other: Any) -> str | None:
             other.base_extension,
         ):
             return str(name)
-    has_same_encoder = (
-        pipe.encoder is not None
-        and other.encoder is not None
-        and pipe.encoder.settings == other.encoder.settings
-        # Two encoders that learn become different, even if they started as the same one.
-        and not pipe.encoder.is_trainable
-        and not other.encoder.is_trainable
-    )
-    if pipe.base_extension == other.base_extension and not has_same_encoder:
+    if pipe.base_extension == other.base_extension and not _has_same_encoder(pipe, other):
         return str(pipe.base_extension)
     return None
+
+
+def _has_same_encoder(pipe: Any, other: Any) -> bool:
+    """RETURNS (bool): Whether two components get the same base vectors."""
+    one, two = pipe.encoder, other.encoder
+    # Two encoders that learn become different, even if they started as the same one.
+    if one is None or two is None or one.is_trainable or two.is_trainable:
+        return False
+    return not differing_settings(one.settings, two.settings) or one.encoder is two.encoder
+
+
+def _explain_difference(pipe: Any, other: Any) -> str:
+    """RETURNS (str): Why the encoders of two components differ; empty if that is obvious."""
+    one, two = pipe.encoder, other.encoder
+    if one is None or two is None or one.settings.name != two.settings.name:
+        return ""
+    if one.is_trainable or two.is_trainable:
+        names = [p.name for p in (pipe, other) if p.encoder.is_trainable]
+        return (
+            f" Both name the encoder {one.settings.name!r}, but that of [{names[0]}] learns "
+            f"(trainable_layers), so its vectors become others. To share one encoder, set "
+            f"trainable_layers = 0."
+        )
+    differing = _list_differences(pipe, other)
+    return f" Their encoders differ in {differing}." if differing else ""
+
+
+def _list_differences(pipe: Any, other: Any) -> str:
+    differing = differing_settings(pipe.encoder.settings, other.encoder.settings)
+    return ", ".join(f"{name} ({one!r}, {two!r})" for name, (one, two) in differing.items())
+
+
+def warn_of_second_encoder(pipe: Any, other: Any, nlp: Language) -> None:
+    """Log a warning if two components name the same frozen encoder with other settings, so that
+    they cannot share it.
+
+    pipe, other (EmbTune): The components.
+    nlp (Language): Their pipeline. Only the later one of the two warns.
+    """
+    one, two = pipe.encoder, other.encoder
+    names = [name for name, _ in nlp.components]
+    if one is None or two is None or names.index(pipe.name) < names.index(other.name):
+        return
+    if one.settings.name != two.settings.name or one.is_trainable or two.is_trainable:
+        return
+    differing = _list_differences(pipe, other)
+    if differing and one.encoder is not two.encoder:
+        logger.warning(
+            "[%s] and [%s] name the same encoder, %s, but differ in %s. So it is in memory twice, "
+            "and each text is encoded twice. Give both the same settings if they should share it.",
+            other.name,
+            pipe.name,
+            one.settings.name,
+            _list_differences(other, pipe),
+        )
 
 
 def require_something_to_learn(pipe: Any, corpus: TrainingCorpus) -> None:

@@ -31,6 +31,7 @@ from ..training import (
 )
 from ..types import HeadOutput, Loss, Output
 from . import _serialization, extensions
+from ._listeners import ListenedTo
 from ._temperature import find_temperature
 from ._training_checks import (
     check_cache_size,
@@ -53,7 +54,7 @@ IDLE_UPDATES = 20
 ALL_CATS, MANY_CATS = 1000, 100
 
 
-class EmbTune(TrainablePipe):
+class EmbTune(ListenedTo, TrainablePipe):
     """Adds a base vector and a tuned vector to each Doc, and learns the tuned vectors from
     `doc.cats` or from pairs.
 
@@ -146,6 +147,7 @@ class EmbTune(TrainablePipe):
         self.seen: SeenTexts | None = None
         self._has_gradient = False
         self._n_idle = 0
+        self.listener_map = {}
         if extension == base_extension:
             raise ValueError(
                 f"[{name}] extension and base_extension are both {extension!r}: the tuned vector "

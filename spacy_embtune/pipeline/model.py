@@ -11,6 +11,7 @@ from thinc.types import Floats2d
 
 from ..metrics import Rows, row_blocks
 from ..types import HeadOutput, Output
+from .doc_embedding import refuse_replacement
 
 # The probabilities of an untrained output layer are all equal, but for rounding errors of this
 # size.
@@ -49,7 +50,10 @@ def EmbTuneModel(encoder: Encoder, head: Head) -> Model[Sequence[Doc | str], Out
     RETURNS (Model[Sequence[Doc | str], Output]): The layer, with the refs `encoder`, `head` and
         `output_layer`. Its backward pass takes the gradients as a `HeadOutput`.
     """
-    attrs = {"resize_output": resize_output} if "resize_output" in head.attrs else {}
+    attrs: dict[str, Any] = {"replace_listener": refuse_replacement}
+    attrs["replace_listener_cfg"] = refuse_replacement
+    if "resize_output" in head.attrs:
+        attrs["resize_output"] = resize_output
     model: Model[Sequence[Doc | str], Output] = Model(
         "embtune",
         forward,

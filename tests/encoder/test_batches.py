@@ -61,7 +61,7 @@ def test_texts_cut_at_the_window_are_counted_exactly(tiny: TextEncoder) -> None:
     texts = ["bread " * n for n in (13, 14, 15, 40)] * 3
     batches = Batcher(tiny.model).batches(texts, range(12), 64, 16)
     assert sum(batch.n_truncated for batch in batches) == 6
-    assert Batcher(tiny.model).count_truncated(texts, 16) == 6
+    assert len(Batcher(tiny.model).find_truncated(texts, 16)) == 6
 
 
 def test_left_padding_is_cut_on_the_left(tiny_encoder: Path) -> None:

@@ -16,6 +16,7 @@ from spacy.language import Language
 
 from spacy_embtune.encoder import SentenceTransformer, VectorStore, get_shim
 from spacy_embtune.encoder._database import FILE
+from spacy_embtune.encoder._sharing import forget_loaded
 
 from ..conftest import make_examples
 
@@ -44,6 +45,8 @@ def test_a_second_run_encodes_nothing(
     plain = train(n_steps=20)
     vectors = []
     for n_encoded in (60, 0):
+        # As in a process of its own.
+        forget_loaded()
         nlp = train(n_steps=20, encoder={"cache_dir": str(tmp_path / "store")})
         assert shim_of(nlp).n_encoded == n_encoded
         vectors.append(nlp("bread and soup")._.embtune)

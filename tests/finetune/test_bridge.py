@@ -363,3 +363,15 @@ def test_the_directory_of_a_cached_encoder_crosses_over(encoder, nlp, tmp_path):
     embed(nlp, TEXTS)
     assert n_encoded > 0
     assert pipe.encoder.n_encoded == 0
+
+
+def test_a_component_has_the_settings_of_the_encoder(tiny_encoder):
+    encoder = SentenceEncoder(str(tiny_encoder), prompt="soup ", pool_windows=True)
+    texts, labels = zip(*make_texts(30), strict=True)
+    tuner = FeedForwardTuner(n_epochs=2, random_state=0).fit(encoder.transform(texts), labels)
+    nlp = spacy.blank("en")
+    pipe = EmbTune.from_estimator(tuner, nlp, encoder=encoder)
+    assert pipe.encoder.settings.prompt == "soup "
+    assert pipe.encoder.settings.pool_windows
+    long = " ".join(texts[:9])
+    assert_allclose(nlp(long)._.embedding, encoder.transform([long])[0], atol=1e-6)
