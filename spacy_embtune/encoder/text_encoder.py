@@ -23,11 +23,11 @@ from ._precision import choose_precision
 from ._properties import used_window_of, width_of
 from ._runtimes import check_backend, make_runner, say_cosine
 from ._shared_vectors import SharedVectors
-from ._token_table import TokenTable, is_table, read_table
 from ._tokens import prepare, to_device
 from ._windows import Pieces, can_split, split_texts
 from .fingerprint import fingerprint_of
 from .settings import EncoderSettings, Precision
+from .token_table import TokenTable, is_table, read_table
 
 if TYPE_CHECKING:
     import torch
@@ -112,6 +112,11 @@ class TextEncoder:
     @cached_property
     def _batcher(self) -> Batcher:
         return Batcher(self.model)
+
+    @property
+    def is_table(self) -> bool:
+        """RETURNS (bool): Whether the model is a table of token vectors that numpy reads."""
+        return self._table is not None
 
     @property
     def device_type(self) -> str:

@@ -42,8 +42,11 @@ def test_vectors_and_fingerprint_are_those_of_the_model_in_torch(tmp_path, norma
     np.testing.assert_allclose(rows[told], expected, rtol=2e-6, atol=2e-7)
     assert not rows[[2, 3]].any()
     assert encoder.fingerprint == fingerprint_of(model)
-    assert encoder.width == 8 and encoder.normalizes == normalize and encoder.window is None
-    assert encoder.count_truncated(TEXTS) == 0 and encoder.device_type == "cpu"
+    assert encoder.width == 8
+    assert encoder.normalizes == normalize
+    assert encoder.window is None
+    assert encoder.count_truncated(TEXTS) == 0
+    assert encoder.device_type == "cpu"
 
 
 def test_what_is_stored_is_what_was_read(tmp_path):
