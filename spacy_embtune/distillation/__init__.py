@@ -12,6 +12,7 @@ verdict.py       what that means
 """
 
 from ._fidelity import Fidelity
+from .comparison import StudentComparison, compare_student
 from .distill import (
     DEFAULT_FIDELITY,
     DEFAULT_SECONDS,
@@ -30,7 +31,9 @@ __all__ = [
     "DEFAULT_SECONDS",
     "Distillation",
     "Fidelity",
+    "StudentComparison",
     "Verdict",
+    "compare_student",
     "distill",
     "export_model2vec",
     "export_student",

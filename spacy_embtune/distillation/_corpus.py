@@ -9,9 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from thinc.util import to_numpy as _to_numpy
 
 from .._progress import progress_interval
 from ..pipeline import EmbTune
+
+# thinc's function has no type hints.
+to_numpy: Any = _to_numpy
 
 # Number of texts that are encoded, or read from disk, at a time.
 BLOCK = 2048
@@ -150,7 +154,5 @@ def unit_rows(rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def _as_numpy(rows: Any) -> NDArray[Any]:
-    from thinc.util import to_numpy
-
     found: NDArray[Any] = to_numpy(rows)
     return found
