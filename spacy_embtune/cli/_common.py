@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -152,14 +152,15 @@ def check_output(
 
 
 def check_directory(
-    path: Path, *, force: bool, own: str, inputs: Sequence[str | Path | None] = ()
+    path: Path, *, force: bool, kind: str, own: str, inputs: Mapping[str, str | Path | None]
 ) -> None:
     """Check that a directory can be written, before the work for it begins.
 
     path (Path): The directory.
     force (bool): Whether an existing directory may be replaced.
-    own (str): A file that is in directories of this kind. Others are not replaced.
-    inputs (Sequence[str | Path | None]): The inputs, which must not be replaced.
+    kind (str): What is written, such as "an encoder". Nothing else is replaced.
+    own (str): A file that is in each directory of this kind.
+    inputs (Mapping[str, str | Path | None]): The inputs by name, which must not be replaced.
     RAISES (typer.Exit): When the directory exists, holds something else, or cannot be written.
     """
     if path.exists() and not force:
@@ -172,14 +173,14 @@ def check_directory(
     if place.is_dir() and any(place.iterdir()) and not (place / own).is_file():
         fail(
             f"{path} cannot be written",
-            f"It holds something else (there is no {own}) and is not replaced. Give another name.",
+            f"It holds something else than {kind} and is not replaced. Give another name.",
         )
-    for source in inputs:
-        there = None if source is None else Path(source).resolve()
-        if there is None:
+    for name, source in inputs.items():
+        if source is None:
             continue
+        there = Path(source).resolve()
         if place == there or place in there.parents:
-            fail(f"{path} cannot be written", f"{source} is in it. Give another name.")
+            fail(f"{path} cannot be written", f"{name} is in it. Give another name.")
 
 
 def _either(names: Sequence[str]) -> str:

@@ -84,10 +84,14 @@ def distill(
     from .. import distillation
     from ..data import read_records
 
-    checked = [(out, "meta.json"), (export, "modules.json"), (export_model2vec, "config.json")]
-    for path, own in checked:
+    for path, written, own in (
+        (out, "a pipeline", "meta.json"),
+        (export, "an encoder", "modules.json"),
+        (export_model2vec, "a model of model2vec", "config.json"),
+    ):
         if path is not None:
-            check_directory(path, force=force, own=own, inputs=[model, texts])
+            inputs = {"MODEL": model, "TEXTS": texts, "DATA": labelled}
+            check_directory(path, force=force, kind=written, own=own, inputs=inputs)
     with reporting_errors(f"{out} was not written"):
         n_layers = distillation.parse_student(student)
         if n_layers and (export_model2vec is not None or half):

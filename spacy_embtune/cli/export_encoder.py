@@ -22,7 +22,9 @@ def export_encoder(
     SentenceTransformer("OUT") opens it, and so does the encoder setting `name`. The head of the
     component is not included.
     """
-    check_directory(out, force=force, own="modules.json", inputs=[model])
+    check_directory(
+        out, force=force, kind="an encoder", own="modules.json", inputs={"MODEL": model}
+    )
     with reporting_errors(f"{out} was not written"):
         _, pipe = load_pipeline(model, name, code=code)
         if pipe.encoder is None:

@@ -8,6 +8,7 @@ _layers.py       the student of a few layers
 _ridge.py        ridge regression from sums
 _pipeline.py     a pipeline with students in place of encoders and heads
 _fidelity.py     how well a student agrees with its teacher
+comparison.py    base, teacher and student by the labels of documents
 verdict.py       what that means
 """
 

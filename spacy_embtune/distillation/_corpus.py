@@ -24,6 +24,9 @@ BLOCK = 2048
 TEN = 10
 MOST_HELD_OUT = 2000
 FIT, VALIDATION, HELD_OUT = 0, 1, 2
+# Copies of a text are left out. A table of N_SEEN bits tells them, so that memory does not grow. By
+# chance it also leaves out 1 % of a million texts.
+N_SEEN = 2**27
 
 
 class Block(NamedTuple):
@@ -38,7 +41,7 @@ class Block(NamedTuple):
 
 
 class Corpus:
-    """The distinct roles of texts, and the base vectors that the teacher gives them, in a folder.
+    """Texts, each with its part, and the base vectors that the teacher gives them, in a folder.
 
     folder (Path): An empty directory.
     """
@@ -58,9 +61,8 @@ class Corpus:
         self._parts.append(np.fromiter(map(self._choose_part, texts), dtype="uint8"))
 
     def _choose_part(self, text: str) -> int:
-        # By a digest, so that copies of a text are never on two sides.
-        digest = int.from_bytes(hashlib.blake2b(text.encode("utf8"), digest_size=4).digest())
-        part = {0: HELD_OUT, 1: VALIDATION}.get(digest % TEN, FIT)
+        # By a digest, so that the same texts in another order give the same student.
+        part = {0: HELD_OUT, 1: VALIDATION}.get(_digest(text) // N_SEEN % TEN, FIT)
         if part != FIT and self._n_in_part[part] >= MOST_HELD_OUT:
             part = FIT
         self._n_in_part[part] += 1
@@ -102,8 +104,8 @@ class Corpus:
 def collect(
     pipes: Sequence[EmbTune], texts: Iterable[str], folder: Path, *, progress: bool
 ) -> list[Corpus]:
-    """Encode texts with each component, and keep texts and vectors in a folder. Empty texts are
-    left out.
+    """Encode texts with each component, and keep texts and vectors in a folder. Empty texts
+    and copies are left out.
 
     pipes (Sequence[EmbTune]): The components.
     texts (Iterable[str]): The texts; they are read once.
@@ -120,18 +122,33 @@ def collect(
     with tqdm(
         desc="Teacher", unit=" texts", disable=not progress, mininterval=progress_interval()
     ) as bar:
-        for block in _blocks(texts):
+        for block in _blocks(_distinct(texts)):
             for pipe, corpus in zip(pipes, corpora, strict=True):
                 corpus.add(block, _as_numpy(pipe.model.get_ref("encoder").predict(block)))
             bar.update(len(block))
     return corpora
 
 
+def _distinct(texts: Iterable[str]) -> Iterator[str]:
+    """YIELDS (str): The texts, without copies and without empty ones."""
+    seen = np.zeros(N_SEEN // 8, dtype="uint8")
+    for text in texts:
+        if not text.strip():
+            continue
+        place, bit = divmod(_digest(text) % N_SEEN, 8)
+        if not seen[place] >> bit & 1:
+            seen[place] |= 1 << bit
+            yield text
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf8"), digest_size=8).digest())
+
+
 def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
     block = []
     for text in texts:
-        if text.strip():
-            block.append(text)
+        block.append(text)
         if len(block) == BLOCK:
             yield block
             block = []

@@ -41,6 +41,15 @@ def make_pipeline(nlp: Language, students: Mapping[str, TextEncoder]) -> Languag
         }
     # What the config of a training says about where to find encoders and corpora is of no use.
     config["initialize"] = {}
+    # Weights that are replaced below are drawn from numpy's random numbers.
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        return _make(nlp, config, students)
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+def _make(nlp: Language, config: Config, students: Mapping[str, TextEncoder]) -> Language:
     made = load_model_from_config(config, vocab=True, auto_fill=True)
     made.vocab.from_bytes(nlp.vocab.to_bytes())
     made.meta.update({key: value for key, value in nlp.meta.items() if key in _META})

@@ -34,7 +34,7 @@ class Distillation(NamedTuple):
 
     nlp (Language): The pipeline.
     student (str): "static" or "layers:K".
-    n_texts (int): Number of texts with content.
+    n_texts (int): Number of distinct texts with content.
     fidelity (dict[str, Fidelity]): How well each component agrees with its teacher, by its name.
     verdicts (dict[str, Verdict]): What that means, by the name of the component.
     made (dict): How the student of each component was made, by its name.
@@ -200,9 +200,9 @@ def _is_static(encoder: TextEncoder) -> bool:
 def _check_number(corpus: Corpus) -> None:
     if corpus.n < FEWEST_TEXTS or not corpus.count(FIT):
         raise ValueError(
-            f"There are {corpus.n} texts with content, and a student needs {FEWEST_TEXTS} at the "
-            f"very least. They need no labels: give some thousands of the kind that it will see "
-            f"(from {MANY_TEXTS:,} on, more help little)."
+            f"There are {corpus.n} distinct texts, and a student needs {FEWEST_TEXTS} "
+            f"at the very least. They need no labels: give some thousands of the kind that it will "
+            f"see (from {MANY_TEXTS:,} on, more help little)."
         )
 
 
