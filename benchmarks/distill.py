@@ -101,9 +101,7 @@ def run(
     measured = [test[i] for i in rng.permutation(len(test))[:n_test]]
     teacher = train_teacher(labelled, folder, draw)
     texts = [[row["text"] for row in rows] for rows in (labelled, measured)]
-    labels = [
-        [max(row["cats"], key=row["cats"].get) for row in rows] for rows in (labelled, measured)
-    ]
+    [[max(row["cats"], key=row["cats"].get) for row in rows] for rows in (labelled, measured)]
     base = TextEncoder.load(EncoderSettings(DEFAULT_ENCODER))
 
     def score(vectors: list[Any]) -> list[float]:
