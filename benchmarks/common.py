@@ -132,6 +132,17 @@ def compare(
 ) -> list[float]:
     """RETURNS (list[float]): The metrics on the test rows, in the order of METRICS; those of the
     base vectors without a pipeline."""
+    return score_vectors(embed(nlp, train_rows), embed(nlp, test_rows), train_rows, test_rows)
+
+
+def score_vectors(
+    learned: NDArray[Any],
+    held_out: NDArray[Any],
+    train_rows: Sequence[Row],
+    test_rows: Sequence[Row],
+) -> list[float]:
+    """RETURNS (list[float]): The metrics of vectors, in the order of METRICS: the probe and the
+    nearest neighbour learn from the training rows, the others compare the test rows."""
     labels = sorted({label for row in train_rows for label in row["cats"]})
     cats = [row["cats"] for row in (*train_rows, *test_rows)]
     exclusive = len(labels) > 1 and all(sum(known.values()) == 1 for known in cats)
@@ -139,7 +150,6 @@ def compare(
         make_targets([row["cats"] for row in rows], labels, exclusive=exclusive)
         for rows in (train_rows, test_rows)
     )
-    learned, held_out = embed(nlp, train_rows), embed(nlp, test_rows)
     retrieval = retrieval_scores(held_out, new.values, new.known)
     probe = probe_scores(learned, known, held_out, new).accuracy
     knn = knn_scores(learned, known, held_out, new).accuracy

@@ -16,6 +16,7 @@ package costs nothing. More lives in the rooms: `spacy_embtune.finetune` has all
     report                base against tuned vectors: a table with intervals, and a verdict
     plot, page            pictures of documents; an interactive page
     bulk_table            documents -> a table for labelling many at once
+    distill               a pipeline and texts -> a pipeline a hundred times as fast
     embed_corpus          a pipeline and records of any number -> a file of vectors
 
 >>> from spacy_embtune import FeedForwardTuner
@@ -31,6 +32,7 @@ from .about import __version__
 
 if TYPE_CHECKING:
     from .data import read_records
+    from .distillation import distill
     from .embed import embed_corpus
     from .finetune import (
         ContrastiveLearner,
@@ -54,6 +56,7 @@ _ROOMS = {
     "SbertLearner": "finetune",
     "SentenceEncoder": "finetune",
     "bulk_table": "labelling",
+    "distill": "distillation",
     "documents": "reports",
     "embed_corpus": "embed",
     "inspect_records": "inspection",
@@ -72,6 +75,7 @@ __all__ = [
     "SentenceEncoder",
     "__version__",
     "bulk_table",
+    "distill",
     "documents",
     "embed_corpus",
     "inspect_records",

@@ -21,7 +21,7 @@ FLOORS = [
     {"cli"},
     {"inspection"},
     {"labelling"},
-    {"tuning", "embed", "plots"},
+    {"tuning", "distillation", "embed", "plots"},
     {"reports"},
     {"finetune"},
     {"pipeline"},

@@ -5,6 +5,7 @@ from spacy.cli._util import app as spacy_app
 
 from .bulk import bulk
 from .convert import convert
+from .distill import distill
 from .embed import embed
 from .evaluate import evaluate
 from .export_encoder import export_encoder
@@ -26,6 +27,7 @@ app.command("plot")(plot)
 app.command("bulk")(bulk)
 app.command("neighbors")(neighbors)
 app.command("sweep")(sweep)
+app.command("distill")(distill)
 app.command("export-encoder")(export_encoder)
 
 spacy_app.add_typer(app)

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -82,17 +82,30 @@ def load_pipeline(
     RETURNS (tuple[Language, EmbTune]): The pipeline and its component.
     RAISES (typer.Exit): When the pipeline or the component cannot be found.
     """
+    from ..pipeline import find_component
+
+    nlp = load_any_pipeline(model, code=code, gpu_id=gpu_id)
+    try:
+        return nlp, find_component(nlp, name, where=model)
+    except ValueError as error:
+        fail("The pipeline cannot be used", str(error))
+
+
+def load_any_pipeline(model: str, *, code: Path | None = None, gpu_id: int = -1) -> "Language":
+    """Load a pipeline, whatever its components are, or end the command with an error message.
+
+    model, code, gpu_id: As for `load_pipeline`.
+    RETURNS (Language): The pipeline.
+    RAISES (typer.Exit): When the pipeline cannot be found.
+    """
     import spacy
     from spacy.cli._util import import_code, setup_gpu
-
-    from ..pipeline import find_component
 
     try:
         import_code(code)
         if gpu_id >= 0:
             setup_gpu(gpu_id, silent=True)
-        nlp = spacy.load(model)
-        return nlp, find_component(nlp, name, where=model)
+        return spacy.load(model)
     except (OSError, ValueError, ImportError) as error:
         fail("The pipeline cannot be used", str(error))
 
@@ -136,6 +149,38 @@ def check_output(
             f"No file can be made in the directory {path.parent} ({error.strerror}). Give another "
             "directory.",
         )
+
+
+def check_directory(
+    path: Path, *, force: bool, kind: str, own: str, inputs: Mapping[str, str | Path | None]
+) -> None:
+    """Check that a directory can be written, before the work for it begins.
+
+    path (Path): The directory.
+    force (bool): Whether an existing directory may be replaced.
+    kind (str): What is written, such as "an encoder". Nothing else is replaced.
+    own (str): A file that is in each directory of this kind.
+    inputs (Mapping[str, str | Path | None]): The inputs by name, which must not be replaced.
+    RAISES (typer.Exit): When the directory exists, holds something else, or cannot be written.
+    """
+    if path.exists() and not force:
+        fail(f"{path} exists already", "Give another name, or replace it: --force.")
+    if path.is_file():
+        fail(f"{path} cannot be written", "It is a file. Give the name of a directory.")
+    place = path.resolve()
+    if not place.parent.is_dir():
+        fail(f"{path} cannot be written", f"There is no directory {place.parent}. Make it.")
+    if place.is_dir() and any(place.iterdir()) and not (place / own).is_file():
+        fail(
+            f"{path} cannot be written",
+            f"It holds something else than {kind} and is not replaced. Give another name.",
+        )
+    for name, source in inputs.items():
+        if source is None:
+            continue
+        there = Path(source).resolve()
+        if place == there or place in there.parents:
+            fail(f"{path} cannot be written", f"{name} is in it. Give another name.")
 
 
 def _either(names: Sequence[str]) -> str:

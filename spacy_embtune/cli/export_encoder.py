@@ -7,7 +7,7 @@ import typer
 
 from .._files import atomic_directory
 from . import _options
-from ._common import fail, good, load_pipeline, reporting_errors
+from ._common import check_directory, fail, good, load_pipeline, reporting_errors
 
 
 def export_encoder(
@@ -22,7 +22,9 @@ def export_encoder(
     SentenceTransformer("OUT") opens it, and so does the encoder setting `name`. The head of the
     component is not included.
     """
-    _check(out, model, force=force)
+    check_directory(
+        out, force=force, kind="an encoder", own="modules.json", inputs={"MODEL": model}
+    )
     with reporting_errors(f"{out} was not written"):
         _, pipe = load_pipeline(model, name, code=code)
         if pipe.encoder is None:
@@ -34,22 +36,3 @@ def export_encoder(
         with atomic_directory(out) as unfinished:
             pipe.encoder.to_directory(unfinished)
         good(f"Wrote {out}", f'SentenceTransformer("{out}") opens it.')
-
-
-def _check(out: Path, model: str, *, force: bool) -> None:
-    """End the command if OUT must not be replaced by an encoder."""
-    if out.exists() and not force:
-        fail(f"{out} exists already", "Give another name, or replace it: --force.")
-    if out.is_file():
-        fail(f"{out} cannot be written", "It is a file. Give the name of a directory.")
-    place = out.resolve()
-    if not place.parent.is_dir():
-        fail(f"{out} cannot be written", f"There is no directory {place.parent}. Make it.")
-    if place.is_dir() and any(place.iterdir()) and not (place / "modules.json").is_file():
-        fail(
-            f"{out} cannot be written",
-            "It holds something else than an encoder and is not replaced. Give another name.",
-        )
-    source = Path(model).resolve()
-    if place == source or place in source.parents:
-        fail(f"{out} cannot be written", "MODEL is in it. Give another name.")

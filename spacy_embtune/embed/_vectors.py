@@ -141,7 +141,7 @@ class Embedder:
             encoder = self.component.encoder.encoder
             packages = ["sentence-transformers", "transformers", "torch"]
             found |= {package: version(package) for package in packages}
-            found |= {"device": encoder.model.device.type, "precision": encoder.numerics}
+            found |= {"device": encoder.device_type, "precision": encoder.numerics}
         return found
 
 

@@ -4,6 +4,7 @@
     text_encoder.py           TextEncoder: runs a sentence-transformers model
     _find.py                  finds and opens the model that settings name
     _adjust.py                applies prompt, window, width and route to a model
+    token_table.py            TokenTable: static models, run by numpy without torch
     _windows.py               texts that are longer than the window, as pieces
     _batches.py               texts as batches of tokens, made ahead of the model
     _runtimes.py              ONNX Runtime, OpenVINO, weights of 8 bits
@@ -31,11 +32,14 @@ from typing import TYPE_CHECKING, Any
 from ._database import StoreError
 from ._precision import has_native_bfloat16
 from ._sharing import differing_settings
+from ._split import find_layers
+from ._tokens import prepare, to_device
 from .cache import VectorCache, encode_distinct
 from .fingerprint import fingerprint_of
 from .settings import DEFAULT_ENCODER, Backend, EncoderSettings, LearningSettings, Precision
 from .store import DEFAULT_MAX_BYTES, VectorStore
 from .text_encoder import TextEncoder
+from .token_table import TokenTable, token_shares, tokens_of
 from .trainer import EncoderTrainer
 
 if TYPE_CHECKING:
@@ -56,15 +60,21 @@ __all__ = [
     "SentenceTransformer",
     "StoreError",
     "TextEncoder",
+    "TokenTable",
     "VectorCache",
     "VectorStore",
     "choose_source",
     "differing_settings",
     "encode_distinct",
+    "find_layers",
     "find_shim",
     "fingerprint_of",
     "get_shim",
     "has_native_bfloat16",
+    "prepare",
+    "to_device",
+    "token_shares",
+    "tokens_of",
 ]
 
 _LATER = {

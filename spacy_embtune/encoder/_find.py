@@ -14,7 +14,6 @@ from ._adjust import adjust
 from .settings import DEFAULT_ENCODER, EncoderSettings
 
 if TYPE_CHECKING:
-    import torch
     from sentence_transformers import SentenceTransformer
 
 
@@ -137,7 +136,7 @@ def open_model(name: str, settings: EncoderSettings, *, local: bool) -> "Sentenc
         with quiet():
             model = SentenceTransformer(
                 name,
-                device=str(choose_device(settings.device)),
+                device=choose_device(settings.device),
                 revision=None if is_directory else settings.revision,
                 local_files_only=local,
                 trust_remote_code=settings.trust_remote_code,
@@ -194,9 +193,12 @@ def _cause(error: Exception) -> str:
     return f"{type(error).__name__}: {first_line}"
 
 
-def choose_device(device: str | None) -> "torch.device":
-    """RETURNS (torch.device): The device of a setting; None: the one that thinc works on."""
-    import torch
+def choose_device(device: str | None) -> str:
+    """RETURNS (str): The torch device of a setting; None: the one that thinc works on."""
+    if device:
+        return device
+    if importlib.util.find_spec("torch") is None:
+        return "cpu"
     from thinc.util import get_torch_default_device
 
-    return torch.device(device) if device else get_torch_default_device()
+    return str(get_torch_default_device())

@@ -96,7 +96,7 @@ def _describe(settings: EncoderSettings, *, leave_out: Sequence[str]) -> str:
         for field in dataclasses.fields(settings)
         if field.name not in leave_out
     }
-    fields["device"] = str(choose_device(settings.device))
+    fields["device"] = choose_device(settings.device)
     fields["model_kwargs"] = settings.all_model_kwargs
     return json.dumps(fields, sort_keys=True, default=repr)
 

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from ._properties import prompt_of, routers_of, window_of
 
@@ -34,23 +37,43 @@ def fingerprint_of(model: "SentenceTransformer") -> str:
     """
     # The names of weights are left out, because they differ between versions of transformers.
     weights = sorted(
-        hashlib.sha256(
-            str(tuple(p.shape)).encode() + p.detach().cpu().contiguous().float().numpy().tobytes()
-        ).hexdigest()
-        for p in model.parameters()
+        _digest_of(p.detach().cpu().contiguous().float().numpy()) for p in model.parameters()
     )
     vocabulary, tokens = _describe_tokenizer(model.tokenizer)
     modules = [_describe_module(module) for module in model]
     prompt = prompt_of(model) or ""
-    digest = hashlib.sha256()
-    for part in (weights, vocabulary, tokens, modules, window_of(model), prompt):
-        digest.update(repr(part).encode("utf8"))
+    digest = _combine(weights, vocabulary, tokens, modules, window_of(model), prompt)
     # Only if they are set, so that the fingerprints of other models stay what they were.
     routes = [(router.default_route, sorted(router.sub_modules)) for router in routers_of(model)]
     for name, value in (("truncate_dim", model.truncate_dim), ("routes", routes)):
         if value:
             digest.update(repr((name, value)).encode("utf8"))
     return digest.hexdigest()
+
+
+def fingerprint_of_table(vectors: NDArray[Any], tokenizer: Any, modules: Sequence[str]) -> str:
+    """Compute the fingerprint of a table of token vectors without torch.
+
+    vectors (ndarray): The vectors, float32, shape (V, width).
+    tokenizer (Tokenizer): The tokenizer.
+    modules (Sequence[str]): The names of the modules' classes.
+    RETURNS (str): What `fingerprint_of` gives for the same model.
+    """
+    described = [(name, None, None, ["None"] * len(_CONFIG)) for name in modules]
+    parts = [_digest_of(vectors)], *_describe_tokenizer(tokenizer), described, None, ""
+    return _combine(*parts).hexdigest()
+
+
+def _digest_of(weights: NDArray[Any]) -> str:
+    """RETURNS (str): SHA-256 of the shape and the numbers of an array, float32."""
+    return hashlib.sha256(str(tuple(weights.shape)).encode() + weights.tobytes()).hexdigest()
+
+
+def _combine(*parts: Any) -> Any:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(repr(part).encode("utf8"))
+    return digest
 
 
 def _describe_tokenizer(tokenizer: Any) -> tuple[list[Any], list[Any]]:
@@ -68,6 +91,8 @@ def _describe_tokenizer(tokenizer: Any) -> tuple[list[Any], list[Any]]:
     return listed, []
 
 
+# Settings of transformers that decide what it computes with its weights.
+_CONFIG = ("hidden_act", "num_attention_heads", "layer_norm_eps", "position_embedding_type")
 # Modules whose own settings are described below, or that have none.
 _KNOWN = ("Transformer", "Pooling", "Normalize", "Dense", "StaticEmbedding", "Router")
 
@@ -83,12 +108,11 @@ def _describe_module(module: Any) -> tuple[Any, ...]:
         return (type(module).__name__, json.dumps(getter(), sort_keys=True, default=str), buffers)
     activation = getattr(module, "activation_function", None)
     config = getattr(getattr(module, "auto_model", None), "config", None)
-    settings = ("hidden_act", "num_attention_heads", "layer_norm_eps", "position_embedding_type")
     return (
         type(module).__name__,
         _pooling_mode(module),
         type(activation).__name__ if activation is not None else None,
-        [str(getattr(config, name, None)) for name in settings],
+        [str(getattr(config, name, None)) for name in _CONFIG],
     )
 
 

@@ -324,7 +324,7 @@ class EncoderShim(Shim):
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the encoder to a device, if it is loaded."""
         if self._model is not None:
-            self._model.model.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+            self._model.move("cpu" if device_type == "cpu" else f"cuda:{device_id}")
 
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): Name, revision and fingerprint of the encoder as msgpack; no weights."""

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from ._tokens import prepare, to_device
 from ._windows import Pieces, can_split, split_texts
 from .fingerprint import fingerprint_of
 from .settings import EncoderSettings, Precision
+from .token_table import TokenTable, is_table, read_table
 
 if TYPE_CHECKING:
     import torch
@@ -43,8 +45,8 @@ class TextEncoder:
     """Encodes texts with a sentence-transformers model. Threads may share an encoder: its passes
     run one after the other, each with all cores.
 
-    model (SentenceTransformer): The model. It is put into evaluation mode, and none of its
-        parameters requires a gradient afterwards.
+    model (SentenceTransformer | TokenTable): The model. It is put into evaluation mode, and none of
+        its parameters requires a gradient afterwards. A table of token vectors is run by numpy.
     settings (EncoderSettings): How the model was found and is run.
 
     Attributes:
@@ -62,15 +64,24 @@ class TextEncoder:
     (2, 384)
     """
 
-    def __init__(self, model: "SentenceTransformer", settings: EncoderSettings) -> None:
-        self.model = model.eval().requires_grad_(False)
+    def __init__(
+        self, model: "SentenceTransformer | TokenTable", settings: EncoderSettings
+    ) -> None:
         self.settings = settings
-        self._batcher = Batcher(model)
         self._lock = threading.RLock()
-        self.width = _width(model)
-        self.window = used_window_of(model)
-        self.pools_windows = settings.pool_windows and can_split(model, self.window)
-        self.normalizes = any(type(module).__name__ == "Normalize" for module in model)
+        # A static model is run by numpy. It is opened in torch only if something asks for that.
+        self._table = model if isinstance(model, TokenTable) else None
+        self._model: SentenceTransformer | None = None
+        self.window: int | None = None
+        self.pools_windows = False
+        if isinstance(model, TokenTable):
+            self.width, self.normalizes = model.width, model.normalizes
+        else:
+            self._model = model.eval().requires_grad_(False)
+            self.width = _width(model)
+            self.window = used_window_of(model)
+            self.pools_windows = settings.pool_windows and can_split(model, self.window)
+            self.normalizes = any(type(module).__name__ == "Normalize" for module in model)
         self.n_encoded = 0
         self.n_truncated = 0
         # A directory that keeps what is made of the model for this machine.
@@ -84,6 +95,41 @@ class TextEncoder:
         self._loaded_in = os.getpid()
         # What the frozen layers that hold this encoder share.
         self.shared = SharedVectors()
+
+    @property
+    def model(self) -> "SentenceTransformer":
+        """RETURNS (SentenceTransformer): The model, as it may be trained or converted."""
+        if self._model is None:
+            with self._lock:
+                if self._model is None:
+                    assert self._table is not None
+                    opened = self._table.open_model(
+                        lambda path: open_model(str(path), self.settings, local=True)
+                    )
+                    self._model = opened.eval().requires_grad_(False)
+        return self._model
+
+    @cached_property
+    def _batcher(self) -> Batcher:
+        return Batcher(self.model)
+
+    @property
+    def is_table(self) -> bool:
+        """RETURNS (bool): Whether the model is a table of token vectors that numpy reads."""
+        return self._table is not None
+
+    @property
+    def device_type(self) -> str:
+        """RETURNS (str): The kind of device that computes the vectors: "cpu", "cuda", ..."""
+        return "cpu" if self._table is not None else str(self.model.device.type)
+
+    def move(self, device: str) -> None:
+        """Move the model to a device. A table stays where it is.
+
+        device (str): The torch device.
+        """
+        if self._table is None:
+            self.model.to(device)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # As files, because a pickled torch module depends on the versions of its code. Layers that
@@ -101,6 +147,9 @@ class TextEncoder:
             copy is not the one that was published.
         """
         check_backend(settings.backend)
+        path = Path(settings.name).expanduser()
+        if path.is_dir():
+            return cls.from_directory(path, settings)
         return cls(find_model(settings, only_here=only_here), settings)
 
     @classmethod
@@ -113,6 +162,8 @@ class TextEncoder:
         RAISES (ValueError): If there is no model in the directory or it cannot be read.
         """
         check_backend(settings.backend)
+        if is_table(path, settings):
+            return cls(read_table(path), settings)
         return cls(open_model(str(path), settings, local=True), settings)
 
     @classmethod
@@ -135,6 +186,8 @@ class TextEncoder:
     def fingerprint(self) -> str:
         """RETURNS (str): The fingerprint of the model, see `fingerprint_of`. If windows are pooled,
         it is another one."""
+        if self._fingerprint is None and self._table is not None:
+            self._fingerprint = self._table.fingerprint()
         if self._fingerprint is None:
             with self._batcher.lock:
                 self._fingerprint = fingerprint_of(self.model)
@@ -147,6 +200,8 @@ class TextEncoder:
     def weights_changed(self) -> None:
         """Forget the fingerprint, because the weights changed. From now on torch runs the model
         itself, because what was converted has other weights."""
+        _ = self.model
+        self._table = None
         self._fingerprint = None
         self._is_learning = True
         self._runner = None
@@ -155,6 +210,8 @@ class TextEncoder:
     def precision_used(self) -> Precision:
         """RETURNS (str): The type in which the model computes on its device: "float32", "bfloat16"
         or "int8"."""
+        if self._table is not None:
+            return "float32"
         if self._precision is None:
             with self._lock, self._batcher.lock:
                 wanted = self.settings.precision
@@ -246,18 +303,23 @@ class TextEncoder:
         texts that were cut."""
         from tqdm.auto import tqdm
 
-        rows = np.zeros((len(texts), self.width), dtype="float32")
-        order = [i for i in range(len(texts)) if texts[i].strip()]
-        order.sort(key=lambda i: len(texts[i]), reverse=True)
-        self._prepare_child()
-        with tqdm(
-            total=len(order),
+        bar_of = partial(
+            tqdm,
             desc=progress,
             unit="text",
             disable=progress is None,
             leave=False,
             mininterval=progress_interval(),
-        ) as bar:
+        )
+        if self._table is not None:
+            self.n_encoded += len(texts)
+            with bar_of(total=len(texts)) as bar:
+                return self._table.encode(texts, bar.update), 0
+        rows = np.zeros((len(texts), self.width), dtype="float32")
+        order = [i for i in range(len(texts)) if texts[i].strip()]
+        order.sort(key=lambda i: len(texts[i]), reverse=True)
+        self._prepare_child()
+        with bar_of(total=len(order)) as bar:
             n_truncated = 0
             for batch in self._batches(texts, order, batch_size or self.settings.batch_size):
                 rows[batch.rows] = self._run(batch)
@@ -354,6 +416,8 @@ class TextEncoder:
         RETURNS (dict[str, bytes]): The files of a sentence-transformers directory, contents by
             relative POSIX path; weights as safetensors.
         """
+        if self._table is not None:
+            return self._table.to_files()
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             self.to_directory(root)
@@ -368,6 +432,9 @@ class TextEncoder:
 
         path (Path): The directory; it is created if there is none.
         """
+        if self._table is not None:
+            self._table.to_directory(path)
+            return
         with quiet():
             self.model.save_pretrained(str(path), create_model_card=False)
         # sentence-transformers writes the code of a model's own modules into their directories, but
