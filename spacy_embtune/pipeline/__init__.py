@@ -11,6 +11,7 @@ from .lookup import find_component
 from .model import EmbTuneModel, Prediction
 from .rows import ComputedRows
 from .scorer import EmbTuneScorer, make_embtune_scorer
+from .span_extensions import get_span_vector, register_span_extension, set_span_hooks
 
 __all__ = [
     "ComputedRows",
@@ -22,10 +23,13 @@ __all__ = [
     "StorageError",
     "console_logger",
     "find_component",
+    "get_span_vector",
     "get_vector",
     "make_calibrate",
     "make_embtune",
     "make_embtune_scorer",
     "register_extension",
+    "register_span_extension",
+    "set_span_hooks",
     "set_vector_hooks",
 ]

@@ -92,6 +92,40 @@ def _find_shared_attribute(pipe: Any, other: Any) -> str | None:
     return None
 
 
+def check_spans(pipe: Any, corpus: TrainingCorpus) -> None:
+    """Log a warning if documents have no spans for a component that learns from spans.
+
+    pipe (EmbTune): The component.
+    corpus (TrainingCorpus): The training corpus.
+    RAISES (ValueError): When no document has such spans.
+    """
+    counts = corpus.spans
+    if counts is None or not counts.n_docs:
+        return
+    if counts.n_without < counts.n_docs:
+        if counts.n_without:
+            logger.warning(
+                "[%s] %d of %d training documents have no spans in doc.spans[%r], so nothing is "
+                "learned from them.",
+                pipe.name,
+                counts.n_without,
+                counts.n_docs,
+                pipe.spans,
+            )
+        return
+    found = ", ".join(repr(key) for key, _ in counts.keys.most_common(MOST_NAMES))
+    raise ValueError(
+        f"[{pipe.name}] learn_spans = true learns from doc.spans[{pipe.spans!r}], but none of the "
+        f"{counts.n_docs} training documents has a span there. "
+        + (
+            f"They have spans under {found}: set spans to one of these keys."
+            if found
+            else "Set doc.spans[KEY] in the training data, or set learn_spans = false to learn "
+            "from doc.cats."
+        )
+    )
+
+
 def require_something_to_learn(pipe: Any, corpus: TrainingCorpus) -> None:
     """Check that a corpus has labels or pairs.
 
@@ -101,6 +135,12 @@ def require_something_to_learn(pipe: Any, corpus: TrainingCorpus) -> None:
     """
     if pipe.labels or corpus.has_pairs:
         return
+    if corpus.spans is not None:
+        raise ValueError(
+            f"[{pipe.name}] no labels: none of the {len(corpus.cats)} spans in "
+            f"doc.spans[{pipe.spans!r}] has a label, and the component learns from nothing else. "
+            f"Set them: Span(doc, start, end, label='LABEL'). {Errors.E143.format(name=pipe.name)}"
+        )
     raise ValueError(
         f"[{pipe.name}] no labels: none of the {len(corpus.cats)} training documents has doc.cats, "
         f"a pair or a group, and the component learns from nothing else. Set labels "

@@ -212,7 +212,7 @@ def _predict(
         for start in range(0, len(texts), _BATCH_SIZE):
             batch = texts[start : start + _BATCH_SIZE]
             inputs = _prepare(nlp, pipe, batch)
-            prediction = pipe.predict(inputs)
+            prediction = pipe.predict(inputs, with_spans=False)
             # If the encoder learned, compare with the vectors of the encoder before training.
             untuned = pipe.encode_untuned(inputs)
             if is_many or not pipe.predicts_labels:
