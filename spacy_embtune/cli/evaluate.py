@@ -37,6 +37,7 @@ def evaluate(
         bool,
         typer.Option("--calibration", help="Show how well probabilities agree with the labels"),
     ] = False,
+    unit: _options.Unit = "doc",
     name: _options.Name = None,
     text_field: _options.TextField = "text",
     label_field: _options.LabelField = None,
@@ -91,6 +92,9 @@ def evaluate(
         records = read(data, kind=kind)
         known = None if train is None else read(train, kind=kind, is_second=True)
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+        records = _reading.make_units(nlp, pipe, records, unit)
+        if known is not None:
+            known = _reading.make_units(nlp, pipe, known, unit)
         found = report(nlp, records, train=known, name=pipe.name)
         skipped.conclude()
         typer.echo(found.to_text(colors=supports_ansi(), **shown))

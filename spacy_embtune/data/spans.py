@@ -118,7 +118,9 @@ def _check_list(group: Any) -> Sequence[Any]:
 
 def _read_span(span: Any, i: int, length: int) -> TextSpan:
     where = f"span {i} of {SPANS_FIELD!r}"
-    given = [span.get(name) for name in ("start", "end")] if isinstance(span, Mapping) else []
+    given: list[Any] = []
+    if isinstance(span, Mapping):
+        given = [span.get("start"), span.get("end")]
     offsets = [int(x) for x in given if _is_whole(x)]
     if len(offsets) < 2:
         raise InvalidRowError(

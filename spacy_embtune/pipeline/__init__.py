@@ -12,6 +12,8 @@ from .model import EmbTuneModel, Prediction
 from .rows import ComputedRows
 from .scorer import EmbTuneScorer, make_embtune_scorer
 from .span_extensions import get_span_vector, register_span_extension, set_span_hooks
+from .unit_records import check_unit, unit_records
+from .units import complete_cats
 
 __all__ = [
     "ComputedRows",
@@ -21,6 +23,8 @@ __all__ = [
     "MissingVectorError",
     "Prediction",
     "StorageError",
+    "check_unit",
+    "complete_cats",
     "console_logger",
     "find_component",
     "get_span_vector",
@@ -32,4 +36,5 @@ __all__ = [
     "register_span_extension",
     "set_span_hooks",
     "set_vector_hooks",
+    "unit_records",
 ]

@@ -64,8 +64,8 @@ ALL_CATS, MANY_CATS = 1000, 100
 
 
 class EmbTune(TrainablePipe):
-    """Adds a base vector and a tuned vector to each Doc, and to its sentences or spans if it should,
-    and learns the tuned vectors from `doc.cats`, from labelled spans or from pairs.
+    """Adds a base vector and a tuned vector to each Doc, and with the setting spans to its
+    sentences or spans. Learns the tuned vectors from `doc.cats`, labelled spans or pairs.
 
     A label that is missing from `doc.cats` is unknown, not absent. A Doc without text gets vectors
     of zeros. It is ignored in training and in the scores.

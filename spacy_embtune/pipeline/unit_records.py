@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -131,15 +131,12 @@ def _to_source(item: Item, i: int) -> _Source:
 def _sentence_records(nlp: Language, sources: Iterable[_Source]) -> Iterator[Record]:
     names = _components_for_sentences(nlp)
     for batch in _batches(sources):
-        found: list[list[TextSpan]] = []
-        # Strings are copied out of the Docs, so that the vocabulary can forget their words.
+        # The vocabulary forgets the words of the batch before its units are given.
         with _memory_zone(nlp):
-            for source, doc in zip(batch, _parse(nlp, batch, names), strict=True):
-                found.append(_find_sentences(doc, source.record, names))
-                del doc
-        for source, sentences in zip(batch, found, strict=True):
+            split = _split(nlp, batch, names)
+        for record, sentences in split:
             for sentence in sentences:
-                yield _make_unit(source.record, sentence, source.record.cats)
+                yield from _make_unit(record, sentence, record.cats)
 
 
 def _components_for_sentences(nlp: Language) -> list[str]:
@@ -168,19 +165,25 @@ def _batches(sources: Iterable[_Source]) -> Iterator[list[_Source]]:
         yield batch
 
 
-def _parse(nlp: Language, batch: Sequence[_Source], names: Sequence[str]) -> Iterator[Doc]:
-    """YIELDS (Doc): The documents with sentence boundaries: those that the caller gave, as they are
-    if they have some."""
-    own = [source.doc is not None and source.doc.has_annotation("SENT_START") for source in batch]
-    new = [source for source, is_own in zip(batch, own, strict=True) if not is_own]
+def _split(
+    nlp: Language, batch: Sequence[_Source], names: Sequence[str]
+) -> list[tuple[Record, list[TextSpan]]]:
+    """RETURNS (list[tuple[Record, list[TextSpan]]]): The documents with their sentences. A Doc of
+    the caller that has sentence boundaries keeps them."""
+    docs = [source.doc for source in batch]
+    new = [i for i, doc in enumerate(docs) if doc is None or not doc.has_annotation("SENT_START")]
     # nlp.make_doc would limit the length of texts.
-    docs: Iterator[Doc] = (nlp.tokenizer(source.record.text) for source in new)
+    made = (nlp.tokenizer(batch[i].record.text) for i in new)
     with nlp.select_pipes(enable=list(names)):
-        parsed = nlp.pipe(docs)
-        for source, is_own in zip(batch, own, strict=True):
-            doc = source.doc if is_own else next(parsed)
-            assert doc is not None
-            yield doc
+        for i, parsed in zip(new, nlp.pipe(made), strict=True):
+            docs[i] = parsed
+    split = []
+    for (record, _), doc in zip(batch, docs, strict=True):
+        assert doc is not None
+        # A tokenizer of the user may change a text.
+        record = record if doc.text == record.text else record._replace(text=doc.text)
+        split.append((record, _find_sentences(doc, record, names)))
+    return split
 
 
 def _find_sentences(doc: Doc, record: Record, names: Sequence[str]) -> list[TextSpan]:
@@ -220,7 +223,7 @@ def _span_records(sources: Iterable[_Source], key: str) -> Iterator[Record]:
             if span.label:
                 carried[span.label] = 1.0
         for (start, end), carried in cats.items():
-            yield _make_unit(record, TextSpan(start, end, ""), carried)
+            yield from _make_unit(record, TextSpan(start, end, ""), carried)
     if n and not n_with:
         named = ", ".join(map(repr, others))
         raise ValueError(
@@ -241,12 +244,16 @@ def _span_records(sources: Iterable[_Source], key: str) -> Iterator[Record]:
         )
 
 
-def _make_unit(record: Record, span: TextSpan, cats: dict[str, float]) -> Record:
+def _make_unit(record: Record, span: TextSpan, cats: dict[str, float]) -> Iterator[Record]:
+    """YIELDS (Record): The unit, unless it is empty or only white space."""
+    text = record.text[span.start : span.end]
+    if not text.strip():
+        return
     other = {name: value for name, value in record.meta.items() if name != SPANS_FIELD}
     names = rename_fields(other, UNIT_FIELDS)
     place = dict(zip(UNIT_FIELDS, (record.id, span.start, span.end), strict=True))
-    return Record(
-        text=record.text[span.start : span.end],
+    yield Record(
+        text=text,
         cats=dict(cats),
         id=f"{record.id}#{span.start}-{span.end}",
         meta={**place, **{names[name]: value for name, value in other.items()}},

@@ -2,7 +2,7 @@
 
 from ._per_label import is_distribution
 from .comparison import Report, compare, report
-from .documents import LabelSpace, choose_labels, documents
+from .documents import LabelSpace, choose_labels, documents, make_units
 from .types import Documents
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "compare",
     "documents",
     "is_distribution",
+    "make_units",
     "report",
 ]
