@@ -4,6 +4,7 @@ console logger."""
 from .._files import StorageError
 from .calibration import make_calibrate
 from .component import EmbTune
+from .corpus_units import check_unit, unit_records
 from .extensions import MissingVectorError, get_vector, register_extension, set_vector_hooks
 from .factory import make_embtune
 from .logger import console_logger
@@ -12,7 +13,6 @@ from .model import EmbTuneModel, Prediction
 from .rows import ComputedRows
 from .scorer import EmbTuneScorer, make_embtune_scorer
 from .span_extensions import get_span_vector, register_span_extension, set_span_hooks
-from .unit_records import check_unit, unit_records
 from .units import complete_cats
 
 __all__ = [

@@ -4,10 +4,11 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from typing import Any, NamedTuple
 
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from .._texts import shorten
@@ -76,8 +77,8 @@ def unit_records(nlp: Language, records: Iterable[Item], unit: str) -> Iterator[
     The record of a unit has the text of the unit, an id of its own ("7#0-18"), and the fields
     `document` (the id of the document), `start` and `end` (offsets in characters) before the other
     fields of its document. A sentence has the labels of its document, a span has its own. Spans
-    with the same offsets and different labels are one unit with several labels. Units without
-    characters other than white space are left out.
+    with the same offsets and different labels are one unit with several labels. Sentences have no
+    white space at their ends. Units that are empty or only white space are left out.
 
     >>> import spacy
     >>> nlp = spacy.blank("en")
@@ -96,19 +97,12 @@ def unit_records(nlp: Language, records: Iterable[Item], unit: str) -> Iterator[
         boundaries, spans are invalid, or a document is of another type.
     """
     check_unit(unit)
-    sources = map(_to_source, records, _count())
+    sources = map(_to_source, records, count())
     if unit == DOCUMENTS:
         return (source.record for source in sources)
     if unit == SENTENCES:
         return _sentence_records(nlp, sources)
     return _span_records(sources, unit.removeprefix(_SPANS))
-
-
-def _count() -> Iterator[int]:
-    i = 0
-    while True:
-        yield i
-        i += 1
 
 
 def _to_source(item: Item, i: int) -> _Source:
@@ -194,7 +188,14 @@ def _find_sentences(doc: Doc, record: Record, names: Sequence[str]) -> list[Text
             f"component of the pipeline sets them ({ran}). Add one, and save the pipeline: "
             f'nlp.add_pipe("sentencizer", before="embtune"). A parser or a senter sets them, too.'
         )
-    return [TextSpan(sent.start_char, sent.end_char, "") for sent in doc.sents]
+    return [_strip(sent) for sent in doc.sents]
+
+
+def _strip(sent: Span) -> TextSpan:
+    """RETURNS (TextSpan): A sentence without white space at its ends, which tokenizers make tokens
+    of."""
+    start = sent.start_char + len(sent.text) - len(sent.text.lstrip())
+    return TextSpan(start, start + len(sent.text.strip()), "")
 
 
 def _memory_zone(nlp: Language) -> AbstractContextManager[Any]:
@@ -227,7 +228,7 @@ def _span_records(sources: Iterable[_Source], key: str) -> Iterator[Record]:
     if n and not n_with:
         named = ", ".join(map(repr, others))
         raise ValueError(
-            f"None of the {n} documents has spans under the key {key!r}. "
+            f"No document of {n} has spans under the key {key!r}. "
             + (
                 f"They have spans under {named}: say spans:{next(iter(others))}."
                 if others
