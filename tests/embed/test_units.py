@@ -32,7 +32,8 @@ def test_a_row_is_a_unit_in_each_format(nlp, tmp_path, unit, text):
         out = tmp_path / f"{unit[:5]}.{suffix}"
         summary = embed_corpus(nlp, iter(RECORDS), out, what=["tuned"], unit=unit, chunk_size=7)
         assert summary.n == 60
-    rows = [json.loads(line) for line in (tmp_path / f"{unit[:5]}.jsonl").open(encoding="utf8")]
+    lines = (tmp_path / f"{unit[:5]}.jsonl").read_text("utf8").splitlines()
+    rows = [json.loads(line) for line in lines]
     assert rows[2]["text"] == text
     assert (rows[2]["id"], rows[2]["document"]) == (f"1#0-{len(text)}", "1")
     assert (rows[2]["start"], rows[2]["end"]) == (0, len(text))

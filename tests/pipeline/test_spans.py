@@ -77,6 +77,7 @@ def train(nlp: Language, examples: list[Example], *, n_steps: int = 40) -> Langu
 # Annotation
 
 
+@pytest.mark.slow
 def test_a_sentence_has_the_vector_that_its_text_has_as_a_document(train_: MakeNlp) -> None:
     nlp = train_(spans="sents")
     doc = nlp(TEXT)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from spacy.tokens import Doc, Span
+from spacy.training import Example
 
 from spacy_embtune.data import Record
 from spacy_embtune.reports import documents, report
@@ -20,12 +21,10 @@ def nlp():
 
 def make_records(n, *, seed=5):
     """RETURNS (list[Record]): Documents of two sentences of one topic."""
-    rows = make_texts(3 * n, seed=seed)
+    rows, others = make_texts(n, seed=seed), make_texts(n, seed=seed + 1)
     return [
-        Record(
-            f"{rows[i][0]}. {rows[i + 3 * n // 2 // 3 * 3][0]}.", {rows[i][1]: 1.0}, str(i), {}, i
-        )
-        for i in range(n)
+        Record(f"{text} ! {other} !", {topic: 1.0}, str(i), {}, i)
+        for i, ((text, topic), (other, _)) in enumerate(zip(rows, others, strict=True))
     ]
 
 
@@ -33,7 +32,7 @@ def test_rows_are_sentences(nlp):
     records = make_records(9)
     found = documents(nlp, None, records, unit="sents")
     assert len(found.texts) == 18
-    assert found.texts[0] == records[0].text.split(". ")[0] + "."
+    assert found.texts[0] == records[0].text.split("! ")[0] + "!"
     assert found.ids[1] == f"0#{len(found.texts[0]) + 1}-{len(records[0].text)}"
     assert found.fields_of(1)["document"] == "0"
     assert found.sources()[1] == records[0].text
@@ -91,15 +90,9 @@ def test_sentences_of_documents_that_were_trained_on_are_not_held_out():
     for record in records:
         docs.append(nlp.make_doc(record.text))
         docs[-1].cats = dict(record.cats)
-    train(nlp, as_examples_of(docs), n_steps=2)
+    train(nlp, [Example(doc.copy(), doc) for doc in docs], n_steps=2)
     assert report(nlp, records, unit="sents", progress=False).seen.n == 24
     assert report(nlp, make_records(6, seed=8), unit="sents", progress=False).seen.n == 0
-
-
-def as_examples_of(docs):
-    from spacy.training import Example
-
-    return [Example(doc.copy(), doc) for doc in docs]
 
 
 def test_an_unknown_unit_and_missing_sentences_are_errors(nlp):
