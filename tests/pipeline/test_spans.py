@@ -2,16 +2,20 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import spacy
+import srsly
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
-from spacy.util import load_model_from_config
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train as train_config
+from spacy.util import load_config, load_model_from_config
 from thinc.api import Config, fix_random_seed
 
 from spacy_embtune.pipeline import MissingVectorError, get_span_vector, units
@@ -19,6 +23,7 @@ from spacy_embtune.pipeline.units import make_span_units, predict_with_spans
 
 from ..conftest import TOPICS, make_examples, make_texts
 
+ROOT = Path(__file__).parent.parent.parent
 WORDS = [word for topic in TOPICS.values() for word in topic.split()]
 TEXT = "ball goal team. bread soup salt. guitar drum melody."
 STATIC = {"@architectures": "spacy-embtune.DocVectors.v1"}
@@ -503,6 +508,33 @@ def test_calibration_on_spans() -> None:
     pipe = nlp.get_pipe("embtune")
     pipe.seen = None
     assert pipe.calibrate(as_examples(make_span_docs(nlp, 20))) != 1.0
+
+
+@pytest.mark.slow
+def test_spacy_train_learns_spans_of_a_file_of_prodigy(tiny_encoder: Path, tmp_path: Path) -> None:
+    rows = []
+    for text, topic in make_texts(80, seed=1):
+        span = {"start": 0, "end": len(text), "token_start": 0, "label": topic}
+        rows.append({"text": f"{text} and so on", "spans": [span], "answer": "accept"})
+    srsly.write_jsonl(tmp_path / "data.jsonl", rows)
+    config = load_config(
+        ROOT / "configs" / "feedforward.cfg",
+        overrides={
+            "paths.train": str(tmp_path / "data.jsonl"),
+            "components.embtune.model.encoder.name": str(tiny_encoder),
+            "components.embtune.spans": "sc",
+            "components.embtune.learn_spans": True,
+            "training.max_steps": 20,
+            "training.eval_frequency": 10,
+        },
+    )
+    trained, _ = train_config(init_nlp(config), tmp_path / "out")
+    pipe = trained.get_pipe("embtune")
+    assert set(pipe.labels) == set(TOPICS)
+    assert pipe.temperature != 1.0
+    loaded = spacy.load(tmp_path / "out" / "model-best")
+    assert loaded.meta["performance"]["embtune_p1"] > 0.5
+    assert loaded.get_pipe("embtune").learn_spans
 
 
 def test_a_config_with_spans_is_read() -> None:

@@ -68,6 +68,7 @@ def test_labels_that_a_span_of_several_labels_lacks_are_absent(nlp):
     assert np.asarray(found.targets.values)[0].sum() == 2
 
 
+@pytest.mark.slow
 def test_a_report_counts_units_and_not_documents(nlp):
     found = report(nlp, make_span_docs(nlp, 20), unit="spans:sc", progress=False)
     assert found.n_documents == found.n_labelled == 40
