@@ -95,8 +95,8 @@ class RecordsReader:
     embtune convert` makes them exactly equal.
 
     A label that the file does not mention for a document is unknown: it is missing in its cats.
-    The field `spans` sets `doc.spans` of the reference. Other fields are in its `user_data`. Documents
-    without text are left out.
+    The field `spans` sets `doc.spans` of the reference. Other fields are in its `user_data`.
+    Documents without text are left out.
 
     >>> import spacy
     >>> from tempfile import TemporaryDirectory
