@@ -246,6 +246,19 @@ def check_cache_size(corpus: TrainingCorpus, name: str, model: Model[Any, Any]) 
         )
 
 
+def warn_of_no_spans(pipe: Any) -> None:
+    """Log a warning that there are no spans to score.
+
+    pipe (EmbTune): The component.
+    """
+    logger.warning(
+        "[%s] learn_spans = true scores doc.spans[%r], but no document that is scored has a span "
+        "there, so there are no scores. Give a dev corpus with the same key.",
+        pipe.name,
+        pipe.spans,
+    )
+
+
 def warn_of_idle_updates(pipe: Any) -> None:
     """Log a warning that many updates in a row had no gradient.
 

@@ -39,6 +39,7 @@ from ._training_checks import (
     check_spans,
     require_something_to_learn,
     warn_of_idle_updates,
+    warn_of_no_spans,
 )
 from ._training_corpus import find_exclusive, read_corpus
 from .model import Prediction, SpanVectors, to_probabilities
@@ -564,6 +565,8 @@ class EmbTune(TrainablePipe):
         inputs: list[Any] = [example.predicted for example in examples]
         units = self._make_units(examples)
         if units is not None:
+            if examples and not units:
+                warn_of_no_spans(self)
             examples = [unit.example for unit in units]
             inputs = [unit.input for unit in units]
             docs = [example.predicted for example in examples]

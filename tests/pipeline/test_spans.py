@@ -481,6 +481,15 @@ def test_spans_without_labels_are_an_error() -> None:
         nlp.initialize(lambda: as_examples(docs))
 
 
+def test_a_dev_corpus_without_spans_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    nlp = make_static(spans="sc", learn_spans=True, set_cats=True)
+    train(nlp, as_examples(make_span_docs(nlp, 10)), n_steps=2)
+    with caplog.at_level(logging.WARNING, logger="spacy_embtune"):
+        scores = nlp.evaluate(as_examples(make_span_docs(nlp, 3, key="other")))
+    assert scores["embtune_p1"] is None
+    assert "no document that is scored has a span there" in caplog.text
+
+
 def test_empty_spans_teach_nothing(caplog: pytest.LogCaptureFixture) -> None:
     nlp = make_static(spans="sc", learn_spans=True)
     docs = make_span_docs(nlp, 20)
