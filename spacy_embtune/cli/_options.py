@@ -77,6 +77,9 @@ Quotes = Annotated[
 
 def _check_unit(unit: str) -> str:
     """RETURNS (str): The value of --unit. RAISES (typer.BadParameter): If there is no such unit."""
+    if unit == "doc":
+        # The default needs no import.
+        return unit
     from ..pipeline import check_unit
 
     try:
