@@ -520,7 +520,9 @@ def test_calibration_on_spans() -> None:
 
 
 @pytest.mark.slow
-def test_spacy_train_learns_spans_of_a_file_of_prodigy(tiny_encoder: Path, tmp_path: Path) -> None:
+def test_spacy_train_learns_spans_of_a_file_of_prodigy(
+    tiny_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = []
     for text, topic in make_texts(200, seed=1):
         span = {"start": 0, "end": len(text), "token_start": 0, "label": topic}
@@ -533,12 +535,16 @@ def test_spacy_train_learns_spans_of_a_file_of_prodigy(tiny_encoder: Path, tmp_p
             "components.embtune.model.encoder.name": str(tiny_encoder),
             "components.embtune.spans": "sc",
             "components.embtune.learn_spans": True,
+            "corpora.train.label_field": "",
+            "corpora.dev.label_field": "",
             "training.max_steps": 20,
             "training.eval_frequency": 10,
         },
     )
     (tmp_path / "out").mkdir()
-    train_config(init_nlp(config), tmp_path / "out")
+    with caplog.at_level(logging.WARNING, logger="spacy_embtune"):
+        train_config(init_nlp(config), tmp_path / "out")
+    assert caplog.text == ""
     loaded = spacy.load(tmp_path / "out" / "model-best")
     pipe = loaded.get_pipe("embtune")
     assert pipe.learn_spans
