@@ -79,10 +79,12 @@ def own_encoders() -> None:
 @pytest.fixture(autouse=True)
 def clean_extensions() -> Iterator[None]:
     """Custom attributes are global: give each test those that it found."""
-    kept = dict(Underscore.doc_extensions)
+    kept = dict(Underscore.doc_extensions), dict(Underscore.span_extensions)
     yield
-    Underscore.doc_extensions.clear()
-    Underscore.doc_extensions.update(kept)
+    extensions = Underscore.doc_extensions, Underscore.span_extensions
+    for current, earlier in zip(extensions, kept, strict=True):
+        current.clear()
+        current.update(earlier)
 
 
 def make_texts(n: int, *, seed: int = 0) -> list[tuple[str, str]]:

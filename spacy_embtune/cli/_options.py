@@ -73,6 +73,30 @@ Quotes = Annotated[
         show_default="csv; found out if there are tabs between cells",
     ),
 ]
+
+
+def _check_unit(unit: str) -> str:
+    """RETURNS (str): The value of --unit. RAISES (typer.BadParameter): If there is no such unit."""
+    if unit == "doc":
+        # The default needs no import.
+        return unit
+    from ..pipeline import check_unit
+
+    try:
+        return check_unit(unit)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+Unit = Annotated[
+    str,
+    typer.Option(
+        metavar="doc|sents|spans:KEY",
+        callback=_check_unit,
+        help="What a row is: a document, a sentence, or a labelled span under a key of doc.spans "
+        "or of the field spans (spans:sc)",
+    ),
+]
 OnErrorOption = Annotated[OnError, typer.Option(help="What to do with an invalid record")]
 Force = Annotated[bool, typer.Option("--force", "-F", help="Replace OUT if it exists")]
 Code = Annotated[

@@ -172,6 +172,26 @@ def read_with_fit(
     return records, read_all(fit, kind=kind, label_field="", is_second=True, **settings)
 
 
+def make_units(
+    nlp: "Language", pipe: "EmbTune", records: "list[Record]", unit: str
+) -> "list[Record]":
+    """Turn the records of documents into those of their sentences or spans, or end the command if
+    there are none.
+
+    nlp (Language): The pipeline.
+    pipe (EmbTune): Its component.
+    records (list[Record]): The documents.
+    unit (str): The option --unit.
+    RETURNS (list[Record]): The units; the documents themselves if the unit is "doc".
+    """
+    from .. import reports
+
+    units = reports.make_units(nlp, pipe, records, unit)
+    if not units:
+        fail(f"The documents have no units ({unit})", "Give a file with texts or labelled spans.")
+    return units
+
+
 def make_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") -> "Documents":
     """Compute the vectors of records. Print a warning if their labels do not fit the settings of
     the component.
@@ -214,4 +234,6 @@ def find_seen(pipe: "EmbTune", shown: "Documents") -> "NDArray[Any]":
 
     if pipe.seen is None:
         return np.zeros(len(shown.texts), dtype=bool)
-    return pipe.seen.recognize(shown.texts)
+    seen = pipe.seen.recognize(shown.texts)
+    # A sentence of a document that the component was trained on is not held out.
+    return seen | pipe.seen.recognize(shown.sources()) if shown.locations else seen

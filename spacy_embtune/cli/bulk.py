@@ -76,6 +76,7 @@ def bulk(
             show_default="tuned if the labelled texts of DATA were not trained on, else base",
         ),
     ] = None,
+    unit: _options.Unit = "doc",
     name: _options.Name = None,
     text_field: _options.TextField = "text",
     label_field: _options.LabelField = None,
@@ -128,6 +129,9 @@ def bulk(
             report=skipped,
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+        records = _reading.make_units(nlp, pipe, records, unit)
+        if learned is not None:
+            learned = _reading.make_units(nlp, pipe, learned, unit)
         documents = _reading.make_documents(nlp, pipe, records)
         fitted = None if learned is None else _reading.fit_documents(nlp, pipe, learned)
         if neighbors is None:

@@ -24,6 +24,7 @@ def embed(
     what: Annotated[
         str, typer.Option(help="base, tuned (vectors), scores (of labels), with commas")
     ] = "tuned",
+    unit: _options.Unit = "doc",
     name: _options.Name = None,
     text_field: _options.TextField = "text",
     id_field: _options.IdField = "id",
@@ -92,6 +93,7 @@ def embed(
             batch_size=batch_size,
             force=force,
             progress=lambda: position.fraction,
+            unit=unit,
         )
     skipped.conclude()
     if summary.n_empty:

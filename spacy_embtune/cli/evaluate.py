@@ -38,6 +38,7 @@ def evaluate(
         bool,
         typer.Option("--calibration", help="Show how well probabilities agree with the labels"),
     ] = False,
+    unit: _options.Unit = "doc",
     name: _options.Name = None,
     text1_field: Annotated[
         str, typer.Option("--text1", metavar="FIELD", help="Pairs: field of the first text")
@@ -114,6 +115,7 @@ def evaluate(
                 ("--train", train is not None),
                 ("--per-label", per_label),
                 ("--calibration", calibration),
+                ("--unit", unit != "doc"),
             ):
                 if is_given:
                     fail(f"{option} is for labels", f"{data} holds pairs. Leave {option} out.")
@@ -136,6 +138,9 @@ def evaluate(
             records = read(data, kind=kind)
             known = None if train is None else read(train, kind=kind, is_second=True)
             nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+            records = _reading.make_units(nlp, pipe, records, unit)
+            if known is not None:
+                known = _reading.make_units(nlp, pipe, known, unit)
             found = report(nlp, records, train=known, name=pipe.name)
             skipped.conclude()
             typer.echo(found.to_text(colors=supports_ansi(), **shown))

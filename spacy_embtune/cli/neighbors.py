@@ -21,6 +21,7 @@ def neighbors(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="A text, in quotes")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many to show")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table")] = False,
+    unit: _options.Unit = "doc",
     name: _options.Name = None,
     text_field: _options.TextField = "text",
     label_field: _options.LabelField = None,
@@ -66,6 +67,7 @@ def neighbors(
             report=skipped,
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+        records = _reading.make_units(nlp, pipe, records, unit)
         corpus = _reading.make_documents(nlp, pipe, records)
         asked = documents(nlp, pipe.name, [Record(query, {}, "query", {}, 1)])
         found = compare_neighbors(corpus, asked, k)

@@ -51,6 +51,7 @@ def plot(
     title: Annotated[
         str | None, typer.Option(help="The heading", show_default="name of DATA")
     ] = None,
+    unit: _options.Unit = "doc",
     name: _options.Name = None,
     text_field: _options.TextField = "text",
     label_field: _options.LabelField = None,
@@ -118,6 +119,9 @@ def plot(
             report=skipped,
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+        records = _reading.make_units(nlp, pipe, records, unit)
+        if learned is not None:
+            learned = _reading.make_units(nlp, pipe, learned, unit)
         documents = _reading.make_documents(nlp, pipe, records)
         fitted = None if learned is None else _reading.fit_documents(nlp, pipe, learned)
         projection = project(documents, fitted, method=method.value)

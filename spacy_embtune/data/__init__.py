@@ -19,17 +19,20 @@ from .other_fields import (
 )
 from .pair_targets import combine_pairs
 from .parts import write_parts
-from .records import Record, read_records
+from .records import Location, Record, read_records
 from .records_reader import RecordsReader, make_records_reader
 from .scored_pairs import PairsReader, make_pairs_reader, pairs_to_examples
+from .spans import SPANS_FIELD, TextSpan, describe_spans, read_spans
 from .splitting import RecordSplit, find_groups, link_documents, split_records
 
 __all__ = [
     "ESCAPED",
     "FORMATS",
+    "SPANS_FIELD",
     "CatsReader",
     "InvalidRowError",
     "LabelSettings",
+    "Location",
     "PairsFromCorpus",
     "PairsReader",
     "Partner",
@@ -39,8 +42,10 @@ __all__ = [
     "RecordSplit",
     "RecordsReader",
     "Row",
+    "TextSpan",
     "bin_name",
     "combine_pairs",
+    "describe_spans",
     "escape_cells",
     "find_groups",
     "find_kind",
@@ -58,6 +63,7 @@ __all__ = [
     "read_fields",
     "read_record_docs",
     "read_records",
+    "read_spans",
     "rename_fields",
     "set_group",
     "set_partners",

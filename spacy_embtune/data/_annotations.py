@@ -123,8 +123,8 @@ def _prodigy(fields: Mapping[str, Any]) -> Found | None:
     notices = []
     if fields.get("spans"):
         notices.append(
-            "The parts of texts that Prodigy's 'spans' label are not read. Only labels of whole "
-            "texts are."
+            "The labels of Prodigy's 'spans' are labels of parts of texts, not of whole texts. To "
+            "use them, say unit = 'spans:sc' (--unit spans:sc), or train with learn_spans = true."
         )
     if "options" in fields or "accept" in fields:
         if answer == "reject":

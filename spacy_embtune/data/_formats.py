@@ -20,6 +20,7 @@ from ._excel import import_calamine, read_excel
 from ._json import read_json, read_jsonl
 from ._rows import InvalidRowError, ReadSettings, Row
 from ._sources import Source
+from .spans import SPANS_FIELD, describe_spans
 
 logger = logging.getLogger(__name__)
 
@@ -103,8 +104,8 @@ def _parse_line(
 
 
 def read_spacy(source: Source, settings: ReadSettings) -> Iterator[Row]:
-    """Read a file that `DocBin` wrote. The fields are the text, "cats", and the entries of
-    `Doc.user_data` whose keys are strings."""
+    """Read a file that `DocBin` wrote. The fields are the text, "cats", the entries of
+    `Doc.user_data` whose keys are strings, and "spans" if the Doc has any."""
     from spacy.tokens import DocBin
     from spacy.vocab import Vocab
 
@@ -120,6 +121,9 @@ def read_spacy(source: Source, settings: ReadSettings) -> Iterator[Row]:
         for number, doc in enumerate(docs.get_docs(Vocab())):
             source.position.follow(partial(truediv, number + 1, len(docs)))
             fields = {key: value for key, value in doc.user_data.items() if isinstance(key, str)}
+            spans = describe_spans(doc)
+            if any(spans.values()):
+                fields[SPANS_FIELD] = spans
             fields |= {settings.text_field: doc.text, "cats": dict(doc.cats)}
             yield Row(fields, number, number + 1, "document")
 

@@ -14,6 +14,7 @@ from spacy.vocab import Vocab
 from ._sources import Source
 from .fields import STDIN, resolve_kind
 from .records import Record, read_records
+from .spans import set_spans
 
 # spaCy reads a directory of these files as one corpus.
 DOCS_SUFFIX = ".spacy"
@@ -99,9 +100,11 @@ def make_doc(record: Record, tokenize: Callable[[str], Doc], *, id_field: str = 
     record (Record): The record.
     tokenize (Callable[[str], Doc]): Makes a Doc of a text.
     id_field (str): The name of the id in `Doc.user_data`.
-    RETURNS (Doc): The Doc, with the labels as cats, and the id and the other fields as user data.
+    RETURNS (Doc): The Doc, with the labels as cats, the spans of the field `spans` in `doc.spans`,
+        and the id and the other fields as user data.
     """
     doc = tokenize(record.text)
+    set_spans(doc, record.meta)
     doc.cats = dict(record.cats)
     doc.user_data[id_field] = record.id
     for name, value in record.meta.items():

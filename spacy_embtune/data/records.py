@@ -22,8 +22,9 @@ from .fields import (
 )
 from .label_settings import LabelSettings, check_label_settings, is_pattern
 from .other_fields import unescape_cells
+from .spans import SPANS_FIELD
 
-__all__ = ["OnError", "Position", "Record", "read_records"]
+__all__ = ["Location", "OnError", "Position", "Record", "read_records"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +32,37 @@ OnError = Literal["fail", "skip"]
 
 # Rows that are left out and logged one by one.
 MOST_LOGGED = 20
+# Prodigy's answers after which the spans of a row are no labels.
+REFUSED = ("reject", "ignore")
 # Fields whose lists and mappings are read.
 NESTED = (
     *("cats", "label", "labels"),
     *("accept", "options", "data", "annotations", "annotation", "fields", "responses"),
+    SPANS_FIELD,
 )
 
 
+class Location(NamedTuple):
+    """The place of a sentence or a span in its document.
+
+    >>> place = Location("7", "Kick-off at eight. Soup at nine.", 19, 32)
+    >>> place.text[place.start : place.end]
+    'Soup at nine.'
+
+    document (str): The id of the document.
+    text (str): The text of the document.
+    start (int): The offset of the first character.
+    end (int): The offset behind the last character.
+    """
+
+    document: str
+    text: str
+    start: int
+    end: int
+
+
 class Record(NamedTuple):
-    """One document of a file.
+    """One document of a file, or one of its sentences or spans.
 
     >>> Record("Kick-off at eight.", {"SPORT": 1.0}, "0", {}, 1).cats
     {'SPORT': 1.0}
@@ -51,6 +74,8 @@ class Record(NamedTuple):
     meta (dict[str, Any]): The other fields.
     line (int): The line in which the row starts, from 1. In files without lines, the number of the
         row, from 1.
+    location (Location | None): The place of a sentence or a span in its document. None: the record
+        is a whole document.
     """
 
     text: str
@@ -58,6 +83,7 @@ class Record(NamedTuple):
     id: str
     meta: dict[str, Any]
     line: int
+    location: Location | None = None
 
 
 def read_records(
@@ -84,18 +110,20 @@ def read_records(
     "labels", which is one label or a list of labels. In CSV and TSV "|" separates several labels. A
     label that a row does not mention is unknown, not absent. Whole numbers (also 1.0) and truth
     values name a label: "1", "true". Exports of Prodigy, doccano, Label Studio and Argilla are
-    recognised: a rejected label is absent, and what was ignored or skipped is unknown.
+    recognised: a rejected label is absent, and what was ignored or skipped is unknown. Spans of a
+    .spacy file are in the other field `spans`, as in files of Prodigy.
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as directory:
     ...     path = Path(directory, "data.jsonl")
     ...     _ = path.write_text('{"text": "Kick-off at eight.", "label": "SPORT", "id": "a1"}')
-    ...     list(read_records(path))
-    [Record(text='Kick-off at eight.', cats={'SPORT': 1.0}, id='a1', meta={}, line=1)]
+    ...     (record,) = read_records(path)
+    >>> record.text, record.cats, record.id
+    ('Kick-off at eight.', {'SPORT': 1.0}, 'a1')
 
-    >>> list(read_records([{"text": "Kick-off at eight.", "label": "SPORT"}]))
-    [Record(text='Kick-off at eight.', cats={'SPORT': 1.0}, id='0', meta={}, line=1)]
+    >>> list(read_records([{"text": "Kick-off at eight.", "label": "SPORT"}]))[0].cats
+    {'SPORT': 1.0}
 
     source (Any): The path of a file, or its address (s3://..., through fsspec). gzip, bzip2, xz or
         zstd may have compressed it. "-" is standard input. Or a collection in memory: a data frame
@@ -242,6 +270,8 @@ class _RecordParser(NamedTuple):
         text = fields[self.text_field]
         cats, used = self.cats.read(fields)
         used = {self.text_field, self.id_field, *used}
+        if fields.get("answer") in REFUSED:
+            used.add(SPANS_FIELD)
         return Record(
             text="" if is_missing(text) else check_text(self.text_field, text),
             cats=cats,

@@ -95,7 +95,8 @@ class RecordsReader:
     embtune convert` makes them exactly equal.
 
     A label that the file does not mention for a document is unknown: it is missing in its cats.
-    Other fields are in the `user_data` of the reference. Documents without text are left out.
+    The field `spans` sets `doc.spans` of the reference. Other fields are in its `user_data`.
+    Documents without text are left out.
 
     >>> import spacy
     >>> from tempfile import TemporaryDirectory
@@ -190,7 +191,7 @@ class RecordsReader:
                 n_empty += 1
                 continue
             n += 1
-            n_labelled += bool(doc.cats)
+            n_labelled += bool(doc.cats or doc.spans)
             if kept is not None:
                 kept.add(doc)
             yield _make_example(nlp, doc)

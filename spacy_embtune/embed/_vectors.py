@@ -79,7 +79,7 @@ class Embedder:
     def _predict(self, texts: list[str]) -> dict[str, NDArray[Any]]:
         inputs: Any = texts if self._reads_texts else list(self._make_docs(texts))
         with self._settings():
-            prediction = self.component.predict(inputs)
+            prediction = self.component.predict(inputs, with_spans=False)
         found = {"base": prediction.base, "tuned": prediction.tuned, "scores": prediction.cats}
         # Adding zero turns the negative zeros of texts without a vector into zeros.
         vectors = {key: cast("NDArray[Any]", found[key]) + np.float32(0) for key in self.what}

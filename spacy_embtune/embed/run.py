@@ -13,7 +13,7 @@ from spacy.language import Language
 from .._files import atomic_path, explain_full_disk
 from .._progress import progress_interval
 from ..data import Record
-from ..pipeline import EmbTune, find_component
+from ..pipeline import EmbTune, check_unit, find_component, unit_records
 from ._docbin import SpacyDocs
 from ._formats import Chunk, Format, JsonLines, Npz, Parquet
 from ._parts import Part, Parts
@@ -57,6 +57,7 @@ def embed_corpus(
     batch_size: int | None = None,
     force: bool = False,
     progress: Callable[[], float | None] | bool = False,
+    unit: str = "doc",
 ) -> Summary:
     """Write the vectors of a corpus to a file, in constant memory.
 
@@ -103,6 +104,8 @@ def embed_corpus(
         records or settings.
     progress (Callable | bool): Whether to show a progress bar. A function that returns the share of
         the records that has been read, 0..1, shows the remaining time as well.
+    unit (str): What a row of the result is: "doc", "sents" (a sentence) or "spans:KEY" (a labelled
+        span), see `unit_records`. Results in .spacy have documents only.
     RETURNS (Summary): The counts of this run.
     RAISES (ValueError): When a setting is invalid, the result exists, there are no records, or
         chunks were made from other records or settings.
@@ -118,6 +121,15 @@ def embed_corpus(
     component = find_component(nlp, name)
     embedder = Embedder(nlp, component, what, batch_size)
     form = _make_format(out, nlp, component)
+    if check_unit(unit) != "doc":
+        if isinstance(form, SpacyDocs):
+            raise ValueError(
+                f"{out}: a .spacy file has a Doc for each document, so it cannot have one for each "
+                f"unit ({unit}): its sentences would lose their document. Give .parquet, .jsonl or "
+                f".npz. Or set spans in the settings of [{component.name}], and store what "
+                f"nlp.pipe gives: DocBin(store_user_data=True) holds the vectors of spans."
+            )
+        records = unit_records(nlp, records, unit)
     settings = {
         "pipeline": embedder.identify()[:16],
         "what": ",".join(embedder.what),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from thinc.api import Model
 from thinc.types import Floats2d
 
@@ -17,7 +17,7 @@ def DocVectors(
 ) -> Model[Sequence[Doc], Floats2d]:
     """Make a layer that pools the token vectors of Docs to base vectors. White space and tokens
     without a vector are left out. The layer is frozen: it passes no gradient on to the component
-    that makes the token vectors.
+    that makes the token vectors. Of a Span it pools the vectors that its tokens have in the Doc.
 
     source (str): "vectors": the static vectors of the vocabulary. "tensor": `doc.tensor`, which an
         earlier tok2vec sets. "transformer": `doc._.trf_data`, which an earlier `transformer` or
@@ -46,12 +46,12 @@ def DocVectors(
         forward,
         init=init,
         dims={"nO": None},
-        attrs={"source": source, "pooling": pooling, "reads_texts": False},
+        attrs={"source": source, "pooling": pooling, "reads_texts": False, "reads_spans": True},
     )
 
 
 def forward(
-    model: Model[Sequence[Doc], Floats2d], X: Sequence[Doc], is_train: bool
+    model: Model[Sequence[Doc], Floats2d], X: Sequence[Doc | Span], is_train: bool
 ) -> tuple[Floats2d, Callable[[Floats2d], list[Any]]]:
     tables = [_token_vectors(model, doc) for doc in X]
     width = model.maybe_get_dim("nO") or max((table.shape[1] for table in tables), default=0)
@@ -66,7 +66,7 @@ def forward(
                 f"The pipeline was trained with other vectors, or another tok2vec."
             )
         if len(table) == 0 and any(not token.is_space for token in doc):
-            _check_has_source(model, doc)
+            _check_has_source(model, doc.doc)
         if len(table):
             row[:] = table.mean(axis=0) if model.attrs["pooling"] == "mean" else table.max(axis=0)
 
@@ -83,9 +83,11 @@ def init(
         forward(model, X, is_train=False)
 
 
-def _token_vectors(model: Model[Any, Any], doc: Doc) -> Floats2d:
-    """RETURNS (Floats2d): The vectors of the tokens that have one, shape (m, width)."""
-    words = [token.i for token in doc if not token.is_space]
+def _token_vectors(model: Model[Any, Any], part: Doc | Span) -> Floats2d:
+    """RETURNS (Floats2d): The vectors of the tokens of a Doc or Span that have one, shape (m,
+    width)."""
+    words = [token.i for token in part if not token.is_space]
+    doc = part.doc
     source = choose_source(model, doc)
     if source == "transformer":
         table = model.ops.asarray2f(cast(Any, _piece_vectors(doc, words)))

@@ -4,6 +4,7 @@ console logger."""
 from .._files import StorageError
 from .calibration import make_calibrate
 from .component import EmbTune
+from .corpus_units import check_unit, unit_records
 from .doc_embedding import DocEmbedding
 from .extensions import MissingVectorError, get_vector, register_extension, set_vector_hooks
 from .factory import make_embtune
@@ -12,6 +13,8 @@ from .lookup import find_component
 from .model import EmbTuneModel, Prediction
 from .rows import ComputedRows
 from .scorer import EmbTuneScorer, make_embtune_scorer
+from .span_extensions import get_span_vector, register_span_extension, set_span_hooks
+from .units import complete_cats
 
 __all__ = [
     "ComputedRows",
@@ -22,12 +25,18 @@ __all__ = [
     "MissingVectorError",
     "Prediction",
     "StorageError",
+    "check_unit",
+    "complete_cats",
     "console_logger",
     "find_component",
+    "get_span_vector",
     "get_vector",
     "make_calibrate",
     "make_embtune",
     "make_embtune_scorer",
     "register_extension",
+    "register_span_extension",
+    "set_span_hooks",
     "set_vector_hooks",
+    "unit_records",
 ]

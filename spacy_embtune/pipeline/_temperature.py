@@ -14,7 +14,7 @@ from .rows import score_rows
 LEAST = 20
 
 
-def find_temperature(pipe: Any, examples: Iterable[Example]) -> float:
+def find_temperature(pipe: Any, units: Iterable[tuple[Example, Any]]) -> float:
     """Find the temperature T with the lowest log loss of the labels, if raw scores are divided by
     T, see `metrics.fit_temperature`.
 
@@ -22,12 +22,13 @@ def find_temperature(pipe: Any, examples: Iterable[Example]) -> float:
     component is more certain of them than of new documents.
 
     pipe (EmbTune): The component.
-    examples (Iterable[Example]): Labelled documents. Earlier components have processed `predicted`.
+    units (Iterable[tuple[Example, Any]]): Labelled documents or spans, each with what the encoder
+        reads: the Doc that earlier components have processed, or a text.
     RETURNS (float): The temperature.
     RAISES (ValueError): When fewer than 20 labelled documents are new to the component, it is not
         trained, or no loss trained its output layer.
     """
-    examples = list(examples)
+    units = list(units)
     if not pipe.is_trained:
         raise ValueError(f"[{pipe.name}] is not trained yet. Train it before calibrate.")
     if not pipe.predicts_labels:
@@ -37,12 +38,12 @@ def find_temperature(pipe: Any, examples: Iterable[Example]) -> float:
         )
     exclusive = bool(pipe.cfg["exclusive_classes"])
     n_seen = 0
-    if pipe.seen is not None and examples:
-        is_seen = pipe.seen.recognize([example.text for example in examples])
+    if pipe.seen is not None and units:
+        is_seen = pipe.seen.recognize([example.text for example, _ in units])
         n_seen = int(is_seen.sum())
-        examples = [example for example, seen in zip(examples, is_seen, strict=True) if not seen]
+        units = [unit for unit, seen in zip(units, is_seen, strict=True) if not seen]
     targets = make_sparse_targets(
-        [example.reference.cats for example in examples], pipe.labels, exclusive=exclusive
+        [example.reference.cats for example, _ in units], pipe.labels, exclusive=exclusive
     )
     known = targets.is_known()
     if known.sum() < LEAST:
@@ -52,7 +53,7 @@ def find_temperature(pipe: Any, examples: Iterable[Example]) -> float:
             + (f"; {n_seen} others were in its training corpus." if n_seen else ".")
         )
     encoder: Any = pipe.model.get_ref("encoder")
-    base = pipe.model.ops.to_numpy(encoder.predict([example.predicted for example in examples]))
+    base = pipe.model.ops.to_numpy(encoder.predict([read for _, read in units]))
     has_vector = np.flatnonzero(base.any(axis=1))
     temperature = fit_temperature(
         score_rows(pipe, base[has_vector]), dense_if_small(targets.subset(has_vector))

@@ -141,6 +141,40 @@ def warn_of_second_encoder(pipe: Any, other: Any, nlp: Language) -> None:
         )
 
 
+def check_spans(pipe: Any, corpus: TrainingCorpus) -> None:
+    """Log a warning if documents have no spans for a component that learns from spans.
+
+    pipe (EmbTune): The component.
+    corpus (TrainingCorpus): The training corpus.
+    RAISES (ValueError): When no document has such spans.
+    """
+    counts = corpus.spans
+    if counts is None or not counts.n_docs:
+        return
+    if counts.n_without < counts.n_docs:
+        if counts.n_without:
+            logger.warning(
+                "[%s] %d of %d training documents have no spans in doc.spans[%r], so nothing is "
+                "learned from them.",
+                pipe.name,
+                counts.n_without,
+                counts.n_docs,
+                pipe.spans,
+            )
+        return
+    found = ", ".join(repr(key) for key, _ in counts.keys.most_common(MOST_NAMES))
+    raise ValueError(
+        f"[{pipe.name}] learn_spans = true learns from doc.spans[{pipe.spans!r}], but none of the "
+        f"{counts.n_docs} training documents has a span there. "
+        + (
+            f"They have spans under {found}: set spans to one of these keys."
+            if found
+            else "Set doc.spans[KEY] in the training data, or set learn_spans = false to learn "
+            "from doc.cats."
+        )
+    )
+
+
 def require_something_to_learn(pipe: Any, corpus: TrainingCorpus) -> None:
     """Check that a corpus has labels or pairs.
 
@@ -150,6 +184,12 @@ def require_something_to_learn(pipe: Any, corpus: TrainingCorpus) -> None:
     """
     if pipe.labels or corpus.has_pairs:
         return
+    if corpus.spans is not None:
+        raise ValueError(
+            f"[{pipe.name}] no labels: none of the {len(corpus.cats)} spans in "
+            f"doc.spans[{pipe.spans!r}] has a label, and the component learns from nothing else. "
+            f"Set them: Span(doc, start, end, label='LABEL'). {Errors.E143.format(name=pipe.name)}"
+        )
     raise ValueError(
         f"[{pipe.name}] no labels: none of the {len(corpus.cats)} training documents has doc.cats, "
         f"a pair or a group, and the component learns from nothing else. Set labels "
@@ -253,6 +293,19 @@ def check_cache_size(corpus: TrainingCorpus, name: str, model: Model[Any, Any]) 
             corpus.n_left_out,
             shim.cache.size,
         )
+
+
+def warn_of_no_spans(pipe: Any) -> None:
+    """Log a warning that there are no spans to score.
+
+    pipe (EmbTune): The component.
+    """
+    logger.warning(
+        "[%s] learn_spans = true scores doc.spans[%r], but no document that is scored has a span "
+        "there, so there are no scores. Give a dev corpus with the same key.",
+        pipe.name,
+        pipe.spans,
+    )
 
 
 def warn_of_idle_updates(pipe: Any) -> None:

@@ -1,6 +1,8 @@
 """Read the training corpus once, when a component is initialized: its cats and a sample."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from spacy.language import Language
@@ -15,9 +17,29 @@ from ..encoder.shim import find_shim
 from ..labels import is_exclusive, validate_cats
 from ..training.batches import describe
 from ..training.seen_texts import SeenTexts
+from .units import make_span_units
 
 # The number of texts that a head is initialized with when the encoder has no cache.
 INITIAL_SAMPLE = 1000
+
+
+class SpanCounts:
+    """Counts the documents that labelled spans come from.
+
+    n_docs (int): The number of documents.
+    n_without (int): The number of documents without a span under the key.
+    keys (Counter[str]): The number of documents that have each other key.
+    """
+
+    def __init__(self) -> None:
+        self.n_docs = 0
+        self.n_without = 0
+        self.keys: Counter[str] = Counter()
+
+    def add(self, doc: Doc, key: str) -> None:
+        self.n_docs += 1
+        self.n_without += not (key in doc.spans and len(doc.spans[key]))
+        self.keys.update(other for other in doc.spans if other != key)
 
 
 class TrainingCorpus(NamedTuple):
@@ -34,6 +56,8 @@ class TrainingCorpus(NamedTuple):
     n_of_two_labels (int): Number of other texts that occur with different labels. This is a
         contradiction if labels exclude each other.
     seen (SeenTexts): Digests of the texts, including the texts of partners.
+    spans (SpanCounts | None): The documents that the labelled spans come from, if a component
+        learns from spans. The other fields then count spans in place of documents.
     """
 
     cats: list[dict[str, float]]
@@ -44,6 +68,7 @@ class TrainingCorpus(NamedTuple):
     n_contradicting: int
     n_of_two_labels: int
     seen: SeenTexts
+    spans: SpanCounts | None = None
 
 
 def read_corpus(
@@ -72,7 +97,8 @@ def read_corpus(
     of_two_labels: set[str] = set()
     has_pairs = False
     n_empty = 0
-    for i, example in enumerate(examples):
+    counts = SpanCounts() if pipe.learn_spans else None
+    for i, (example, annotate) in enumerate(_read_units(examples, nlp, pipe, encoder, counts)):
         reference = example.reference
         validate_cats(reference.cats, where=describe(i, example))
         cats.append(dict(reference.cats))
@@ -97,8 +123,7 @@ def read_corpus(
         for text in texts:
             distinct.add(hash(text))
             if text not in sample and len(sample) < room:
-                doc = example.predicted
-                sample[text] = text if reads_texts else _annotate(doc, nlp, pipe, encoder)
+                sample[text] = text if reads_texts else annotate()
     n_left_out = max(len(distinct) - shim.cache.size, 0) if shim is not None else 0
     return TrainingCorpus(
         cats,
@@ -109,7 +134,30 @@ def read_corpus(
         len(contradicting),
         len(of_two_labels - contradicting),
         seen,
+        counts,
     )
+
+
+def _read_units(
+    examples: Iterable[Example],
+    nlp: Language | None,
+    pipe: Any,
+    encoder: Model[Any, Any],
+    counts: SpanCounts | None,
+) -> Iterator[tuple[Example, Callable[[], Any]]]:
+    """YIELDS (tuple[Example, Callable]): The documents, or their labelled spans, each with a
+    function that makes the input for an encoder that reads no texts."""
+    reads_texts = encoder.attrs.get("reads_texts", False)
+    for example in examples:
+        if counts is None:
+            yield example, partial(_annotate, example.predicted, nlp, pipe, encoder)
+            continue
+        counts.add(example.reference, pipe.spans)
+        if not reads_texts and pipe.spans in example.reference.spans:
+            annotated = _annotate(example.predicted, nlp, pipe, encoder)
+            example = Example(annotated, example.reference)
+        for unit in make_span_units([example], pipe.spans, encoder):
+            yield unit.example, partial(getattr, unit, "input")
 
 
 def _annotate(doc: Doc, nlp: Language | None, pipe: Any, encoder: Model[Any, Any]) -> Doc:

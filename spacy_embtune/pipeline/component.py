@@ -1,6 +1,6 @@
 """The component "embtune": what spaCy's training loop and `nlp(text)` call."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -30,20 +30,31 @@ from ..training import (
     training_step,
 )
 from ..types import HeadOutput, Loss, Output
-from . import _serialization, extensions
+from . import _serialization, extensions, span_extensions
 from ._listeners import ListenedTo
 from ._temperature import find_temperature
 from ._training_checks import (
     check_cache_size,
     check_corpus,
     check_pipeline,
+    check_spans,
     require_something_to_learn,
     warn_of_idle_updates,
+    warn_of_no_spans,
 )
 from ._training_corpus import find_exclusive, read_corpus
-from .model import Prediction, to_probabilities
+from .model import Prediction, SpanVectors, to_probabilities
 from .rows import probability_rows
 from .scorer import embed_partners
+from .units import (
+    MOST_LEARNED,
+    SpanUnit,
+    check_span_settings,
+    complete_cats,
+    find_spans,
+    make_span_units,
+    predict_with_spans,
+)
 
 # thinc's function has no type hints.
 as_numpy: Callable[[Any], NDArray[Any]] = _to_numpy
@@ -55,8 +66,8 @@ ALL_CATS, MANY_CATS = 1000, 100
 
 
 class EmbTune(ListenedTo, TrainablePipe):
-    """Adds a base vector and a tuned vector to each Doc, and learns the tuned vectors from
-    `doc.cats` or from pairs.
+    """Adds a base vector and a tuned vector to each Doc, and with the setting spans to its
+    sentences or spans. Learns the tuned vectors from `doc.cats`, labelled spans or pairs.
 
     A label that is missing from `doc.cats` is unknown, not absent. A Doc without text gets vectors
     of zeros. It is ignored in training and in the scores.
@@ -85,6 +96,8 @@ class EmbTune(ListenedTo, TrainablePipe):
         max_cats: int | None = None,
         vector_hooks: bool = False,
         bank_size: int = 0,
+        spans: str | None = None,
+        learn_spans: bool = False,
         scorer: Callable[..., dict[str, Any]] | None = None,
     ) -> None:
         """Initialize the component.
@@ -107,9 +120,14 @@ class EmbTune(ListenedTo, TrainablePipe):
             tuned vector.
         bank_size (int): Size of the memory bank: the number of earlier documents that each batch is
             compared with, see `MemoryBank`. It is used by losses on pairs.
+        spans (str | None): Which spans of a document get vectors as well, in `span._.<extension>`
+            and `span._.<base_extension>`: "sents" for its sentences, or a key of `doc.spans`. None:
+            documents only.
+        learn_spans (bool): Whether the component learns from the spans `doc.spans[spans]`, each
+            with its label, in place of documents with `doc.cats`.
         scorer (Callable | None): The scoring method.
-        RAISES (ValueError): When an extension cannot be used, the threshold is outside 0..1, or
-            max_cats is below 1.
+        RAISES (ValueError): When an extension cannot be used, the threshold is outside 0..1,
+            max_cats is below 1, or learn_spans is true and spans is no key of `doc.spans`.
         """
         self.vocab = vocab
         self.model = model
@@ -153,11 +171,17 @@ class EmbTune(ListenedTo, TrainablePipe):
                 f"[{name}] extension and base_extension are both {extension!r}: the tuned vector "
                 f"would overwrite the base vector. Give them different names."
             )
+        check_span_settings(spans, learn_spans=learn_spans, name=name)
+        self.spans = spans
+        self.learn_spans = learn_spans
         self._register_extensions()
 
     def _register_extensions(self) -> None:
         extensions.register_extension(self.base_extension, "base")
         extensions.register_extension(self.extension, "tuned")
+        if self.spans is not None:
+            span_extensions.register_span_extension(self.base_extension, "base")
+            span_extensions.register_span_extension(self.extension, "tuned")
 
     @property
     def encoder(self) -> EncoderShim | None:
@@ -231,10 +255,14 @@ class EmbTune(ListenedTo, TrainablePipe):
         if nlp is not None:
             check_pipeline(self, nlp)
         corpus = read_corpus(get_examples(), self.model, nlp, self)
+        check_spans(self, corpus)
         assert corpus.sample, Errors.E923.format(name=self.name)
         self._add_labels(labels_in(corpus.cats) if labels is None else labels)
         require_something_to_learn(self, corpus)
         exclusive = find_exclusive(corpus, self.name, self.labels, self.exclusive_classes)
+        if self.learn_spans and not exclusive:
+            cats = [complete_cats(carried, self.labels) for carried in corpus.cats]
+            corpus = corpus._replace(cats=cats)
         targets = make_sparse_targets(corpus.cats, self.labels, exclusive=exclusive)
         counts = targets.count_labels()
         # The component counts as untrained, because its weights are replaced below.
@@ -248,13 +276,26 @@ class EmbTune(ListenedTo, TrainablePipe):
         sample = targets.select(range(min(10, targets.shape[0])))
         self.model.initialize(X=corpus.sample, Y=cast(Any, sample.values))
 
-    def predict(self, docs: Iterable[Doc]) -> Prediction:
-        """Compute vectors and label probabilities of documents. The documents are not changed.
+    def predict(self, docs: Iterable[Doc], *, with_spans: bool = True) -> Prediction:
+        """Compute vectors and label probabilities of documents, and, with the setting spans, the
+        vectors of their sentences or spans. The documents are not changed.
 
         docs (Iterable[Doc]): The documents. There may be none, and a text may be empty.
+        with_spans (bool): Whether to follow the setting spans. False: documents only.
         RETURNS (Prediction): Their vectors and the probabilities of the labels.
+        RAISES (ValueError): When vectors of sentences are wanted and a document has no sentence
+            boundaries.
         """
         docs = list(docs)
+        # Texts, as of pairs, have no spans.
+        if self.spans is None or not with_spans or not all(isinstance(doc, Doc) for doc in docs):
+            return self._predict(docs)
+        spans = [find_spans(doc, self.spans, self.name) for doc in docs]
+        if not any(spans):
+            return self._predict(docs)
+        return predict_with_spans(self._predict, self.model.get_ref("encoder"), docs, spans)
+
+    def _predict(self, docs: Sequence[Any]) -> Prediction:
         if not docs:
             nothing = np.zeros((0, 0), dtype="float32")
             return Prediction(nothing, nothing, nothing)
@@ -277,7 +318,8 @@ class EmbTune(ListenedTo, TrainablePipe):
         )
 
     def set_annotations(self, docs: Iterable[Doc], prediction: Prediction) -> None:
-        """Set the vectors of documents, and with the setting set_cats also `doc.cats`.
+        """Set the vectors of documents and of their spans, and with the setting set_cats also
+        `doc.cats`.
 
         docs (Iterable[Doc]): The documents.
         prediction (Prediction): What `predict` gave for these documents.
@@ -291,8 +333,18 @@ class EmbTune(ListenedTo, TrainablePipe):
                 doc._.set(self.extension, prediction.tuned[i].copy())
             if self.vector_hooks:
                 extensions.set_vector_hooks(doc, self.extension)
+                if self.spans is not None:
+                    span_extensions.set_span_hooks(doc, self.extension)
+            if prediction.spans is not None:
+                self._set_span_vectors(doc, prediction.spans, i)
             if self.set_cats and prediction.cats is not None:
                 self._write_cats(doc, prediction.cats[i])
+
+    def _set_span_vectors(self, doc: Doc, vectors: SpanVectors, i: int) -> None:
+        store = span_extensions.store_span_vectors
+        store(doc, vectors.offsets[i], self.base_extension, vectors.base[i])
+        if vectors.tuned is not None:
+            store(doc, vectors.offsets[i], self.extension, vectors.tuned[i])
 
     def _write_cats(self, doc: Doc, probabilities: NDArray[Any]) -> None:
         labels = self.cfg["labels"]
@@ -329,7 +381,8 @@ class EmbTune(ListenedTo, TrainablePipe):
     ) -> dict[str, float]:
         """Learn from a batch of examples.
 
-        examples (Iterable[Example]): The batch. Labels are read from reference.cats.
+        examples (Iterable[Example]): The batch. Labels are read from reference.cats, or, with the
+            setting learn_spans, from the spans of the reference.
         drop (float): The dropout rate for a head that has no rate of its own.
         sgd (Optimizer | None): The optimizer. None: call `finish_update` later.
         losses (dict[str, float] | None): The loss is added under the component's name.
@@ -343,7 +396,17 @@ class EmbTune(ListenedTo, TrainablePipe):
             return losses
         self._require_initialized()
         set_dropout_rate(self.model, drop)
-        batch = self._make_batch(examples)
+        for batch in self._make_batches(examples):
+            losses[self.name] += self._learn(batch)
+        if sgd:
+            self.finish_update(sgd)
+        return losses
+
+    def _learn(self, batch: Batch) -> float:
+        """Add the gradient of a batch to those of the weights.
+
+        RETURNS (float): The loss.
+        """
         # Losses compare with the vectors of the untuned encoder. They are computed here because
         # the encoder runs with its learned weights below.
         untuned = None
@@ -377,10 +440,7 @@ class EmbTune(ListenedTo, TrainablePipe):
             self._n_idle += 1
             if self._n_idle == IDLE_UPDATES:
                 warn_of_idle_updates(self)
-        if sgd:
-            self.finish_update(sgd)
-        losses[self.name] += loss
-        return losses
+        return loss
 
     def get_loss(self, examples: Iterable[Example], output: Output) -> tuple[float, HeadOutput]:
         """Compute the loss of a batch and its gradient. Unknown labels and documents without a
@@ -394,9 +454,31 @@ class EmbTune(ListenedTo, TrainablePipe):
         """
         examples = list(examples)
         validate_examples(examples, "EmbTune.get_loss")
-        batch = self._make_batch(examples)
+        units = self._make_units(examples)
+        batch = self._make_batch(examples if units is None else [unit.example for unit in units])
         _, targets = add_memory(batch, output.base, MemoryBank(0), self.model.ops)
         return self.loss(output, targets)
+
+    def _make_units(self, examples: Iterable[Example]) -> list[SpanUnit] | None:
+        """RETURNS (list[SpanUnit] | None): The labelled spans of examples; None if the component
+        learns from documents."""
+        if not self.learn_spans or self.spans is None:
+            return None
+        labels = None if self.cfg["exclusive_classes"] else self.labels
+        encoder = self.model.get_ref("encoder")
+        return list(make_span_units(examples, self.spans, encoder, labels=labels))
+
+    def _make_batches(self, examples: list[Example]) -> Iterator[Batch]:
+        """YIELDS (Batch): The documents of examples. Of labelled spans, at most MOST_LEARNED at a
+        time, because one document may have thousands."""
+        units = self._make_units(examples)
+        if units is None:
+            yield self._make_batch(examples)
+            return
+        for start in range(0, len(units), MOST_LEARNED):
+            part = units[start : start + MOST_LEARNED]
+            batch = self._make_batch([unit.example for unit in part])
+            yield batch._replace(docs=[unit.input for unit in part])
 
     def _make_batch(self, examples: list[Example]) -> Batch:
         counts = self.cfg["label_counts"]
@@ -482,6 +564,15 @@ class EmbTune(ListenedTo, TrainablePipe):
         if self.scorer is None:
             return {}
         examples = list(examples)
+        inputs: list[Any] = [example.predicted for example in examples]
+        units = self._make_units(examples)
+        if units is not None:
+            if examples and not units:
+                warn_of_no_spans(self)
+            examples = [unit.example for unit in units]
+            inputs = [unit.input for unit in units]
+            docs = [example.predicted for example in examples]
+            self.set_annotations(docs, self._predict(inputs))
         settings = {
             "labels": self.labels,
             "exclusive_classes": self.cfg["exclusive_classes"],
@@ -490,7 +581,7 @@ class EmbTune(ListenedTo, TrainablePipe):
             "set_cats": self.set_cats,
             "threshold": self.threshold,
             "partners": embed_partners(self, examples),
-            "untuned": self.encode_untuned([example.predicted for example in examples]),
+            "untuned": self.encode_untuned(inputs),
             "probabilities": self._probabilities([example.predicted for example in examples]),
             "all_cats": self.n_cats == len(self.labels),
         }
@@ -517,8 +608,10 @@ class EmbTune(ListenedTo, TrainablePipe):
         RAISES (ValueError): When too few labelled documents are new to the component, it is not
             trained, or no loss trained its output layer.
         """
+        units = self._make_units(examples)
+        pairs = [(example, example.predicted) for example in examples] if units is None else units
         # Rounded, because a number in cfg keeps 10 digits when it is saved.
-        self.cfg["temperature"] = round(find_temperature(self, examples), 6)
+        self.cfg["temperature"] = round(find_temperature(self, pairs), 6)
         return self.temperature
 
     def encode_untuned(self, docs: Sequence[Doc | str]) -> NDArray[Any] | None:

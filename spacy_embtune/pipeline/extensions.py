@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
 Role = Literal["base", "tuned"]
 
@@ -57,24 +57,40 @@ def register_extension(name: str, role: Role) -> None:
     RAISES (ValueError): When an attribute of this name exists that cannot be written or is
         computed, or the name is no Python name.
     """
-    if not name.isidentifier():
-        raise ValueError(
-            f"{name!r} cannot be the name of the {role} vectors, doc._.NAME: give a Python name "
-            f"of letters, digits and underscores."
-        )
-    if Doc.has_extension(name):
-        _default, method, getter, _setter = Doc.get_extension(name)
-        is_ours = isinstance(getter, partial) and getter.func is _get
-        if is_ours or (method is None and getter is None):
-            return
-        raise ValueError(
-            f"doc._.{name} cannot hold the {role} vectors: the name is taken by a custom attribute "
-            f"with a {'method' if method is not None else 'getter'}. Choose another name in the "
-            f"component's settings ({'extension' if role == 'tuned' else 'base_extension'}), or "
-            f"remove the attribute first: Doc.remove_extension({name!r})."
-        )
+    if check_extension(Doc, name, role, ours=_get):
+        return
     Doc.set_extension(
         name, getter=partial(_get, name=name, role=role), setter=partial(_set, name=name)
+    )
+
+
+def check_extension(owner: Any, name: str, role: Role, *, ours: Any) -> bool:
+    """Check that an attribute can hold vectors.
+
+    owner (type): `Doc` or `Span`.
+    name (str): The attribute.
+    role (str): As for `register_extension`.
+    ours (Callable): The getter of our vector attributes.
+    RETURNS (bool): Whether the attribute exists and can hold vectors.
+    RAISES (ValueError): As `register_extension`.
+    """
+    kind = owner.__name__
+    if not name.isidentifier():
+        raise ValueError(
+            f"{name!r} cannot be the name of the {role} vectors, {kind.lower()}._.NAME: give a "
+            f"Python name of letters, digits and underscores."
+        )
+    if not owner.has_extension(name):
+        return False
+    _default, method, getter, _setter = owner.get_extension(name)
+    is_ours = isinstance(getter, partial) and getter.func is ours
+    if is_ours or (method is None and getter is None):
+        return True
+    raise ValueError(
+        f"{kind.lower()}._.{name} cannot hold the {role} vectors: the name is taken by a custom "
+        f"attribute with a {'method' if method is not None else 'getter'}. Choose another name in "
+        f"the component's settings ({'extension' if role == 'tuned' else 'base_extension'}), or "
+        f"remove the attribute first: {kind}.remove_extension({name!r})."
     )
 
 
@@ -89,7 +105,7 @@ def get_vector(doc: Doc, name: str) -> NDArray[Any] | None:
     name (str): The attribute.
     RETURNS (ndarray | None): The vector under `doc._.name`, float32, shape (k,), or None.
     """
-    return _as_vector(doc.user_data.get(_key(name)))
+    return as_vector(doc.user_data.get(_key(name)))
 
 
 def set_vector_hooks(doc: Doc, name: str) -> None:
@@ -120,10 +136,10 @@ def _key(name: str) -> Any:
 
 
 def _set(doc: Doc, value: Any, *, name: str) -> None:
-    doc.user_data[_key(name)] = _as_vector(value)
+    doc.user_data[_key(name)] = as_vector(value)
 
 
-def _as_vector(value: Any) -> Any:
+def as_vector(value: Any) -> Any:
     """RETURNS (Any): The value; a list, as from JSON, as an array, float32."""
     return np.asarray(value, dtype="float32") if isinstance(value, list) else value
 
@@ -131,12 +147,16 @@ def _as_vector(value: Any) -> Any:
 def _get(doc: Doc, *, name: str, role: Role) -> Any:
     key = _key(name)
     try:
-        value = _as_vector(doc.user_data[key])
+        value = as_vector(doc.user_data[key])
     except KeyError:
         raise MissingVectorError(_missing(name, role)) from None
     if type(value) is np.ndarray:
-        # `Doc.to_json` asks the attribute first and then looks at the stored value, too.
+        # `Doc.to_json` asks the attribute first. Then it looks at the stored values, also at those
+        # of spans.
         value = doc.user_data[key] = value.view(JsonVector)
+        for other, stored in list(doc.user_data.items()):
+            if isinstance(other, tuple) and other[:2] == key[:2] and type(stored) is np.ndarray:
+                doc.user_data[other] = stored.view(JsonVector)
     return value
 
 
@@ -148,6 +168,14 @@ def _missing(name: str, role: Role) -> str:
         f"{processed}, or the component is not trained yet and gives no tuned vector. Train it "
         f"(`spacy train`, or nlp.initialize and nlp.update) on documents with doc.cats, or on "
         f"pairs. Base vectors are available before training."
+    )
+
+
+def explain_untrained() -> str:
+    """RETURNS (str): Why a tuned vector of a span may be missing, and the cure."""
+    return (
+        "A component that is not trained yet gives base vectors only: train it (`spacy train`, or "
+        "nlp.initialize and nlp.update)."
     )
 
 
@@ -166,12 +194,30 @@ def _hook_has_vector(doc: Doc, *, name: str) -> bool:
 
 def _hook_similarity(doc: Doc, other: Any, *, name: str) -> float:
     """RETURNS (float): Cosine of the two vectors. 0.0 if one of them is all zeros."""
-    vector, other_vector = doc._.get(name), other.vector
+    return cosine(doc._.get(name), _vector_of(other, name))
+
+
+def _vector_of(other: Any, name: str) -> NDArray[Any]:
+    """RETURNS (ndarray): The vector to compare with. Of a span of a Doc whose spans are embedded,
+    its tuned vector; an error if this span was not embedded."""
+    if isinstance(other, Span) and "similarity" in other.doc.user_span_hooks:
+        return cast("NDArray[Any]", other._.get(name))
+    return cast("NDArray[Any]", other.vector)
+
+
+def cosine(vector: NDArray[Any], other_vector: NDArray[Any]) -> float:
+    """Compute the cosine of two vectors for a hook.
+
+    vector (ndarray): The vector of this Doc or Span, shape (k,).
+    other_vector (ndarray): The vector of the other object.
+    RETURNS (float): The cosine; 0.0 if one of the vectors is all zeros.
+    RAISES (ValueError): When the vectors have different lengths.
+    """
     if vector.shape != other_vector.shape:
         raise ValueError(
-            f"doc.similarity compares tuned vectors here (vector_hooks = true). This Doc has a "
+            f"similarity compares tuned vectors here (vector_hooks = true). This object has a "
             f"vector of length {len(vector)}, the other object one of length {len(other_vector)}. "
-            f"Compare two Docs of the same pipeline, or set vector_hooks = false."
+            f"Compare Docs or embedded spans of the same pipeline, or set vector_hooks = false."
         )
     norms = float(np.linalg.norm(vector)) * float(np.linalg.norm(other_vector))
     return float(vector @ other_vector) / norms if norms else 0.0

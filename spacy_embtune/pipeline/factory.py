@@ -20,6 +20,8 @@ threshold = 0.5
 max_cats = null
 vector_hooks = false
 bank_size = 0
+spans = null
+learn_spans = false
 
 [embtune.model]
 @architectures = "spacy-embtune.EmbTune.v1"
@@ -64,6 +66,8 @@ def make_embtune(
     max_cats: int | None,
     vector_hooks: bool,
     bank_size: int,
+    spans: str | None,
+    learn_spans: bool,
     scorer: Callable[..., dict[str, Any]] | None,
 ) -> EmbTune:
     """Construct the component; `EmbTune` describes the settings.
@@ -87,5 +91,7 @@ def make_embtune(
         max_cats=max_cats,
         vector_hooks=vector_hooks,
         bank_size=bank_size,
+        spans=spans,
+        learn_spans=learn_spans,
         scorer=scorer,
     )

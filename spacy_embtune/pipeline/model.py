@@ -21,17 +21,34 @@ Encoder = Model[Sequence[Doc | str], Floats2d]
 Head = Model[Floats2d, HeadOutput]
 
 
+class SpanVectors(NamedTuple):
+    """The vectors of the spans of n documents.
+
+    offsets (list[list[tuple[int, int]]]): For each document, the first and last offset of each of
+        its m spans, in characters.
+    base (list[ndarray]): For each document, the base vectors of its spans, float32, shape (m, d).
+    tuned (list[ndarray] | None): The tuned vectors, shape (m, k) each; None before training.
+    """
+
+    offsets: list[list[tuple[int, int]]]
+    base: list[NDArray[Any]]
+    tuned: list[NDArray[Any]] | None
+
+
 class Prediction(NamedTuple):
     """The vectors and label probabilities of n documents, as numpy arrays.
 
     base (ndarray): Base vectors, float32, shape (n, d).
     tuned (ndarray | None): Tuned vectors, float32, shape (n, k); None before training.
     cats (ndarray | None): Probabilities of the labels, float32, shape (n, L); None before training.
+    spans (SpanVectors | None): The vectors of spans of the documents; None if the component embeds
+        documents only.
     """
 
     base: NDArray[Any]
     tuned: NDArray[Any] | None
     cats: NDArray[Any] | None
+    spans: SpanVectors | None = None
 
 
 def EmbTuneModel(encoder: Encoder, head: Head) -> Model[Sequence[Doc | str], Output]:

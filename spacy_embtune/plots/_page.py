@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import rename_fields, to_json
+from ..data import Location, rename_fields, to_json
 from ..labels import CARRIES
 from ..reports.types import Documents
 from .arrays import dense_targets
@@ -39,6 +39,8 @@ STEPS = 100_000
 # The fields of a downloaded document that are not fields of DATA.
 OWN = ("id", "text", "cats", "predicted")
 # Characters that could end a script element, or that old JavaScript engines read as line breaks.
+# How much of a document the page shows before and behind a sentence or span of it, in characters.
+CONTEXT = 120
 ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data:; base-uri 'none'; "
@@ -95,7 +97,7 @@ def page(
         )
     data = {
         "title": title,
-        "subtitle": _subtitle(shown.size, len(documents.labels), n_left_out, n_seen),
+        "subtitle": _subtitle(documents, shown, n_left_out, n_seen),
         "axes": {"base": base_axes, "tuned": tuned_axes},
         "base": _whole_steps(base[shown]),
         "tuned": _whole_steps(tuned[shown]),
@@ -134,8 +136,12 @@ def _check(documents: Documents, base: NDArray[Any], tuned: NDArray[Any]) -> Non
         )
 
 
-def _subtitle(n: int, n_labels: int, n_left_out: int, n_seen: int) -> str:
+def _subtitle(documents: Documents, shown: NDArray[np.intp], n_left_out: int, n_seen: int) -> str:
+    n, n_labels = shown.size, len(documents.labels)
     parts = [f"{n:,} document{'s' * (n != 1)}"]
+    if documents.locations:
+        n_docs = len({documents.locations[i].document for i in shown})
+        parts = [f"{n:,} part{'s' * (n != 1)} of {n_docs:,} document{'s' * (n_docs != 1)}"]
     if n_labels:
         parts.append(f"{n_labels} label{'s' * (n_labels != 1)}")
     if n_left_out:
@@ -181,6 +187,9 @@ def _content(documents: Documents, shown: NDArray[np.intp]) -> dict[str, Any]:
         "predictable": predictable,
         "ids": [documents.ids[i] for i in shown],
         "texts": [documents.texts[i] for i in shown],
+        "contexts": [_context(documents.locations[i]) for i in shown]
+        if documents.locations
+        else None,
         "fields": [_to_members(documents.fields_of(i)) for i in shown],
         "patterns": [np.flatnonzero(row).tolist() for row in patterns],
         "known": pattern.ravel().tolist(),
@@ -193,6 +202,17 @@ def _content(documents: Documents, shown: NDArray[np.intp]) -> dict[str, Any]:
             for row, ranks in zip(probabilities, ranked, strict=True)
         ],
     }
+
+
+def _context(place: Location) -> tuple[str, str]:
+    """RETURNS (tuple[str, str]): The text of the document before and behind a part of it, with "…"
+    where it goes on."""
+    text, start, end = place.text, place.start, place.end
+    before, behind = text[max(0, start - CONTEXT) : start], text[end : end + CONTEXT]
+    return (
+        f"…{before}" if start > CONTEXT else before,
+        f"{behind}…" if len(text) - end > CONTEXT else behind,
+    )
 
 
 def _to_members(fields: Mapping[str, Any]) -> str:

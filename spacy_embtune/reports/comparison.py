@@ -14,7 +14,7 @@ from ..metrics import LEVEL, N_RESAMPLES
 from ..pipeline import find_component
 from ..training.seen_texts import SeenTexts
 from ._notes import describe, describe_samples, explain_chance, find_occurring, warn_of_seen
-from .documents import choose_labels, documents, to_records
+from .documents import choose_labels, documents, make_units
 from .measures import measure
 from .notebook import to_html
 from .render import to_markdown, to_text
@@ -92,6 +92,7 @@ def report(
     train: Iterable[Record | Example | Doc] | None = None,
     name: str | None = None,
     progress: bool = True,
+    unit: str = "doc",
 ) -> Report:
     """Compare the tuned with the base vectors of documents that were held out.
 
@@ -116,13 +117,15 @@ def report(
         A nearest neighbour and a linear probe are trained on them; they also show overfitting.
     name (str | None): The name of the component. None: there must be exactly one.
     progress (bool): Whether to show progress bars.
+    unit (str): What is compared: "doc", "sents" (sentences) or "spans:KEY" (labelled spans), see
+        `unit_records`.
     RETURNS (Report): The comparison.
     RAISES (ValueError): When there are no documents, there is no such component, it is not trained,
-        or cats are invalid.
+        cats are invalid, or documents cannot be turned into units.
     """
     pipe = find_component(nlp, name)
-    rows = to_records(examples)
-    train_rows = None if train is None else to_records(train)
+    rows = make_units(nlp, pipe, examples, unit)
+    train_rows = None if train is None else make_units(nlp, pipe, train, unit)
     if not rows:
         raise ValueError("There are no documents to report on. Give documents that were held out.")
     labels = choose_labels(pipe, [row.cats for row in (*rows, *(train_rows or ()))])
@@ -270,6 +273,9 @@ def _find_seen(
         counts.append(None if found is None else int(found.sum()))
         if found is not None and (texts is remembered or is_trained_on):
             is_seen |= found
+        if texts is remembered and texts is not None and data.locations:
+            # A sentence of a document that the component was trained on is not held out.
+            is_seen |= texts.recognize(data.sources())
     is_complete = remembered is not None and not remembered.is_full
     return Seen(int(is_seen.sum()), counts[0], counts[1], is_complete)
 

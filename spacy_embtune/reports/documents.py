@@ -12,7 +12,7 @@ from spacy.training import Example
 
 from .._progress import PROGRESS_FROM, progress_interval
 from .._texts import shorten
-from ..data import Record
+from ..data import Location, Record
 from ..labels import (
     MOST_DENSE,
     TOLERANCE,
@@ -23,7 +23,7 @@ from ..labels import (
     validate_cats,
 )
 from ..metrics import Rows
-from ..pipeline import EmbTune, find_component
+from ..pipeline import EmbTune, complete_cats, find_component, unit_records
 from ..pipeline.rows import probability_rows
 from .types import Documents
 
@@ -93,6 +93,7 @@ def documents(
     *,
     labels: LabelSpace | None = None,
     progress: str | None = "Encoding texts",
+    unit: str = "doc",
 ) -> Documents:
     """Compute the vectors of documents with a trained pipeline, and collect their labels.
 
@@ -119,11 +120,14 @@ def documents(
     labels (LabelSpace | None): The labels, so that several corpora can share them. None: the result
         of `choose_labels`.
     progress (str | None): Title of a progress bar on standard error. None: no bar.
+    unit (str): What a row is: "doc", "sents" (a sentence) or "spans:KEY" (a labelled span), see
+        `unit_records`.
     RETURNS (Documents): The documents with their vectors.
-    RAISES (ValueError): When there is no such component, it is not trained, or cats are invalid.
+    RAISES (ValueError): When there is no such component, it is not trained, cats are invalid, or
+        documents cannot be turned into units.
     """
     pipe = find_component(nlp, name)
-    rows = to_records(records)
+    rows = make_units(nlp, pipe, records, unit)
     if labels is None:
         labels = choose_labels(pipe, [row.cats for row in rows])
     targets = make_sparse_targets(
@@ -146,7 +150,40 @@ def documents(
         predicted_labels=list(pipe.labels) if pipe.predicts_labels else [],
         threshold=pipe.threshold,
         temperature=pipe.temperature,
+        locations=_locations(rows),
     )
+
+
+def make_units(
+    nlp: Language, pipe: EmbTune, records: Iterable[Record | Example | Doc], unit: str
+) -> list[Record]:
+    """Turn documents into records of their units, see `unit_records`. If spans carry several
+    labels, the labels that a labelled span does not carry are absent.
+
+    >>> import spacy
+    >>> nlp = spacy.blank("en")
+    >>> _ = nlp.add_pipe("sentencizer")
+    >>> pipe = nlp.add_pipe("embtune")
+    >>> [record.text for record in make_units(nlp, pipe, [nlp.make_doc("Ball. Soup.")], "sents")]
+    ['Ball.', 'Soup.']
+
+    nlp (Language): The pipeline.
+    pipe (EmbTune): Its component.
+    records (Iterable[Record | Example | Doc]): The documents.
+    unit (str): "doc", "sents" or "spans:KEY".
+    RETURNS (list[Record]): The records of the units; of documents, themselves.
+    RAISES (ValueError): When cats are invalid, or documents cannot be turned into units.
+    """
+    rows = to_records(records if unit == "doc" else unit_records(nlp, records, unit))
+    if unit.startswith("spans:") and any(len(row.cats) > 1 for row in rows):
+        labels = sorted({*pipe.labels, *labels_in([row.cats for row in rows])})
+        rows = [row._replace(cats=complete_cats(row.cats, labels)) for row in rows]
+    return rows
+
+
+def _locations(rows: Sequence[Record]) -> list[Location]:
+    places = [row.location for row in rows if row.location is not None]
+    return places if len(places) == len(rows) else []
 
 
 def to_records(records: Iterable[Record | Example | Doc]) -> list[Record]:
@@ -212,7 +249,7 @@ def _predict(
         for start in range(0, len(texts), _BATCH_SIZE):
             batch = texts[start : start + _BATCH_SIZE]
             inputs = _prepare(nlp, pipe, batch)
-            prediction = pipe.predict(inputs)
+            prediction = pipe.predict(inputs, with_spans=False)
             # If the encoder learned, compare with the vectors of the encoder before training.
             untuned = pipe.encode_untuned(inputs)
             if is_many or not pipe.predicts_labels:

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
+from ..data import Location
 from ..labels import AnyTargets
 from ..metrics import CalibrationScores, Difference, Rows
 
@@ -59,6 +60,8 @@ class Documents(NamedTuple):
     threshold (float): The probability from which the component predicts a label, if its labels are
         not exclusive.
     temperature (float): The temperature that the probabilities were computed with.
+    locations (Sequence[Location]): If the rows are sentences or spans, the place of each in its
+        document. Empty if they are documents.
     """
 
     ids: list[str]
@@ -72,10 +75,16 @@ class Documents(NamedTuple):
     fields: Sequence[Mapping[str, Any]] = ()
     threshold: float = 0.5
     temperature: float = 1.0
+    locations: Sequence[Location] = ()
 
     def fields_of(self, i: int) -> Mapping[str, Any]:
         """RETURNS (Mapping[str, Any]): The other fields of document i."""
         return self.fields[i] if self.fields else {}
+
+    def sources(self) -> list[str]:
+        """RETURNS (list[str]): The text of the document of each row. It is the text of the row
+        itself if rows are documents."""
+        return [place.text for place in self.locations] or self.texts
 
 
 class Row(NamedTuple):

@@ -44,7 +44,7 @@ def test_spans_without_a_label_are_told_of(tmp_path, caplog):
     line = '{"text": "a", "spans": [{"start": 0, "end": 1, "label": "X"}], "answer": "accept"}'
     with caplog.at_level(logging.INFO):
         assert [r.cats for r in read_records(write(tmp_path / "s.jsonl", line))] == [{}]
-    assert "'spans' label are not read" in caplog.text
+    assert "'spans' are labels of parts of texts" in caplog.text
 
 
 def test_cats_that_hold_nothing_leave_the_label_its_place(tmp_path):

@@ -15,6 +15,7 @@ class Corpus {
     this.predictable = raw.predictable; // the names that the model predicts, as indices
     this.ids = raw.ids;
     this.texts = raw.texts;
+    this.contexts = raw.contexts; // if documents are parts of texts: what is before and behind each
     this.fields = raw.fields; // for each document, the members of a JSON object: other fields
     this.n = raw.ids.length;
     this.positions = { base: Float32Array.from(raw.base), tuned: Float32Array.from(raw.tuned) };

@@ -147,7 +147,7 @@ function fillTip(i) {
   if (i < 0) {
     return;
   }
-  $("tip-text").textContent = startOf(corpus.texts[i], 600);
+  $("tip-text").replaceChildren(...inContext(corpus, i, 600));
   const facts = [];
   if (corpus.nGiven) {
     facts.push(["Label", corpus.givenText(i)]);

@@ -66,7 +66,8 @@ class Selection {
 
   item(i) {
     const item = document.createElement("li");
-    const text = named("button", "text", startOf(this.corpus.texts[i], 5000));
+    const text = named("button", "text", "");
+    text.append(...inContext(this.corpus, i, 5000));
     text.type = "button";
     text.title = "Read it all";
     text.setAttribute("aria-expanded", "false");
@@ -118,4 +119,15 @@ class Selection {
     // The browser reads the URL after the click, so it is revoked later.
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
+}
+
+// The text of a document. If it is a part of a longer text, it is marked within what is around it.
+function inContext(corpus, i, length) {
+  const text = startOf(corpus.texts[i], length);
+  if (!corpus.contexts) {
+    return [text];
+  }
+  const [before, behind] = corpus.contexts[i];
+  const around = (part) => (part ? [named("span", "context", part)] : []);
+  return [...around(before), named("mark", "", text), ...around(behind)];
 }
