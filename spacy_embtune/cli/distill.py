@@ -4,9 +4,10 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from wasabi.util import wrap
 
 from . import _options, _reading
 from ._common import (
@@ -51,7 +52,9 @@ def distill(
         Path | None,
         typer.Option(help="With --labelled: documents for classifiers to learn from"),
     ] = None,
-    half: Annotated[bool, typer.Option("--half", help="Store the table in float16")] = False,
+    dtype: Annotated[
+        Literal["float32", "float16", "int8"], typer.Option(help="Numbers of a table")
+    ] = "float32",
     export: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write the encoder of OUT for SentenceTransformer(DIR)"),
@@ -94,8 +97,8 @@ def distill(
             check_directory(path, force=force, kind=written, own=own, inputs=inputs)
     with reporting_errors(f"{out} was not written"):
         n_layers = distillation.parse_student(student)
-        if n_layers and (export_model2vec is not None or half):
-            fail(f"{out} was not written", "--export-model2vec and --half need --student static.")
+        if n_layers and (export_model2vec is not None or dtype != "float32"):
+            fail(f"{out} was not written", "--export-model2vec and --dtype need --student static.")
         nlp = load_any_pipeline(model, code=code, gpu_id=gpu_id)
         skipped = SkippedRecords()
         settings: dict[str, Any] = {"delimiter": delimiter, "encoding": encoding, "quotes": quotes}
@@ -116,7 +119,7 @@ def distill(
                 student=student,
                 fidelity=fidelity,
                 seconds=seconds,
-                half=half,
+                dtype=dtype,
                 work_dir=work,
                 progress=True,
             )
@@ -148,6 +151,8 @@ def _explain_how_to_resume(work: Path) -> Iterator[None]:
 
 def _show(found: "Distillation", out: Path) -> None:
     """Print how well the students agree with their teachers."""
+    from ..distillation import StaticStudent
+
     good(
         f"Wrote {out}",
         f"Teacher: {found.n_texts:,} texts in {found.teacher_seconds:.0f} s. Student: "
@@ -159,7 +164,10 @@ def _show(found: "Distillation", out: Path) -> None:
             numbers.append(f"{fidelity.overlap:.0%} of the 10 nearest neighbours are the same")
         if fidelity.agreement is not None:
             numbers.append(f"{fidelity.agreement:.1%} of the labels are the same")
-        typer.echo(f"{name}, {fidelity.n:,} texts held out: {', '.join(numbers)}.")
+        typer.echo(wrap(f"{name}, {fidelity.n:,} texts held out: {', '.join(numbers)}.", indent=0))
+        made = found.made[name]
+        if found.dtype != "float32" and isinstance(made, StaticStudent):
+            typer.echo(f"{found.dtype}: cosine with float32 {made.dtype_cosine:.5f} at worst.")
         verdict = found.verdicts[name]
         (good if verdict.is_good else warn)(
             "Good" if verdict.is_good else "Not good", verdict.words

@@ -13,11 +13,14 @@ verdict.py       what that means
 """
 
 from ._fidelity import Fidelity
+from ._layers import LayersStudent
+from ._static import StaticStudent
 from .comparison import StudentComparison, compare_student
 from .distill import (
     DEFAULT_FIDELITY,
     DEFAULT_SECONDS,
     Distillation,
+    Dtype,
     distill,
     export_model2vec,
     export_student,
@@ -31,7 +34,10 @@ __all__ = [
     "DEFAULT_FIDELITY",
     "DEFAULT_SECONDS",
     "Distillation",
+    "Dtype",
     "Fidelity",
+    "LayersStudent",
+    "StaticStudent",
     "StudentComparison",
     "Verdict",
     "compare_student",

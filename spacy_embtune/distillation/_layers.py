@@ -63,7 +63,8 @@ def fit_layers(
     settings = EncoderSettings(precision="float32", device=str(model.device))
     first = corpus.first(MOST_FIRST, FIT)
     pooled = TextEncoder(model, settings)
-    with_map = _add_map(pooled, first.texts, unit_rows(head_outputs(pipe, first.base)[0]))
+    targets = unit_rows(head_outputs(pipe, first.base)[0])
+    with_map = _add_map(pooled, first.texts, targets, progress=progress)
     student = TextEncoder(with_map, settings)
     check = corpus.first(MOST_TRAINED, VALIDATION)
     wanted = unit_rows(head_outputs(pipe, check.base)[0])
@@ -105,14 +106,16 @@ def _shorten(encoder: TextEncoder, n_layers: int) -> Any:
     return made
 
 
-def _add_map(pooled: TextEncoder, texts: list[str], targets: NDArray[Any]) -> Any:
+def _add_map(
+    pooled: TextEncoder, texts: list[str], targets: NDArray[Any], *, progress: bool
+) -> Any:
     """RETURNS (SentenceTransformer): The model with a linear map to the targets, in closed form,
     and a normalisation."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
-    rows = pooled.encode(texts, progress="First layers")
+    rows = pooled.encode(texts, progress="First layers" if progress else None)
     sums = RidgeSums(rows.shape[1], targets.shape[1])
     sums.add(rows, targets)
     W = sums.solve(sums.best()[0])

@@ -34,6 +34,8 @@ class StaticStudent(NamedTuple):
         help, so the closed form was kept.
     error, refined_error (float): Mean squared error of texts that were left out, before and after
         refining.
+    dtype_cosine (float): Lowest cosine of the vectors of texts that were left out with those of
+        the table in float32.
     """
 
     table: TokenTable
@@ -43,10 +45,16 @@ class StaticStudent(NamedTuple):
     pull: float | None
     error: float
     refined_error: float
+    dtype_cosine: float
 
 
 def fit_static(
-    pipe: EmbTune, corpus: Corpus, *, is_half: bool = False, deadline: float | None = None
+    pipe: EmbTune,
+    corpus: Corpus,
+    *,
+    dtype: str = "float32",
+    deadline: float | None = None,
+    progress: bool = False,
 ) -> StaticStudent:
     """Fit a table of token vectors to the tuned vectors of a component.
 
@@ -57,8 +65,9 @@ def fit_static(
 
     pipe (EmbTune): The teacher.
     corpus (Corpus): The texts.
-    is_half (bool): Whether the table is stored in float16.
+    dtype (str): The type of the numbers, see `distill`.
     deadline (float | None): The value of `time.monotonic` after which nothing more is tried.
+    progress (bool): Whether to show a progress bar.
     RETURNS (StaticStudent): The student.
     RAISES (ValueError): If the encoder has no tokenizer that can be used alone.
     """
@@ -67,7 +76,7 @@ def fit_static(
     plain = _tokenizer_of(encoder)
     phrases = find_phrases(corpus.blocks(FIT), plain)
     tokenizer = extend(plain, phrases)
-    vectors = _token_vectors(encoder, tokenizer)
+    vectors = _token_vectors(encoder, tokenizer, progress=progress)
     frequency = np.zeros(len(vectors))
     n = 0
     for block in corpus.blocks(FIT):
@@ -77,16 +86,37 @@ def fit_static(
     vectors = vectors - frequency.astype("float32") @ vectors
     weight, penalty, table, error = _fit_ridge(pipe, corpus, tokenizer, vectors, frequency)
     refined, pull, refined_error = _refine(pipe, corpus, tokenizer, table, deadline)
+    exact = np.ascontiguousarray(refined, dtype="float32")
+    rounded = round_table(exact, dtype)
+    shares = _shares(tokenizer, corpus.first(MOST_REFINED, VALIDATION), len(exact))
+    cosines = np.einsum("ij,ij->i", unit_rows(shares @ exact), unit_rows(shares @ rounded))
     made = TokenTable(
-        np.ascontiguousarray(refined, dtype="float32"),
+        rounded,
         tokenizer,
         normalizes=True,
         files=_files(tokenizer),
-        is_half=is_half,
+        is_half=dtype != "float32",
     )
-    if is_half:
-        made.vectors = made.vectors.astype("float16").astype("float32")
-    return StaticStudent(made, len(phrases), weight, penalty, pull, error, refined_error)
+    lowest = float(cosines.min(initial=1.0))
+    return StaticStudent(made, len(phrases), weight, penalty, pull, error, refined_error, lowest)
+
+
+def round_table(vectors: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """RETURNS (ndarray): A table with the numbers that a type can hold, float32. "int8": multiples
+    of one step, up to 127 steps; as float16, which such tables are stored in."""
+    if dtype == "int8":
+        # Few numbers of a table are far larger than the others: they are cut off.
+        step = max(float(np.quantile(np.abs(vectors), 0.9999)), 1e-6) / 127
+        vectors, dtype = np.rint(vectors / step).clip(-127, 127) * step, "float16"
+    rounded: NDArray[Any] = vectors.astype(dtype).astype("float32")
+    return rounded
+
+
+def to_int8(vectors: NDArray[Any]) -> NDArray[Any]:
+    """RETURNS (ndarray): The steps of a table that `round_table` gave for "int8"."""
+    step = max(float(np.abs(vectors).max(initial=0.0)), 1e-6) / 127
+    steps: NDArray[Any] = np.rint(vectors / step).astype("int8")
+    return steps
 
 
 def _tokenizer_of(encoder: TextEncoder) -> Any:
@@ -101,12 +131,12 @@ def _tokenizer_of(encoder: TextEncoder) -> Any:
     return found
 
 
-def _token_vectors(encoder: TextEncoder, tokenizer: Any) -> NDArray[Any]:
+def _token_vectors(encoder: TextEncoder, tokenizer: Any, *, progress: bool) -> NDArray[Any]:
     """RETURNS (ndarray): The vector that the encoder gives each token as a text of its own,
     float32, shape (V, d)."""
     texts = surfaces(tokenizer)
     distinct = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    rows = encoder.encode(list(distinct), progress="Tokens")
+    rows = encoder.encode(list(distinct), progress="Tokens" if progress else None)
     return rows[[distinct[text] for text in texts]]
 
 

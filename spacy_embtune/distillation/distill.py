@@ -6,8 +6,9 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
+from numpy.typing import NDArray
 from spacy.language import Language
 
 from .._files import atomic_directory, write_json
@@ -17,13 +18,14 @@ from ._corpus import FIT, Corpus, collect
 from ._fidelity import Fidelity, measure_fidelity
 from ._layers import LayersStudent, fit_layers
 from ._pipeline import fit_output_layer, make_pipeline
-from ._static import StaticStudent, fit_static
+from ._static import StaticStudent, fit_static, to_int8
 from .verdict import Verdict, judge_student
 
 # With fewer texts a student cannot be fitted and measured; from MANY_TEXTS on, more help little.
 FEWEST_TEXTS = 50
 MANY_TEXTS = 2000
 DEFAULT_FIDELITY = 0.95
+Dtype = Literal["float32", "float16", "int8"]
 DEFAULT_SECONDS = 120.0
 # Vectors of the teacher that are kept for the next run, if this one is interrupted.
 _MOST_BYTES = 64 * 2**30
@@ -38,6 +40,7 @@ class Distillation(NamedTuple):
     fidelity (dict[str, Fidelity]): How well each component agrees with its teacher, by its name.
     verdicts (dict[str, Verdict]): What that means, by the name of the component.
     made (dict): How the student of each component was made, by its name.
+    dtype (str): Type of the numbers of a table.
     seconds (float): Seconds without the encoding by the teacher.
     teacher_seconds (float): Seconds of the encoding by the teacher.
     """
@@ -48,6 +51,7 @@ class Distillation(NamedTuple):
     fidelity: dict[str, Fidelity]
     verdicts: dict[str, Verdict]
     made: dict[str, StaticStudent | LayersStudent]
+    dtype: Dtype
     seconds: float
     teacher_seconds: float
 
@@ -64,7 +68,7 @@ def distill(
     student: str = "static",
     fidelity: float = DEFAULT_FIDELITY,
     seconds: float = DEFAULT_SECONDS,
-    half: bool = False,
+    dtype: Dtype = "float32",
     work_dir: str | Path | None = None,
     progress: bool = False,
 ) -> Distillation:
@@ -87,7 +91,9 @@ def distill(
     student (str): "static" or "layers:K".
     fidelity (float): The agreement with the teacher, 0..1, from which the student counts as good.
     seconds (float): Bound for the training of layers, and for what is tried with a table.
-    half (bool): Whether a table is stored in float16.
+    dtype (str): Type of the numbers of a table: "float32"; "float16", half the bytes; "int8",
+        rounded to 8 bits, which model2vec holds as such, and sentence-transformers as float16. What
+        it costs is in `made`.
     work_dir (str | Path | None): A directory for texts and vectors while the function runs; it
         takes about 2 kB for each text. After an interruption, the same call goes on with the
         vectors that it holds. None: a temporary directory.
@@ -99,6 +105,8 @@ def distill(
     n_layers = parse_student(student)
     if not 0.0 < fidelity <= 1.0:
         raise ValueError(f"fidelity is {fidelity!r}: give a share above 0, 1 at most.")
+    if dtype not in get_args(Dtype):
+        raise ValueError(f"dtype is {dtype!r}: give one of {', '.join(get_args(Dtype))}.")
     if not seconds > 0:
         raise ValueError(f"seconds is {seconds!r}: give a number above 0.")
     teachers = find_teachers(nlp)
@@ -116,7 +124,13 @@ def distill(
             found = made[pipe.name] = (
                 fit_layers(pipe, corpus, n_layers, seconds=seconds, progress=progress)
                 if n_layers
-                else fit_static(pipe, corpus, is_half=half, deadline=time.monotonic() + seconds)
+                else fit_static(
+                    pipe,
+                    corpus,
+                    dtype=dtype,
+                    deadline=time.monotonic() + seconds,
+                    progress=progress,
+                )
             )
             encoders[pipe.name] = (
                 found.encoder
@@ -145,6 +159,7 @@ def distill(
         measured,
         verdicts,
         made,
+        dtype,
         total - teacher_seconds,
         teacher_seconds,
     )
@@ -276,7 +291,12 @@ def export_model2vec(found: Distillation, out: str | Path, *, name: str | None =
     from safetensors.numpy import save
 
     table = made.table
-    vectors = table.vectors.astype("float16") if table.is_half else table.vectors
+    vectors: NDArray[Any] = table.vectors
+    if found.dtype == "int8":
+        # Vectors of texts are brought to unit length, so the step does not matter.
+        vectors = to_int8(vectors)
+    elif found.dtype == "float16":
+        vectors = vectors.astype("float16")
     with atomic_directory(Path(out)) as unfinished:
         unfinished.mkdir(parents=True)
         (unfinished / "model.safetensors").write_bytes(save({"embeddings": vectors}))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._files import sha256_of_file
+from .._files import read_json, sha256_of_file
 from ._adapters import merge_adapters
 from ._adjust import adjust
 from .settings import DEFAULT_ENCODER, EncoderSettings
@@ -48,9 +48,10 @@ def find_model(settings: EncoderSettings, *, only_here: bool = False) -> "Senten
     RAISES (ValueError): If there is no such model, the model cannot be read, or the packaged copy
         is not the one that was published.
     """
-    path = Path(settings.name).expanduser()
-    if path.is_dir():
+    path = find_directory(settings)
+    if path is not None:
         return open_model(str(path), settings, local=True)
+    path = Path(settings.name).expanduser()
     if path.is_absolute() or settings.name.startswith((".", "~")) or path.exists():
         raise ValueError(
             f"The encoder {settings.name!r} is not a directory. Give the directory of a saved "
@@ -66,6 +67,27 @@ def find_model(settings: EncoderSettings, *, only_here: bool = False) -> "Senten
             raise
     require_hub(settings)
     return open_model(settings.name, settings, local=False)
+
+
+def find_directory(settings: EncoderSettings) -> Path | None:
+    """Find the directory of a model that is named by its directory, or by the directory of a
+    pipeline that `distill` wrote.
+
+    RETURNS (Path | None): The directory; None if the name is no directory.
+    RAISES (ValueError): If the pipeline has several students.
+    """
+    path = Path(settings.name).expanduser()
+    if not path.is_dir():
+        return None
+    if (path / "modules.json").is_file() or not (path / "meta.json").is_file():
+        return path
+    if "embtune_distilled" not in (read_json(path / "meta.json") or {}):
+        return path
+    found = sorted(path.glob("*/encoder/modules.json"))
+    if len(found) > 1:
+        names = ", ".join(str(file.parent) for file in found)
+        raise ValueError(f"The pipeline {path} holds several encoders: give one of {names}.")
+    return found[0].parent if found else path
 
 
 def find_packaged(settings: EncoderSettings) -> Path | None:

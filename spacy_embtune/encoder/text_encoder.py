@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .._progress import progress_interval
 from ._batches import Batch, Batcher
-from ._find import find_model, open_model, quiet
+from ._find import find_directory, find_model, open_model, quiet
 from ._precision import choose_precision
 from ._properties import used_window_of, width_of
 from ._runtimes import check_backend, make_runner, say_cosine
@@ -147,8 +147,8 @@ class TextEncoder:
             copy is not the one that was published.
         """
         check_backend(settings.backend)
-        path = Path(settings.name).expanduser()
-        if path.is_dir():
+        path = find_directory(settings)
+        if path is not None:
             return cls.from_directory(path, settings)
         return cls(find_model(settings, only_here=only_here), settings)
 

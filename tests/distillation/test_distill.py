@@ -8,8 +8,10 @@ import spacy
 import torch
 from model2vec import StaticModel
 from sentence_transformers import SentenceTransformer
+from spacy.training import Example
 from thinc.api import fix_random_seed
 
+from spacy_embtune import SentenceEncoder, report
 from spacy_embtune.data import Record
 from spacy_embtune.distillation import (
     compare_student,
@@ -20,7 +22,8 @@ from spacy_embtune.distillation import (
 )
 from spacy_embtune.encoder import VectorStore
 
-from ..conftest import make_texts
+from ..conftest import make_examples, make_texts
+from ..test_files import files_limited_to
 from .conftest import make_teacher
 
 NEW = [text for text, _ in make_texts(60, seed=11)]
@@ -92,6 +95,13 @@ def test_a_saved_student_is_the_same_and_sentence_transformers_opens_it(student,
     assert nlp.meta["embtune_distilled"]["n_texts"] == student.n_texts > 300
 
 
+def test_estimators_take_the_directory_of_a_student(student, tmp_path):
+    save_student(student, tmp_path / "out")
+    expected = np.stack([doc._.embtune for doc in student.nlp.pipe(NEW)])
+    found = SentenceEncoder(str(tmp_path / "out")).fit_transform(NEW)
+    assert cosines(found, expected).min() > 0.999
+
+
 def test_model2vec_opens_a_static_student(static, layers, tmp_path):
     expected = np.stack([doc._.embtune for doc in static.nlp.pipe(NEW)])
     export_model2vec(static, tmp_path / "m")
@@ -101,27 +111,38 @@ def test_model2vec_opens_a_static_student(static, layers, tmp_path):
         export_model2vec(layers, tmp_path / "n")
 
 
-def test_half_of_the_bytes_give_nearly_the_same(teacher, texts, static, tmp_path):
-    half = distill(teacher, texts, half=True)
+@pytest.mark.parametrize(("dtype", "share"), [("float16", 0.5), ("int8", 0.25)])
+def test_fewer_bytes_give_nearly_the_same(teacher, texts, static, tmp_path, dtype, share):
+    small = distill(teacher, texts, dtype=dtype)
     expected = np.stack([doc._.embtune for doc in static.nlp.pipe(NEW)])
-    rows = np.stack([doc._.embtune for doc in half.nlp.pipe(NEW)])
-    assert cosines(rows, expected).min() > 0.9999
-    sizes = []
-    for name, one in (("half", half), ("whole", static)):
-        export_student(one, tmp_path / name)
-        sizes.append((tmp_path / name / "model.safetensors").stat().st_size)
-    assert sizes[0] < 0.6 * sizes[1]
-    saved = np.stack([doc._.embtune for doc in half.nlp.pipe(NEW)])
+    rows = np.stack([doc._.embtune for doc in small.nlp.pipe(NEW)])
+    lowest = cosines(rows, expected).min()
+    assert lowest > (0.9999 if dtype == "float16" else 0.99)
+    assert small.made["embtune"].dtype_cosine == pytest.approx(lowest, abs=0.01)
+    assert static.made["embtune"].dtype_cosine == pytest.approx(1.0)
+    save_student(small, tmp_path / "out")
+    saved = np.stack([doc._.embtune for doc in spacy.load(tmp_path / "out").pipe(NEW)])
     np.testing.assert_array_equal(saved, rows)
+    for name, one in (("small", small), ("whole", static)):
+        export_model2vec(one, tmp_path / name)
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("small", "whole")]
+    assert sizes[0] / sizes[1] == pytest.approx(share, abs=0.02)
+    found = StaticModel.from_pretrained(tmp_path / "small").encode(NEW)
+    assert cosines(found, rows).min() > 0.9999
 
 
-def test_several_components_become_students_of_their_own(tiny_encoder, other_encoder, texts):
+def test_several_components_become_students_of_their_own(
+    tiny_encoder, other_encoder, texts, tmp_path
+):
     nlp = make_teacher(tiny_encoder)
     other = make_teacher(other_encoder, extension="topic", base_extension="topic_base")
     nlp.add_pipe("embtune", name="topic", source=other)
     found = distill(nlp, texts)
     assert list(found.fidelity) == ["embtune", "topic"]
     doc, expected = found.nlp(NEW[0]), nlp(NEW[0])
+    save_student(found, tmp_path / "out")
+    with pytest.raises(ValueError, match="holds several encoders: give one of"):
+        SentenceEncoder(str(tmp_path / "out")).fit_transform(NEW)
     for name in ("embtune", "topic"):
         assert cosines(doc._.get(name)[None], expected._.get(name)[None])[0] > 0.8
     # Two encoders, so each student has one.
@@ -138,13 +159,8 @@ def test_the_comparison_has_three_columns_and_says_what_is_lost(teacher, static)
     rows = {metric: values for metric, *values in found.rows}
     base, tuned, own = rows["MAP@R"]
     assert base < tuned
-    assert own == pytest.approx(
-        next(
-            row.tuned
-            for row in __import__("spacy_embtune").report(static.nlp, records).primary
-            if row.key == "map_at_r"
-        )
-    )
+    measured = {row.key: row.tuned for row in report(static.nlp, records).primary}
+    assert own == measured["map_at_r"]
     assert f"keeps {own / tuned:.0%} of the MAP@R" in found.words
     assert found.is_good == (own >= base and own >= 0.8 * tuned)
     assert "student" in found.to_text().splitlines()[0]
@@ -203,6 +219,38 @@ def test_an_interrupted_run_goes_on_with_the_vectors_of_the_teacher(teacher, tex
     assert encoder.n_encoded == before + len(many) - 2048
 
 
+def test_a_full_disk_leaves_no_pipeline_and_keeps_the_earlier_one(static, layers, tmp_path):
+    save_student(layers, tmp_path / "out")
+    before = spacy.load(tmp_path / "out")(NEW[0])._.embtune
+    with files_limited_to(20_000), pytest.raises(OSError, match="out"):
+        save_student(static, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    np.testing.assert_array_equal(spacy.load(tmp_path / "out")(NEW[0])._.embtune, before)
+
+
+def test_a_textcat_that_reads_the_vectors_reads_those_of_the_student(tiny_encoder, texts):
+    nlp = make_teacher(tiny_encoder)
+    layer = {"@architectures": "spacy-embtune.DocEmbedding.v1", "component": "embtune"}
+    model = {"@architectures": "spacy.TextCatReduce.v1", "tok2vec": layer}
+    model |= {"exclusive_classes": True, "use_reduce_first": False, "use_reduce_last": False}
+    model |= {"use_reduce_max": False, "use_reduce_mean": True}
+    textcat = nlp.add_pipe("textcat", config={"model": model})
+    examples = make_examples(nlp, 60)
+    textcat.initialize(lambda: examples, nlp=nlp)
+    with nlp.select_pipes(enable=["embtune", "textcat"]):
+        optimizer = nlp.resume_training()
+        for _ in range(30):
+            docs = list(nlp.get_pipe("embtune").pipe([example.predicted for example in examples]))
+            textcat.update(
+                [Example(doc, one.reference) for doc, one in zip(docs, examples, strict=True)],
+                sgd=optimizer,
+            )
+    found = distill(nlp, texts)
+    assert found.nlp.pipe_names == nlp.pipe_names
+    best = [[max(doc.cats, key=doc.cats.get) for doc in one.pipe(NEW)] for one in (nlp, found.nlp)]
+    assert np.mean([a == b for a, b in zip(*best, strict=True)]) > 0.8
+
+
 # What cannot be distilled
 
 
@@ -217,6 +265,7 @@ def test_an_interrupted_run_goes_on_with_the_vectors_of_the_teacher(teacher, tex
         ({"fidelity": 0.0}, "fidelity is 0.0"),
         ({"fidelity": 1.5}, "fidelity is 1.5"),
         ({"seconds": 0}, "seconds is 0"),
+        ({"dtype": "float8"}, "dtype is 'float8'"),
     ],
 )
 def test_settings_without_sense_are_errors(teacher, texts, settings, reason):
