@@ -170,7 +170,7 @@ def _show(found: "Distillation", out: Path) -> None:
             typer.echo(f"{found.dtype}: cosine with float32 {made.dtype_cosine:.5f} at worst.")
         verdict = found.verdicts[name]
         (good if verdict.is_good else warn)(
-            "Good" if verdict.is_good else "Not good", verdict.words
+            "Good" if verdict.is_good else "Not good enough", verdict.words
         )
 
 
