@@ -29,7 +29,7 @@ from spacy_embtune import ContrastiveTuner
 from spacy_embtune.data import read_records
 from spacy_embtune.distillation import distill, save_student
 from spacy_embtune.embed import embed_corpus
-from spacy_embtune.encoder import DEFAULT_ENCODER, EncoderSettings, TextEncoder
+from spacy_embtune.encoder import DEFAULT_ENCODER, EncoderSettings, TextEncoder, find_layers
 
 CONFIG = Path(__file__).parent.parent / "configs" / "encoder.cfg"
 N_LABELLED = 200
@@ -44,6 +44,9 @@ def main(
     test: Annotated[int, typer.Option(help="Texts to measure on")] = 500,
     seconds: Annotated[float, typer.Option(help="Bound for the training of layers")] = 120,
     students: Annotated[str, typer.Option(help="Students, with commas")] = "static,layers:3",
+    setfit: Annotated[
+        int, typer.Option(help="Texts for SetFit's distillation, 40 pairs each; 0: leave it out")
+    ] = 0,
     threads: Annotated[int, typer.Option(help="Threads of torch")] = 2,
     speed: Annotated[bool, typer.Option(help="Measure speed, too")] = True,
 ) -> None:
@@ -55,7 +58,16 @@ def main(
         for draw in range(first_draw, first_draw + draws):
             with tempfile.TemporaryDirectory() as folder:
                 rows = run(
-                    *(data / name, draw, Path(folder), pile, test, seconds, students.split(",")),
+                    *(
+                        data / name,
+                        draw,
+                        Path(folder),
+                        pile,
+                        test,
+                        seconds,
+                        students.split(","),
+                        setfit,
+                    ),
                     with_speed=speed and draw == first_draw,
                 )
             for kind, values in rows.items():
@@ -89,6 +101,7 @@ def run(
     n_test: int,
     seconds: float,
     students: list[str],
+    n_setfit: int,
     *,
     with_speed: bool,
 ) -> dict[str, list[float]]:
@@ -118,6 +131,9 @@ def run(
             flush=True,
         )
         save_student(found, folder / student.replace(":", ""))
+    if n_setfit:
+        vectors = setfit_vectors(teacher, texts, labelled, pile[:n_setfit], draw)
+        rows[f"SetFit, 3 layers, {n_setfit} texts"] = score(vectors)
     for title, vectors in model2vec_vectors(texts, labelled, draw).items():
         rows[title] = score(vectors)
     if with_speed:
@@ -164,6 +180,49 @@ def model2vec_vectors(
         "model2vec": vectors,
         "model2vec + head": [head.transform(part) for part in vectors],
     }
+
+
+def setfit_vectors(
+    teacher: Language,
+    texts: list[list[str]],
+    labelled: list[dict[str, Any]],
+    pile: list[str],
+    draw: int,
+) -> list[Any]:
+    """RETURNS (list): The vectors of the first three layers of the encoder after SetFit's
+    distillation of the teacher's encoder: it compares the cosines of pairs of texts."""
+    from datasets import Dataset
+    from setfit import DistillationTrainer, SetFitModel, TrainingArguments
+    from sklearn.linear_model import LogisticRegression
+
+    pipe: Any = teacher.get_pipe("embtune")
+    labels = sorted(pipe.labels)
+    numbers = [labels.index(max(row["cats"], key=row["cats"].get)) for row in labelled]
+    head = LogisticRegression(max_iter=1000).fit(tuned(teacher, texts[0]), numbers)
+    of_teacher = SetFitModel(model_body=pipe.encoder.encoder.model, model_head=head)
+    body: Any = TextEncoder.load(EncoderSettings(DEFAULT_ENCODER, precision="float32")).model
+    del find_layers(body)[3:]
+    body[0].auto_model.config.num_hidden_layers = 3
+    body.requires_grad_(True)
+    student = SetFitModel(model_body=body, model_head=LogisticRegression(max_iter=1000))
+    arguments = TrainingArguments(
+        batch_size=16,
+        num_iterations=20,
+        num_epochs=1,
+        seed=draw,
+        report_to="none",
+        save_strategy="no",
+        show_progress_bar=False,
+    )
+    begin = time.perf_counter()
+    DistillationTrainer(
+        teacher_model=of_teacher,
+        student_model=student,
+        args=arguments,
+        train_dataset=Dataset.from_dict({"text": pile}),
+    ).train()
+    print(f"SetFit: {time.perf_counter() - begin:.0f} s", flush=True)
+    return [body.encode(part, show_progress_bar=False) for part in texts]
 
 
 def measure_speed(folder: Path, students: list[str], texts: list[str]) -> None:
