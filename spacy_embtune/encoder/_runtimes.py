@@ -11,8 +11,10 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,8 @@ MODULES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
 MANIFEST = "manifest.json"
 # A conversion that is further away from the model is wrong, not inexact.
 LOWEST_COSINE = 0.9999
+# Number of parts of a batch that run at the same time, at most.
+MOST_PARTS = 4
 
 
 def check_backend(backend: Backend) -> None:
@@ -134,6 +138,35 @@ def _quantized(model: "SentenceTransformer") -> "SentenceTransformer":
         # torch warns that torchao, another package, will replace this function.
         warnings.simplefilter("ignore")
         return quantize(model, {torch.nn.Linear})
+
+
+def _in_parts(
+    n_parts: int,
+    run_parts: Callable[[list[list[NDArray[Any]]]], list[NDArray[Any]]],
+    run_whole: Run,
+) -> Run:
+    """Split each batch into parts that run at the same time, each on threads of its own. Threads
+    that share one batch wait for each other in each layer, and the more so if one of them has to
+    leave its processor to another job.
+
+    n_parts (int): Number of parts at most.
+    run_parts (Callable): Runs parts at the same time.
+    run_whole (Callable): Runs a batch on all threads. It gets batches of one text.
+    RETURNS (Callable): Runs a batch.
+    """
+
+    def run(tensors: list[NDArray[Any]]) -> NDArray[Any]:
+        n = len(tensors[0])
+        if n < 2 or any(len(tensor) != n for tensor in tensors):
+            return run_whole(tensors)
+        bounds = np.linspace(0, n, min(n, n_parts) + 1).astype(int).tolist()
+        parts = [
+            [np.ascontiguousarray(tensor[begin:end]) for tensor in tensors]
+            for begin, end in pairwise(bounds)
+        ]
+        return np.concatenate(run_parts(parts))
+
+    return run
 
 
 class _Source:
@@ -304,17 +337,27 @@ class _Onnx:
         import onnxruntime
         import torch
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        session = onnxruntime.InferenceSession(
-            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        def open_with(n_threads: int) -> Run:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = n_threads
+            session = onnxruntime.InferenceSession(
+                str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+            )
 
-        def run(tensors: list[NDArray[Any]]) -> NDArray[Any]:
-            (hidden,) = session.run(None, dict(zip(source.names, tensors, strict=True)))
-            return np.asarray(hidden)
+            def run(tensors: list[NDArray[Any]]) -> NDArray[Any]:
+                (hidden,) = session.run(None, dict(zip(source.names, tensors, strict=True)))
+                return np.asarray(hidden)
 
-        return run
+            return run
+
+        n_threads = torch.get_num_threads()
+        n_parts = min(n_threads, MOST_PARTS)
+        whole = open_with(n_threads)
+        if n_parts == 1:
+            return whole
+        part = open_with(n_threads // n_parts)
+        pool = ThreadPoolExecutor(n_parts, "embtune-parts")
+        return _in_parts(n_parts, lambda parts: list(pool.map(part, parts)), whole)
 
 
 @contextlib.contextmanager
@@ -360,13 +403,33 @@ class _OpenVino:
         core = openvino.Core()
         weights = np.fromfile(folder / "model.bin", dtype="uint8")
         model = core.read_model((folder / "model.xml").read_bytes(), openvino.Tensor(weights))
-        settings = {
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
-        }
-        request = core.compile_model(model, "CPU", settings).create_infer_request()
 
-        def run(tensors: list[NDArray[Any]]) -> NDArray[Any]:
-            return np.array(next(iter(request.infer(tensors).values())))
+        def compile_with(n_streams: int) -> list[Any]:
+            """RETURNS (list): Requests that run at the same time."""
+            settings = {
+                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                "NUM_STREAMS": n_streams,
+                "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+            }
+            compiled = core.compile_model(model, "CPU", settings)
+            return [compiled.create_infer_request() for _ in range(n_streams)]
 
-        return run
+        n_parts = min(torch.get_num_threads(), MOST_PARTS)
+        (alone,) = compile_with(1)
+
+        def whole(tensors: list[NDArray[Any]]) -> NDArray[Any]:
+            return np.array(next(iter(alone.infer(tensors).values())))
+
+        if n_parts == 1:
+            return whole
+        requests = compile_with(n_parts)
+
+        def run_parts(parts: list[list[NDArray[Any]]]) -> list[NDArray[Any]]:
+            begun = list(zip(requests, parts, strict=False))
+            for request, part in begun:
+                request.start_async(part)
+            for request, _ in begun:
+                request.wait()
+            return [np.array(request.get_output_tensor(0).data) for request, _ in begun]
+
+        return _in_parts(n_parts, run_parts, whole)

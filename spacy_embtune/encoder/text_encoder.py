@@ -26,7 +26,7 @@ from ._shared_vectors import SharedVectors
 from ._tokens import prepare, to_device
 from ._windows import Pieces, can_split, split_texts
 from .fingerprint import fingerprint_of
-from .settings import EncoderSettings, Precision
+from .settings import Backend, EncoderSettings, Precision
 from .token_table import TokenTable, is_table, read_table
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ class TextEncoder:
         self.converted_dir: Path | None = None
         self._runner: SentenceTransformer | None = None
         self._is_learning = False
+        # Whether this is a forked process in which OpenVINO would wait for threads for ever.
+        self._is_forked = False
+        self._left_behind: SentenceTransformer | None = None
         self._precision: Precision | None = None
         self._fingerprint: str | None = None
         self._threads_limited_in: int | None = None
@@ -224,13 +227,17 @@ class TextEncoder:
         return "float32" if self._is_learning and self._precision == "int8" else self._precision
 
     @property
+    def _backend(self) -> Backend:
+        return "torch" if self._is_forked else self.settings.backend
+
+    @property
     def numerics(self) -> str:
         """RETURNS (str): What decides the last bits of the vectors besides the model: the type in
         which it computes, the backend, and arguments that its loader was given. Stores keep vectors
         apart by it."""
         parts: list[str] = [self.precision_used]
-        if self.settings.backend != "torch" and not self._is_learning:
-            parts.append(self.settings.backend)
+        if self._backend != "torch" and not self._is_learning:
+            parts.append(self._backend)
         if self.settings.all_model_kwargs:
             parts.append(json.dumps(self.settings.all_model_kwargs, sort_keys=True, default=str))
         return " ".join(parts)
@@ -362,7 +369,7 @@ class TextEncoder:
         """RETURNS (SentenceTransformer): What runs: the model, or what is made of it."""
         if self._is_learning:
             return self.model
-        precision, backend = self.precision_used, self.settings.backend
+        precision, backend = self.precision_used, self._backend
         if backend == "torch" and precision != "int8":
             return self.model
         # A thread holds the batcher's lock while it makes tokens, so batches must not ask for it.
@@ -405,6 +412,16 @@ class TextEncoder:
         if pid not in (self._loaded_in, self._threads_limited_in):
             # A thread of the parent may have held them when the process was forked.
             self._lock, self._batcher.lock = threading.RLock(), threading.RLock()
+            # Threads of another runtime stay behind in the parent. The old runner is kept, because
+            # its end would wait for them.
+            self._left_behind, self._runner = self._runner, None
+            if self.settings.backend == "openvino" and not self._is_forked:
+                self._is_forked = True
+                logger.warning(
+                    "OpenVINO cannot run in a process that was forked from one that uses it, so "
+                    "torch runs the encoder here. Start processes by spawn to avoid this: "
+                    'multiprocessing.set_start_method("spawn").'
+                )
         is_child = pid != self._loaded_in or multiprocessing.parent_process() is not None
         if is_child and self._threads_limited_in != pid:
             torch.set_num_threads(1)

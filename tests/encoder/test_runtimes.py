@@ -42,6 +42,28 @@ def test_backends_give_the_vectors_of_torch(tiny_encoder: Path, backend) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_parts_of_a_batch_on_several_threads_give_the_same(tiny_encoder: Path, backend) -> None:
+    import torch
+
+    texts = [" ".join(["bread", "and", "soup"][: 1 + i % 3]) for i in range(11)] + ["a " * 40]
+    exact = TextEncoder.load(EncoderSettings(str(tiny_encoder), precision="float32")).encode(texts)
+    before = torch.get_num_threads()
+    try:
+        for n_threads in (1, 2, 3, 6):
+            torch.set_num_threads(n_threads)
+            encoder = TextEncoder.load(
+                EncoderSettings(str(tiny_encoder), precision="float32", backend=backend)
+            )
+            # Each text alone, fewer texts than threads, and more.
+            for some in ([0], [11], [0, 1], list(range(12))):
+                found = encoder.encode([texts[i] for i in some])
+                np.testing.assert_allclose(found, exact[some], atol=1e-5)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
 def test_int8_is_near_and_says_how_near(tiny_encoder: Path, backend, caplog) -> None:
     with caplog.at_level(logging.WARNING):

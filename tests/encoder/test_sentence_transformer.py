@@ -109,12 +109,13 @@ def test_progress_is_shown_for_many_texts_in_training_only(
 
 
 @pytest.mark.slow
-def test_a_forked_child_can_encode_after_its_parent_has(tiny_encoder: Path) -> None:
+@pytest.mark.parametrize("backend", ["torch", "onnx", "openvino"])
+def test_a_forked_child_can_encode_after_its_parent_has(tiny_encoder: Path, backend: str) -> None:
     # In a process of its own: the deadlock that this guards against would hang the test run.
     code = f"""
 import os, sys
 from spacy_embtune.encoder import SentenceTransformer
-layer = SentenceTransformer(name={str(tiny_encoder)!r})
+layer = SentenceTransformer(name={str(tiny_encoder)!r}, backend={backend!r})
 layer.predict(["bread and soup"] * 200)
 child = os.fork()
 if child == 0:
