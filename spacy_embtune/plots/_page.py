@@ -38,9 +38,9 @@ SCRIPTS = (
 STEPS = 100_000
 # The fields of a downloaded document that are not fields of DATA.
 OWN = ("id", "text", "cats", "predicted")
-# Characters that could end a script element, or that old JavaScript engines read as line breaks.
 # How much of a document the page shows before and behind a sentence or span of it, in characters.
 CONTEXT = 120
+# Characters that could end a script element, or that old JavaScript engines read as line breaks.
 ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data:; base-uri 'none'; "
