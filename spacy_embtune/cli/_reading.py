@@ -266,6 +266,4 @@ def find_seen(pipe: "EmbTune", shown: "Documents") -> "NDArray[Any]":
 
     if pipe.seen is None:
         return np.zeros(len(shown.texts), dtype=bool)
-    seen = pipe.seen.recognize(shown.texts)
-    # A sentence of a document that the component was trained on is not held out.
-    return seen | pipe.seen.recognize(shown.sources()) if shown.locations else seen
+    return shown.is_seen(pipe.seen)

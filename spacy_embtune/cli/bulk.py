@@ -168,7 +168,7 @@ def bulk(
     numbers = [f"{number} {name}" for number, name in enumerate(table.colors)]
     has_color = table.colors and out.suffix.lower() != ".parquet"
     colors = f"Colours: {', '.join(numbers)}." if has_color else ""
-    good(f"Wrote {n:,} documents{suspects}: {out}", colors)
+    good(f"Wrote {documents.describe_rows()}{suspects}: {out}", colors)
 
 
 def _choose_space(pipe: "EmbTune", documents: "Documents") -> Space:

@@ -129,6 +129,7 @@ def plot(
         projection = project(documents, fitted, method=method.value)
         heading = ("Standard input" if data == "-" else Path(data).name) if title is None else title
         n, n_seen = len(documents.texts), int(_reading.find_seen(pipe, documents).sum())
+        of_seen = describe_seen(n_seen, n, documents.row_name)
         with ExitStack() as files:
             # Files get their names together, once the last of them is complete.
             unfinished = {out: files.enter_context(atomic_path(out)) for out in outs}
@@ -136,11 +137,11 @@ def plot(
                 if _is_page(out):
                     _write_page(path, documents, projection, heading, n_seen)
                 else:
-                    note = describe_seen(n_seen, n) if n_seen > _reading.FEW * n else None
+                    note = of_seen if n_seen > _reading.FEW * n else None
                     save(draw(documents, projection, title=heading, note=note, parts=chosen), path)
     skipped.conclude()
     if n_seen:
-        warn("Not all is held out", describe_seen(n_seen, n))
+        warn("Not all is held out", of_seen)
     good(f"Wrote {names}", f"{projection.note}.")
 
 

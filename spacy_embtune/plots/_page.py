@@ -137,11 +137,10 @@ def _check(documents: Documents, base: NDArray[Any], tuned: NDArray[Any]) -> Non
 
 
 def _subtitle(documents: Documents, shown: NDArray[np.intp], n_left_out: int, n_seen: int) -> str:
-    n, n_labels = shown.size, len(documents.labels)
-    parts = [f"{n:,} document{'s' * (n != 1)}"]
-    if documents.locations:
-        n_docs = len({documents.locations[i].document for i in shown})
-        parts = [f"{n:,} part{'s' * (n != 1)} of {n_docs:,} document{'s' * (n_docs != 1)}"]
+    n_labels = len(documents.labels)
+    is_shown = np.zeros(len(documents.ids), dtype=bool)
+    is_shown[shown] = True
+    parts = [documents.describe_rows(is_shown)]
     if n_labels:
         parts.append(f"{n_labels} label{'s' * (n_labels != 1)}")
     if n_left_out:

@@ -84,6 +84,21 @@ def describe(
     return notes
 
 
+def explain_units(data: Documents) -> list[str]:
+    """Explain what the numbers of sentences or spans mean, if documents have several of them.
+
+    data (Documents): The documents.
+    RETURNS (list[str]): One note, or none.
+    """
+    numbers = data.source_numbers()
+    if numbers is None or np.unique(numbers).size == numbers.size:
+        return []
+    return [
+        "Each unit counts as a document. Units of one document are neighbours of each other, so "
+        "p@1 and MAP@R are higher than between documents. Intervals draw whole documents."
+    ]
+
+
 def explain_chance(primary: Sequence[Row]) -> list[str]:
     """Explain why an interval may leave out zero although the difference is not beyond chance.
 
