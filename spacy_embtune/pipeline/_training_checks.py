@@ -28,8 +28,8 @@ SCORES = (
 
 def check_pipeline(pipe: Any, nlp: Language) -> None:
     """Compare the settings of a component with the rest of its pipeline. Log a warning if
-    [training.score_weights] names a score that no component gives, or if another component writes
-    to `doc.cats` as well.
+    [training.score_weights] gives weight to a score that no component gives, or if another
+    component writes to `doc.cats` as well.
 
     pipe (EmbTune): The component.
     nlp (Language): Its pipeline.
@@ -57,15 +57,17 @@ def check_pipeline(pipe: Any, nlp: Language) -> None:
                     f"{_explain_difference(pipe, other)}"
                 )
             warn_of_second_encoder(pipe, other, nlp)
-    for key in nlp.config["training"]["score_weights"]:
-        if key.endswith(SCORES) and not key.startswith(tuple(prefixes)):
-            logger.warning(
-                "[training.score_weights] names %s, which no component gives, so it counts as 0. "
-                "The scores of [%s] begin with its extension: %s.",
-                key,
-                pipe.name,
-                ", ".join(f"{pipe.extension}{score}" for score in SCORES),
-            )
+    weights = nlp.config["training"]["score_weights"]
+    unknown = [key for key, weight in weights.items() if weight and key.endswith(SCORES)]
+    unknown = [key for key in unknown if not key.startswith(tuple(prefixes))]
+    # Of several components, one warns for all.
+    if unknown and pipe is next(p for _, p in nlp.pipeline if isinstance(p, type(pipe))):
+        logger.warning(
+            "[training.score_weights] names scores that no component gives, so they count as 0: "
+            "%s. The scores of a component begin with its extension: %s.",
+            ", ".join(unknown),
+            ", ".join(f"{prefix[:-1]}{score}" for prefix in sorted(prefixes) for score in SCORES),
+        )
 
 
 def _writes_cats(pipe: Any) -> bool:
@@ -214,16 +216,18 @@ def check_corpus(
     exclusive (bool): Whether a document carries exactly one label.
     """
     n_docs = len(corpus.cats)
+    unit = "document" if corpus.spans is None else "span"
     n_unlabelled = sum(not known for known in corpus.cats)
-    logger.info("[%s] %d labels, %d documents", name, len(labels), n_docs)
+    logger.info("[%s] %d labels, %d %ss", name, len(labels), n_docs, unit)
     if n_unlabelled and labels:
-        logger.info("[%s] %d of %d documents have no cats", name, n_unlabelled, n_docs)
+        logger.info("[%s] %d of %d %ss have no labels", name, n_unlabelled, n_docs, unit)
     present, absent = counts
     never = [label for label, n in zip(labels, present, strict=True) if n == 0]
     if never:
         logger.warning(
-            "[%s] no training document carries %s, so these labels cannot be learned.",
+            "[%s] no training %s carries %s, so these labels cannot be learned.",
             name,
+            unit,
             _quote(never),
         )
     always: list[str] = []
@@ -232,26 +236,30 @@ def check_corpus(
         always = [label for label, n, m in counted if n and not m]
     if always:
         logger.warning(
-            "[%s] no training document is known to lack %s, so these labels cannot be learned: "
-            "their scores are 1 for all documents. Write 0.0 where a label is absent.",
+            "[%s] no training %s is known to lack %s, so these labels cannot be learned: "
+            "their scores are 1 for all of them. Write 0.0 where a label is absent.",
             name,
+            unit,
             _quote(always),
         )
     carriers = Counter(label for cats in corpus.cats for label, value in cats.items() if value > 0)
     once = [label for label in labels if carriers[label] == 1]
     if once:
         logger.warning(
-            "[%s] only one training document carries %s: it has no other document to be close to.",
+            "[%s] only one training %s carries %s: there is no other one to be close to.",
             name,
+            unit,
             _quote(once),
         )
     n_classes = sum(int(n > 0) for n in present) + sum(int(n > 0) for n in absent)
     if labels and n_classes <= 1 and not corpus.has_pairs:
         logger.warning(
-            "[%s] all labelled training documents are of one class, so there is nothing to tell "
-            "apart. Add documents with another label, or documents where the label is known to be "
-            "absent.",
+            "[%s] all labelled training %ss are of one class, so there is nothing to tell apart. "
+            "Add %ss with another label, or %ss where the label is known to be absent.",
             name,
+            unit,
+            unit,
+            unit,
         )
     n_contradicting = corpus.n_contradicting + (corpus.n_of_two_labels if exclusive else 0)
     if n_contradicting:
@@ -263,10 +271,11 @@ def check_corpus(
         )
     if corpus.n_empty:
         logger.warning(
-            "[%s] %d of %d training documents have no text, so nothing is learned from them.",
+            "[%s] %d of %d training %ss have no text, so nothing is learned from them.",
             name,
             corpus.n_empty,
             n_docs,
+            unit,
         )
 
 

@@ -98,7 +98,8 @@ def read_corpus(
     has_pairs = False
     n_empty = 0
     counts = SpanCounts() if pipe.learn_spans else None
-    for i, (example, annotate) in enumerate(_read_units(examples, nlp, pipe, encoder, counts)):
+    units = _read_units(examples, nlp, pipe, encoder, counts, seen)
+    for i, (example, annotate) in enumerate(units):
         reference = example.reference
         validate_cats(reference.cats, where=describe(i, example))
         cats.append(dict(reference.cats))
@@ -144,6 +145,7 @@ def _read_units(
     pipe: Any,
     encoder: Model[Any, Any],
     counts: SpanCounts | None,
+    seen: SeenTexts,
 ) -> Iterator[tuple[Example, Callable[[], Any]]]:
     """YIELDS (tuple[Example, Callable]): The documents, or their labelled spans, each with a
     function that makes the input for an encoder that reads no texts."""
@@ -153,6 +155,7 @@ def _read_units(
             yield example, partial(_annotate, example.predicted, nlp, pipe, encoder)
             continue
         counts.add(example.reference, pipe.spans)
+        seen.add([example.reference.text])
         if not reads_texts and pipe.spans in example.reference.spans:
             annotated = _annotate(example.predicted, nlp, pipe, encoder)
             example = Example(annotated, example.reference)

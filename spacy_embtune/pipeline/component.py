@@ -166,6 +166,7 @@ class EmbTune(ListenedTo, TrainablePipe):
         self._has_gradient = False
         self._n_idle = 0
         self.listener_map = {}
+        self.overwritten_by = set()
         if extension == base_extension:
             raise ValueError(
                 f"[{name}] extension and base_extension are both {extension!r}: the tuned vector "
@@ -396,6 +397,9 @@ class EmbTune(ListenedTo, TrainablePipe):
             return losses
         self._require_initialized()
         set_dropout_rate(self.model, drop)
+        if self.seen is not None and self.learn_spans:
+            # The texts of spans are added below.
+            self.seen.add(example.reference.text for example in examples)
         for batch in self._make_batches(examples):
             losses[self.name] += self._learn(batch)
         if sgd:

@@ -446,8 +446,23 @@ def test_score_weights_that_nobody_gives_are_reported(
     nlp = make_nlp(extension="topic")
     nlp.config["training"]["score_weights"] = {"embtune_p1": 1.0}
     nlp.initialize(lambda: make_examples(nlp))
-    assert "names embtune_p1, which no component gives" in caplog.text
+    assert "no component gives, so they count as 0: embtune_p1" in caplog.text
     assert "topic_p1" in caplog.text
+
+
+def test_score_weights_are_reported_once_for_all_components(
+    make_nlp: MakeNlp, tiny_encoder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    nlp = make_nlp(extension="topic")
+    model = {"encoder": {"name": str(tiny_encoder)}}
+    nlp.add_pipe("embtune", name="second", config={"model": model, "extension": "urgency"})
+    nlp.initialize(lambda: make_examples(nlp))
+    (message,) = [text for text in caplog.messages if "score_weights" in text]
+    assert "0: embtune_p1, embtune_map_r. The" in message
+    assert "topic_p1" in message
+    assert "urgency_p1" in message
+    # A weight of 0 is no loss.
+    assert "embtune_base_p1" not in message
 
 
 def test_labels_added_before_initialize_are_kept(make_nlp: MakeNlp) -> None:
