@@ -28,8 +28,8 @@ SCORES = (
 
 def check_pipeline(pipe: Any, nlp: Language) -> None:
     """Compare the settings of a component with the rest of its pipeline. Log a warning if
-    [training.score_weights] gives weight to a score that no component gives, or if another
-    component writes to `doc.cats` as well.
+    [training.score_weights] names a score that no component gives, or if another component writes
+    to `doc.cats` as well.
 
     pipe (EmbTune): The component.
     nlp (Language): Its pipeline.
@@ -58,8 +58,8 @@ def check_pipeline(pipe: Any, nlp: Language) -> None:
                 )
             warn_of_second_encoder(pipe, other, nlp)
     weights = nlp.config["training"]["score_weights"]
-    unknown = [key for key, weight in weights.items() if weight and key.endswith(SCORES)]
-    unknown = [key for key in unknown if not key.startswith(tuple(prefixes))]
+    named = [key for key, weight in weights.items() if weight is not None and key.endswith(SCORES)]
+    unknown = [key for key in named if not key.startswith(tuple(prefixes))]
     # Of several components, one warns for all.
     if unknown and pipe is next(p for _, p in nlp.pipeline if isinstance(p, type(pipe))):
         logger.warning(

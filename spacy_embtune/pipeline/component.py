@@ -255,7 +255,8 @@ class EmbTune(ListenedTo, TrainablePipe):
         validate_get_examples(get_examples, "EmbTune.initialize")
         if nlp is not None:
             check_pipeline(self, nlp)
-        corpus = read_corpus(get_examples(), self.model, nlp, self)
+        learned = None if labels is None else {*self.labels, *labels}
+        corpus = read_corpus(get_examples(), self.model, nlp, self, labels=learned)
         check_spans(self, corpus)
         assert corpus.sample, Errors.E923.format(name=self.name)
         self._add_labels(labels_in(corpus.cats) if labels is None else labels)

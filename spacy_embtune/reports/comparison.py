@@ -142,13 +142,20 @@ def report(
     learned = None
     if train_rows:
         learned = documents(nlp, pipe.name, train_rows, labels=labels, progress=title)
+    notes = [] if labels.note is None else [labels.note]
+    if pipe.learn_spans and not data.locations:
+        notes.append(
+            f"The component learned from the spans in doc.spans[{pipe.spans!r}], and these are "
+            f"whole documents. To compare spans, say unit='spans:{pipe.spans}' "
+            f"(--unit spans:{pipe.spans})."
+        )
     return compare(
         data,
         learned,
         component=pipe.name,
         remembered=pipe.seen,
         unknown_labels=labels.unknown,
-        notes=() if labels.note is None else (labels.note,),
+        notes=notes,
     )
 
 

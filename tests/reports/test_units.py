@@ -89,6 +89,11 @@ def test_a_report_counts_units_and_not_documents(nlp):
 def test_spans_that_were_trained_on_are_not_held_out(nlp):
     seen = report(nlp, make_span_docs(nlp, 30), unit="spans:sc", progress=False)
     assert seen.seen.n == 60
+    assert not any("--unit" in note for note in seen.notes)
+    # Their documents are not new, and not what the component learned from.
+    whole = report(nlp, make_span_docs(nlp, 30), progress=False)
+    assert whole.seen.n == 30
+    assert any("--unit spans:sc" in note for note in whole.notes)
 
 
 def test_sentences_of_documents_that_were_trained_on_are_not_held_out():
