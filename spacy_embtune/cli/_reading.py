@@ -233,9 +233,10 @@ def make_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") ->
     records (list[Record]): The records.
     RETURNS (Documents): The documents with their vectors.
     """
-    from ..reports import choose_labels, documents
+    from ..reports import choose_labels, documents, labels_of_others
 
-    labels = choose_labels(pipe, [record.cats for record in records])
+    cats = [record.cats for record in records]
+    labels = choose_labels(pipe, cats, others=labels_of_others(nlp, pipe))
     if labels.note:
         warn("Labels", labels.note)
     return documents(nlp, pipe.name, records, labels=labels)

@@ -10,6 +10,7 @@ from spacy.language import Language
 from spacy.pipeline import TextCategorizer
 from thinc.api import Model
 
+from .._texts import quote_some
 from ..encoder import differing_settings
 from ..encoder.shim import find_shim
 from ._training_corpus import TrainingCorpus
@@ -228,7 +229,7 @@ def check_corpus(
             "[%s] no training %s carries %s, so these labels cannot be learned.",
             name,
             unit,
-            _quote(never),
+            quote_some(never, MOST_NAMES),
         )
     always: list[str] = []
     if not exclusive:
@@ -240,7 +241,7 @@ def check_corpus(
             "their scores are 1 for all of them. Write 0.0 where a label is absent.",
             name,
             unit,
-            _quote(always),
+            quote_some(always, MOST_NAMES),
         )
     carriers = Counter(label for cats in corpus.cats for label, value in cats.items() if value > 0)
     once = [label for label in labels if carriers[label] == 1]
@@ -249,7 +250,7 @@ def check_corpus(
             "[%s] only one training %s carries %s: there is no other one to be close to.",
             name,
             unit,
-            _quote(once),
+            quote_some(once, MOST_NAMES),
         )
     n_classes = sum(int(n > 0) for n in present) + sum(int(n > 0) for n in absent)
     if labels and n_classes <= 1 and not corpus.has_pairs:
@@ -277,12 +278,6 @@ def check_corpus(
             n_docs,
             unit,
         )
-
-
-def _quote(labels: Sequence[str]) -> str:
-    named = ", ".join(repr(label) for label in labels[:MOST_NAMES])
-    more = len(labels) - MOST_NAMES
-    return f"{named} and {more} others" if more > 0 else named
 
 
 def check_cache_size(corpus: TrainingCorpus, name: str, model: Model[Any, Any]) -> None:

@@ -21,7 +21,7 @@ from ._notes import (
     find_occurring,
     warn_of_seen,
 )
-from .documents import choose_labels, documents, make_units
+from .documents import choose_labels, documents, labels_of_others, make_units
 from .measures import measure
 from .notebook import to_html
 from .render import to_markdown, to_text
@@ -136,7 +136,8 @@ def report(
     train_rows = None if train is None else make_units(nlp, pipe, train, unit)
     if not rows:
         raise ValueError("There are no documents to report on. Give documents that were held out.")
-    labels = choose_labels(pipe, [row.cats for row in (*rows, *(train_rows or ()))])
+    cats = [row.cats for row in (*rows, *(train_rows or ()))]
+    labels = choose_labels(pipe, cats, others=labels_of_others(nlp, pipe))
     title = "Encoding texts" if progress else None
     data = documents(nlp, pipe.name, rows, labels=labels, progress=title)
     learned = None
