@@ -41,6 +41,7 @@ def DocEmbedding(
 
     The layer reads the vectors that the component has set on the Docs, and asks the component for
     those of other Docs. No gradient goes back, so the classifier does not change the vectors.
+    Components that label tokens cannot use the layer, because it gives one vector for each Doc.
 
     component (str): Name of the embtune component, which comes earlier in the pipeline. "*": the
         last one before the component that has this layer.
