@@ -215,8 +215,8 @@ def compare_ratios(
     first (Sequence[Ratios]): Metrics of the first kind of vectors, over n documents.
     second (Sequence[Ratios]): The same metrics of the second kind of vectors.
     groups (Ints | None): The group of each document, shape (n,). Documents of a group are drawn
-        together, because they are not independent, such as sentences of one text. None: each
-        document is a group.
+        together, because they are not independent, such as sentences of one text. With a single
+        group there are no intervals. None: each document is a group.
     n_resamples (int): The number of resamples.
     level (float): The share of resamples within an interval.
     seed (int): The seed of the random numbers.
@@ -246,7 +246,10 @@ def compare_ratios(
         if groups is not None:
             places = np.unique(np.asarray(groups)[rows], return_inverse=True)[1].ravel()
         n_groups = int(places.max()) + 1
-        for at, of_groups in _resample(n_groups, n_resamples, seed):
+        if groups is not None and n_groups == 1:
+            # One text says nothing of others, however many sentences it has.
+            return Differences([None] * len(pairs), [False] * len(pairs), [False] * len(pairs))
+        for at, of_groups in _resample(n_groups, n_resamples, seed, n_rows=rows.size):
             weights = of_groups if groups is None else of_groups[:, places]
             for k, (a, b) in enumerate(parts):
                 drawn[at, k] = b.resample(weights, n_groups=n_groups) - a.resample(
@@ -261,11 +264,13 @@ def _subtract(second: float | None, first: float | None) -> float:
     return np.nan if second is None or first is None else second - first
 
 
-def _resample(n: int, n_resamples: int, seed: int) -> Iterator[tuple[slice, Floats]]:
-    """YIELDS (tuple): The positions of some resamples, and how often each of n documents is drawn
-    in each of them, shape (b, n)."""
+def _resample(
+    n: int, n_resamples: int, seed: int, *, n_rows: int
+) -> Iterator[tuple[slice, Floats]]:
+    """YIELDS (tuple): The positions of some resamples, and how often each of n groups is drawn in
+    each of them, shape (b, n). The b resamples of `n_rows` documents fit in memory."""
     rng = np.random.default_rng(seed)
-    size = max(1, _WEIGHT_ENTRIES // n)
+    size = max(1, _WEIGHT_ENTRIES // n_rows)
     for start in range(0, n_resamples, size):
         b = min(size, n_resamples - start)
         drawn = rng.integers(0, n, size=(b, n)) + n * np.arange(b)[:, None]

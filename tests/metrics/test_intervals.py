@@ -287,3 +287,5 @@ def test_documents_of_a_group_are_drawn_together():
     np.testing.assert_allclose(grouped.each[0], alone.each[0])
     apart = compare_ratios(*([one] for one in copied))
     assert apart.each[0].high - apart.each[0].low < 0.6 * (alone.each[0].high - alone.each[0].low)
+    only = compare_ratios([first], [second], groups=np.zeros(40, dtype=int))
+    assert only == ([None], [False], [False])
