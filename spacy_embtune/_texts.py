@@ -1,6 +1,7 @@
 """Small helpers for texts: forms for comparing and showing them, and values that are missing."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,20 @@ def shorten(text: str, most: int = 40) -> str:
     """
     text = text[: most + 1].replace("\n", " ")
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def quote_some(names: Sequence[str], most: int = 5) -> str:
+    """Write the first of several names in quotes.
+
+    >>> quote_some(["A", "B", "C"], 2)
+    "'A', 'B' and 1 more"
+
+    names (Sequence[str]): The names.
+    most (int): How many are written.
+    RETURNS (str): The names, and the number of others.
+    """
+    quoted = ", ".join(map(repr, names[:most]))
+    return quoted if len(names) <= most else f"{quoted} and {len(names) - most} more"
 
 
 def count(n: int, noun: str) -> str:

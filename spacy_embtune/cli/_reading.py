@@ -1,6 +1,6 @@
 """Read the files that commands are given, and turn their records into documents."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,8 +172,38 @@ def read_with_fit(
     return records, read_all(fit, kind=kind, label_field="", is_second=True, **settings)
 
 
+def leave_out_invalid_spans(
+    records: "Iterable[Record]", unit: str, *, on_error: OnError, report: Callable[[str], None]
+) -> "Iterable[Record]":
+    """Leave out documents with invalid spans, if invalid records are to be skipped and units are
+    spans. Otherwise invalid spans are an error of `unit_records`.
+
+    records (Iterable[Record]): The documents.
+    unit (str): The option --unit.
+    on_error (OnError): What to do with an invalid record.
+    report (Callable): Called with a message for each document that is skipped.
+    YIELDS (Record): The documents.
+    """
+    from ..data import InvalidRowError, read_spans
+
+    for record in records:
+        if on_error is OnError.skip and unit.startswith("spans:"):
+            try:
+                read_spans(record.meta, record.text)
+            except InvalidRowError as error:
+                report(f"document {record.id!r}: {error.detail}")
+                continue
+        yield record
+
+
 def make_units(
-    nlp: "Language", pipe: "EmbTune", records: "list[Record]", unit: str
+    nlp: "Language",
+    pipe: "EmbTune",
+    records: "list[Record]",
+    unit: str,
+    *,
+    on_error: OnError,
+    report: Callable[[str], None],
 ) -> "list[Record]":
     """Turn the records of documents into those of their sentences or spans, or end the command if
     there are none.
@@ -182,11 +212,13 @@ def make_units(
     pipe (EmbTune): Its component.
     records (list[Record]): The documents.
     unit (str): The option --unit.
+    on_error, report: As for `leave_out_invalid_spans`.
     RETURNS (list[Record]): The units; the documents themselves if the unit is "doc".
     """
     from .. import reports
 
-    units = reports.make_units(nlp, pipe, records, unit)
+    valid = leave_out_invalid_spans(records, unit, on_error=on_error, report=report)
+    units = reports.make_units(nlp, pipe, valid, unit)
     if not units:
         fail(f"The documents have no units ({unit})", "Give a file with texts or labelled spans.")
     return units
@@ -201,9 +233,10 @@ def make_documents(nlp: "Language", pipe: "EmbTune", records: "list[Record]") ->
     records (list[Record]): The records.
     RETURNS (Documents): The documents with their vectors.
     """
-    from ..reports import choose_labels, documents
+    from ..reports import choose_labels, documents, labels_of_others
 
-    labels = choose_labels(pipe, [record.cats for record in records])
+    cats = [record.cats for record in records]
+    labels = choose_labels(pipe, cats, others=labels_of_others(nlp, pipe))
     if labels.note:
         warn("Labels", labels.note)
     return documents(nlp, pipe.name, records, labels=labels)
@@ -234,6 +267,4 @@ def find_seen(pipe: "EmbTune", shown: "Documents") -> "NDArray[Any]":
 
     if pipe.seen is None:
         return np.zeros(len(shown.texts), dtype=bool)
-    seen = pipe.seen.recognize(shown.texts)
-    # A sentence of a document that the component was trained on is not held out.
-    return seen | pipe.seen.recognize(shown.sources()) if shown.locations else seen
+    return shown.is_seen(pipe.seen)

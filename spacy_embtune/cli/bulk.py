@@ -1,6 +1,7 @@
 """`embtune bulk`: write a table for bulk labelling."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -129,9 +130,10 @@ def bulk(
             report=skipped,
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
-        records = _reading.make_units(nlp, pipe, records, unit)
+        to_units = partial(_reading.make_units, on_error=on_error, report=skipped)
+        records = to_units(nlp, pipe, records, unit)
         if learned is not None:
-            learned = _reading.make_units(nlp, pipe, learned, unit)
+            learned = to_units(nlp, pipe, learned, unit)
         documents = _reading.make_documents(nlp, pipe, records)
         fitted = None if learned is None else _reading.fit_documents(nlp, pipe, learned)
         if neighbors is None:
@@ -166,7 +168,7 @@ def bulk(
     numbers = [f"{number} {name}" for number, name in enumerate(table.colors)]
     has_color = table.colors and out.suffix.lower() != ".parquet"
     colors = f"Colours: {', '.join(numbers)}." if has_color else ""
-    good(f"Wrote {n:,} documents{suspects}: {out}", colors)
+    good(f"Wrote {documents.describe_rows()}{suspects}: {out}", colors)
 
 
 def _choose_space(pipe: "EmbTune", documents: "Documents") -> Space:

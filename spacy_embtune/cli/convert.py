@@ -99,6 +99,9 @@ def convert(
         skipped.conclude()
     if reader.n_empty:
         warn(f"Left out {reader.n_empty} documents without text")
+    if reader.misplaced:
+        n = len(reader.misplaced)
+        warn(f"Left out the spans of {n} documents", f"The first is {reader.misplaced[0]}")
     if split.n_held:
         warn(
             f"Left out {split.n_held} documents of {data}",
@@ -122,6 +125,7 @@ class _Reader:
     """Reads files, and makes the Docs of their records.
 
     n_empty (int): The number of documents without text, which are left out.
+    misplaced (list[str]): What is wrong with the spans of documents, which are left out.
     """
 
     def __init__(self, lang: str, settings: Mapping[str, Any]) -> None:
@@ -135,6 +139,7 @@ class _Reader:
             ) from error
         self.settings = settings
         self.n_empty = 0
+        self.misplaced: list[str] = []
         self._docs: dict[int, Doc] = {}
 
     def read(
@@ -171,11 +176,14 @@ class _Reader:
         return texts
 
     def make_doc(self, record: "Record") -> "Doc":
-        from ..data import make_doc
+        from ..data import find_misplaced, make_doc
 
         doc = self._docs.get(id(record))
         if doc is not None:
             return doc
+        fault = find_misplaced(record.meta, record.text)
+        if fault is not None:
+            self.misplaced.append(f"document {record.id!r}: {fault}")
         return make_doc(record, self.nlp.tokenizer, id_field=self.settings["id_field"])
 
 

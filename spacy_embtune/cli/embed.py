@@ -85,7 +85,7 @@ def embed(
         nlp, _ = load_pipeline(model, name, code=code, gpu_id=gpu_id)
         summary = embed_corpus(
             nlp,
-            records,
+            _reading.leave_out_invalid_spans(records, unit, on_error=on_error, report=skipped),
             out,
             name=name,
             what=[part.strip() for part in what.split(",")],

@@ -118,7 +118,7 @@ def evaluate(
                 ("--unit", unit != "doc"),
             ):
                 if is_given:
-                    fail(f"{option} is for labels", f"{data} holds pairs. Leave {option} out.")
+                    fail(f"{option} is not for pairs", f"{data} holds pairs. Leave {option} out.")
             examples = _reading.read_pairs(
                 data,
                 text1=text1_field,
@@ -138,9 +138,10 @@ def evaluate(
             records = read(data, kind=kind)
             known = None if train is None else read(train, kind=kind, is_second=True)
             nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
-            records = _reading.make_units(nlp, pipe, records, unit)
+            to_units = partial(_reading.make_units, on_error=on_error, report=skipped)
+            records = to_units(nlp, pipe, records, unit)
             if known is not None:
-                known = _reading.make_units(nlp, pipe, known, unit)
+                known = to_units(nlp, pipe, known, unit)
             found = report(nlp, records, train=known, name=pipe.name)
             skipped.conclude()
             typer.echo(found.to_text(colors=supports_ansi(), **shown))

@@ -7,7 +7,7 @@ import typer
 
 from .._files import atomic_directory
 from . import _options
-from ._common import check_directory, fail, good, load_pipeline, reporting_errors
+from ._common import check_directory, fail, good, load_pipeline, reporting_errors, warn
 
 
 def export_encoder(
@@ -35,4 +35,10 @@ def export_encoder(
             )
         with atomic_directory(out) as unfinished:
             pipe.encoder.to_directory(unfinished)
+        if pipe.encoder.encoder.pools_windows:
+            warn(
+                "Long texts will be cut",
+                f"[{pipe.name}] averages the windows of long texts (pool_windows = true), which is "
+                "not part of the directory. In this package, set it again beside the name.",
+            )
         good(f"Wrote {out}", f'SentenceTransformer("{out}") opens it.')

@@ -67,7 +67,7 @@ def neighbors(
             report=skipped,
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
-        records = _reading.make_units(nlp, pipe, records, unit)
+        records = _reading.make_units(nlp, pipe, records, unit, on_error=on_error, report=skipped)
         corpus = _reading.make_documents(nlp, pipe, records)
         asked = documents(nlp, pipe.name, [Record(query, {}, "query", {}, 1)])
         found = compare_neighbors(corpus, asked, k)

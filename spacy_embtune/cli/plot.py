@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -119,14 +120,16 @@ def plot(
             report=skipped,
         )
         nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
-        records = _reading.make_units(nlp, pipe, records, unit)
+        to_units = partial(_reading.make_units, on_error=on_error, report=skipped)
+        records = to_units(nlp, pipe, records, unit)
         if learned is not None:
-            learned = _reading.make_units(nlp, pipe, learned, unit)
+            learned = to_units(nlp, pipe, learned, unit)
         documents = _reading.make_documents(nlp, pipe, records)
         fitted = None if learned is None else _reading.fit_documents(nlp, pipe, learned)
         projection = project(documents, fitted, method=method.value)
         heading = ("Standard input" if data == "-" else Path(data).name) if title is None else title
         n, n_seen = len(documents.texts), int(_reading.find_seen(pipe, documents).sum())
+        of_seen = describe_seen(n_seen, n, documents.row_name)
         with ExitStack() as files:
             # Files get their names together, once the last of them is complete.
             unfinished = {out: files.enter_context(atomic_path(out)) for out in outs}
@@ -134,11 +137,11 @@ def plot(
                 if _is_page(out):
                     _write_page(path, documents, projection, heading, n_seen)
                 else:
-                    note = describe_seen(n_seen, n) if n_seen > _reading.FEW * n else None
+                    note = of_seen if n_seen > _reading.FEW * n else None
                     save(draw(documents, projection, title=heading, note=note, parts=chosen), path)
     skipped.conclude()
     if n_seen:
-        warn("Not all is held out", describe_seen(n_seen, n))
+        warn("Not all is held out", of_seen)
     good(f"Wrote {names}", f"{projection.note}.")
 
 

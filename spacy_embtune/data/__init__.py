@@ -22,7 +22,7 @@ from .parts import write_parts
 from .records import Location, Record, read_records
 from .records_reader import RecordsReader, make_records_reader
 from .scored_pairs import PairsReader, make_pairs_reader, pairs_to_examples
-from .spans import SPANS_FIELD, TextSpan, describe_spans, read_spans
+from .spans import SPANS_FIELD, TextSpan, describe_spans, find_misplaced, read_spans
 from .splitting import RecordSplit, find_groups, link_documents, split_records
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "find_groups",
     "find_kind",
     "find_label_fields",
+    "find_misplaced",
     "get_group",
     "get_partners",
     "import_pyarrow",

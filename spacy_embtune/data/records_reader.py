@@ -15,6 +15,7 @@ from .._texts import digest_number, text_key
 from ._record_docs import RecordDoc, read_record_docs
 from .fields import STDIN
 from .records import OnError, Record
+from .spans import find_misplaced
 from .splitting import find_groups, link_documents
 
 logger = logging.getLogger(__name__)
@@ -183,6 +184,7 @@ class RecordsReader:
         # whole file, so the dev corpus is kept, compressed.
         kept = DocBin(store_user_data=True) if self.split == "dev" else None
         n, n_read, n_empty, n_labelled = 0, 0, 0, 0
+        misplaced: list[str] = []
         for record, doc in self._choose(self._read(nlp)):
             n_read += 1
             if record is None:
@@ -191,13 +193,16 @@ class RecordsReader:
                 n_empty += 1
                 continue
             n += 1
-            n_labelled += bool(doc.cats or doc.spans)
+            n_labelled += bool(doc.cats or any(doc.spans.values()))
+            fault = find_misplaced(record.meta, record.text)
+            if fault is not None:
+                misplaced.append(f"document {record.id!r}: {fault}")
             if kept is not None:
                 kept.add(doc)
             yield _make_example(nlp, doc)
             if self.limit and n >= self.limit:
                 break
-        self._report(n, n_read, n_empty, n_labelled)
+        self._report(n, n_read, n_empty, n_labelled, misplaced)
         if kept is not None:
             self._dev = kept.to_bytes()
 
@@ -247,9 +252,12 @@ class RecordsReader:
         """RETURNS (int): A number below 2 ** 64, which depends on the seed and the text only."""
         return digest_number(f"{self.seed} {key}")
 
-    def _report(self, n: int, n_read: int, n_empty: int, n_labelled: int) -> None:
+    def _report(
+        self, n: int, n_read: int, n_empty: int, n_labelled: int, misplaced: Sequence[str]
+    ) -> None:
         """Log once what was left out.
 
+        misplaced (Sequence[str]): What is wrong with the spans of documents.
         RAISES (ValueError): If no document was read.
         """
         if n == 0:
@@ -273,6 +281,13 @@ class RecordsReader:
             )
         if n_empty:
             logger.warning("%s: left out %d documents without text", self.path, n_empty)
+        if misplaced:
+            logger.warning(
+                "%s: left out the spans of %d documents. The first is %s",
+                self.path,
+                len(misplaced),
+                misplaced[0],
+            )
         if not n_labelled:
             logger.warning(
                 "%s: no document has a known label. Labels are read from the fields cats and "

@@ -1,57 +1,39 @@
-"""Pairs of texts with scores, from files and in memory."""
+"""Pairs of texts, with or without scores, from files and in memory."""
 
 import hashlib
 import logging
-import math
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from numbers import Real
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
 
 from spacy.language import Language
 from spacy.training import Example
 
-from .._texts import fold_text, shorten
-from ._cells import parse_number
-from .doc_pairs import check_score, set_group, set_partners
+from .._texts import fold_text
+from ._pair_fields import (
+    Fields,
+    Pair,
+    PairFields,
+    check_score_range,
+    find_others,
+    parse_pair,
+    to_fields,
+)
+from .doc_pairs import set_group, set_partners
 from .fields import (
     FORMATS,
     InvalidRowError,
     ReadSettings,
-    check_text,
     find_kind,
     is_address,
     list_suffixes,
-    missing_field,
     read_fields,
 )
 
 logger = logging.getLogger(__name__)
 
-# Two texts, with or without a score.
-Pair: TypeAlias = tuple[str, str, float] | tuple[str, str] | Mapping[str, Any]
-# The fields of a pair, or the error in it.
-Fields: TypeAlias = Mapping[str, Any] | InvalidRowError
-
-# Names of fields that number texts or pairs, and so are no scores.
-_IDS = re.compile(r"(.*[_. -])?ids?\d*([_. -].*)?", re.IGNORECASE)
-
 EXAMPLE = '{"text1": "A man eats.", "text2": "Someone eats.", "score": 0.9}'
-
-
-class PairFields(NamedTuple):
-    """The names of the fields of a pair.
-
-    text1, text2 (str): The fields of the two texts.
-    score (str | None): The field of the score. None: pairs have no scores.
-    """
-
-    text1: str
-    text2: str
-    score: str | None
 
 
 def make_pairs_reader(
@@ -184,7 +166,7 @@ class PairsReader:
             read.append(row)
             if isinstance(row[1], InvalidRowError):
                 continue
-            if self.names.score not in row[1] and not _find_others(row[1], self.names):
+            if self.names.score not in row[1] and not find_others(row[1], self.names):
                 unscored = self.names._replace(score=None)
                 return unscored, self._refuse_scores(chain(read, rows))
             break
@@ -250,33 +232,11 @@ def pairs_to_examples(
 
     def make() -> Iterator[Example]:
         counts = _PairCounts("pairs", skip_invalid=skip_invalid)
-        fields = ((f"pair {i}", _to_fields(pair)) for i, pair in enumerate(pairs))
+        fields = ((f"pair {i}", to_fields(pair)) for i, pair in enumerate(pairs))
         yield from _make_examples(nlp, fields, counts, names=None, score_range=low_high)
         counts.report()
 
     return make()
-
-
-def check_score_range(score_range: Sequence[float]) -> tuple[float, float]:
-    """Check a range of scores.
-
-    >>> check_score_range([0, 5])
-    (0.0, 5.0)
-
-    score_range (Sequence[float]): The lowest and the highest score.
-    RETURNS (tuple[float, float]): The lowest and the highest score.
-    RAISES (ValueError): If it is not two finite numbers in ascending order.
-    """
-    try:
-        low, high = map(float, score_range)
-    except (TypeError, ValueError):
-        low, high = math.nan, math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(
-            f"score_range is {score_range!r}: give the lowest and the highest score, such as "
-            "[0.0, 5.0]."
-        )
-    return low, high
 
 
 class _PairCounts:
@@ -320,7 +280,7 @@ def _make_examples(
     """Create an Example from each pair.
 
     pairs (Iterable[tuple[str, Fields]]): The place of each pair, and its fields.
-    names (PairFields | None): See `_parse`.
+    names (PairFields | None): See `parse_pair`.
     YIELDS (Example): The valid pairs.
     """
     for where, fields in pairs:
@@ -328,7 +288,7 @@ def _make_examples(
         try:
             if isinstance(fields, InvalidRowError):
                 raise fields
-            text, partner, score = _parse(fields, names, score_range)
+            text, partner, score = parse_pair(fields, names, score_range)
         except InvalidRowError as error:
             counts.add_invalid(where, error)
             continue
@@ -347,89 +307,3 @@ def _make_examples(
         raise ValueError(
             f"{counts.name}: holds {found}. Give at least one pair of two texts, such as {EXAMPLE}."
         )
-
-
-def _parse(
-    fields: Mapping[str, Any], names: PairFields | None, score_range: tuple[float, float]
-) -> tuple[str, str, float | None]:
-    """Interpret the fields of a pair.
-
-    names (PairFields | None): The names of the fields. None: the standard names, where each pair
-        may have a score or not.
-    RETURNS (tuple[str, str, float | None]): Two texts, and their score in 0..1.
-    RAISES (InvalidRowError): If the pair is invalid.
-    """
-    if names is None:
-        names = _standard_names(fields)
-    for name in filter(None, names):
-        if name not in fields:
-            cure = "Name the fields to read (text1, text2, score)"
-            cure += "; score = null if there are no scores." if name == names.score else "."
-            raise missing_field(name, fields, cure)
-    first, second = fields[names.text1], fields[names.text2]
-    _check_not_empty(names.text1, first)
-    _check_not_empty(names.text2, second)
-    if fold_text(first) == fold_text(second):
-        raise InvalidRowError(
-            "a text is paired with itself",
-            f"{shorten(first)!r} is paired with itself, which teaches nothing. Leave the pair out.",
-        )
-    if names.score is None:
-        return first, second, None
-    return first, second, _parse_score(fields[names.score], *score_range)
-
-
-def _find_others(fields: Mapping[str, Any], names: PairFields) -> list[str]:
-    """RETURNS (list[str]): The fields that are neither those of a pair nor ids, quoted. One of them
-    may be the score under another name."""
-    others = (name for name in fields if name not in names)
-    return sorted(repr(name) for name in others if not _IDS.fullmatch(str(name)))
-
-
-def _standard_names(fields: Mapping[str, Any]) -> PairFields:
-    """RETURNS (PairFields): The standard names; no score if the pair has none.
-    RAISES (InvalidRowError): If the pair has other fields, but no "score"."""
-    others = _find_others(fields, PairFields("text1", "text2", "score"))
-    if "score" not in fields and others:
-        # If the score had another name and were ignored, all pairs would get the similarity 1.
-        raise InvalidRowError(
-            "there is no 'score'",
-            f"there is no 'score', but {', '.join(others)}. Name the score 'score', or leave the "
-            "other fields out.",
-        )
-    return PairFields("text1", "text2", None if fields.get("score") is None else "score")
-
-
-def _parse_score(score: Any, low: float, high: float) -> float:
-    """RETURNS (float): The score, rescaled from low..high to 0..1."""
-    if isinstance(score, str):
-        # The cells of CSV and TSV are strings.
-        number_in_cell = parse_number(score)
-        score = score if number_in_cell is None else number_in_cell
-    try:
-        number = check_score(score, low=low, high=high)
-    except ValueError as error:
-        if isinstance(score, bool) or not isinstance(score, Real):
-            fault = "is not a number"
-        else:
-            fault = "is NaN" if score != score else "is out of range"
-        raise InvalidRowError(f"the score {fault}", str(error)) from error
-    return min(max((number - low) / (high - low), 0.0), 1.0)
-
-
-def _check_not_empty(name: str, text: Any) -> None:
-    if not check_text(name, text).strip():
-        raise InvalidRowError(
-            f"{name!r} is empty", f"{name!r} is an empty text. Leave the pair out."
-        )
-
-
-def _to_fields(pair: Any) -> Fields:
-    if isinstance(pair, Mapping):
-        return pair
-    if isinstance(pair, tuple | list) and len(pair) in (2, 3):
-        return dict(zip(("text1", "text2", "score"), pair, strict=False))
-    return InvalidRowError(
-        "it is not a pair",
-        f"is {shorten(repr(pair))}. Give two texts, or two texts and a score.",
-    )

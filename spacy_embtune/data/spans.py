@@ -10,6 +10,7 @@ from ._cells import parse_container
 from ._rows import InvalidRowError
 
 SPANS_FIELD = "spans"
+_BEYOND = "a span is not a part of the text"
 # The key of spans without a key, which is the default of spaCy's span categorizer.
 DEFAULT_KEY = "sc"
 
@@ -80,7 +81,7 @@ def describe_spans(doc: Doc) -> dict[str, list[dict[str, Any]]]:
 def set_spans(doc: Doc, fields: Mapping[str, Any]) -> None:
     """Set `doc.spans` from the field `spans`, if it holds spans. A span that ends within a token
     takes all of the token. Values of another form are left alone, because a field of this name may
-    mean something else.
+    mean something else, and so are spans of which one is not a part of the text (`find_misplaced`).
 
     >>> import spacy
     >>> doc = spacy.blank("en")("Good soup.")
@@ -102,6 +103,24 @@ def set_spans(doc: Doc, fields: Mapping[str, Any]) -> None:
             if span.start < span.end
         ]
         doc.spans[key] = [span for span in found if span is not None]
+
+
+def find_misplaced(fields: Mapping[str, Any], text: str) -> str | None:
+    """Find a span that is not a part of its text, so that the spans of the text cannot be used.
+
+    >>> find_misplaced({"spans": [{"start": 5, "end": 99, "label": "FOOD"}]}, "Good soup.")[:46]
+    "span 0 of 'spans' goes from 5 to 99, but the t"
+
+    fields (Mapping[str, Any]): The fields of a row.
+    text (str): Its text.
+    RETURNS (str | None): What is wrong with the first such span, and the cure; None if there is
+        none, or the field holds no spans.
+    """
+    try:
+        read_spans(fields, text)
+    except InvalidRowError as error:
+        return error.detail if error.fault == _BEYOND else None
+    return None
 
 
 def _check_list(group: Any) -> Sequence[Any]:
@@ -131,7 +150,7 @@ def _read_span(span: Any, i: int, length: int) -> TextSpan:
     start, end = offsets
     if not 0 <= start <= end <= length:
         raise InvalidRowError(
-            "a span is not a part of the text",
+            _BEYOND,
             f"{where} goes from {start} to {end}, but the text has {length} characters. Correct "
             "the offsets; they count characters from 0.",
         )

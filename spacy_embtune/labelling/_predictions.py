@@ -6,7 +6,7 @@ import numpy as np
 
 from ..metrics import Rows, row_blocks
 from ..metrics.ranking import Bools, Floats
-from ..pipeline.component import ALL_CATS, MANY_CATS
+from ..pipeline.annotations import ALL_CATS, MANY_CATS
 from ..pipeline.model import has_predictions
 from ..reports import is_distribution
 from ..reports.types import Documents

@@ -51,12 +51,13 @@ class Ratios(NamedTuple):
         value = float(self._score(*(part.sum(axis=0)[None] for part in self[:3]))[0])
         return None if np.isnan(value) else value
 
-    def resample(self, weights: Floats) -> Floats:
+    def resample(self, weights: Floats, *, n_groups: int | None = None) -> Floats:
         """Compute the metric of resamples. The effects of documents on each other are added, which
         is a first-order approximation.
 
-        weights (Floats): How often each document was drawn in each resample of n draws, shape
-            (b, n).
+        weights (Floats): How often each document was drawn in each resample, shape (b, n).
+        n_groups (int | None): The number of groups, if groups of documents were drawn. None: n
+            documents were drawn.
         RETURNS (Floats): The metric of each resample, shape (b,); NaN if no label counts.
         """
         numerator, denominator, presence = (weights @ part for part in self[:3])
@@ -65,7 +66,7 @@ class Ratios(NamedTuple):
                 change = weights - 1
             else:
                 # Without the mean effect of missing documents, which all resamples have in common.
-                n = weights.shape[1]
+                n = n_groups or weights.shape[1]
                 change = (1 - 1 / n) ** n - (weights == 0)
             numerator += change @ self.effect
         return self._score(numerator, denominator, presence)
@@ -187,6 +188,7 @@ def compare_ratios(
     first: Sequence[Ratios],
     second: Sequence[Ratios],
     *,
+    groups: Ints | None = None,
     n_resamples: int = N_RESAMPLES,
     level: float = LEVEL,
     seed: int = 0,
@@ -212,6 +214,9 @@ def compare_ratios(
 
     first (Sequence[Ratios]): Metrics of the first kind of vectors, over n documents.
     second (Sequence[Ratios]): The same metrics of the second kind of vectors.
+    groups (Ints | None): The group of each document, shape (n,). Documents of a group are drawn
+        together, because they are not independent, such as sentences of one text. With a single
+        group there are no intervals. None: each document is a group.
     n_resamples (int): The number of resamples.
     level (float): The share of resamples within an interval.
     seed (int): The seed of the random numbers.
@@ -237,9 +242,19 @@ def compare_ratios(
     drawn = np.full((n_resamples, len(pairs)), np.nan)
     if rows.size:
         parts = [(a.select(rows), b.select(rows)) for a, b in pairs]
-        for at, weights in _resample(rows.size, n_resamples, seed):
+        places = np.arange(rows.size)
+        if groups is not None:
+            places = np.unique(np.asarray(groups)[rows], return_inverse=True)[1].ravel()
+        n_groups = int(places.max()) + 1
+        if groups is not None and n_groups == 1:
+            # One text says nothing of others, however many sentences it has.
+            return Differences([None] * len(pairs), [False] * len(pairs), [False] * len(pairs))
+        for at, of_groups in _resample(n_groups, n_resamples, seed, n_rows=rows.size):
+            weights = of_groups if groups is None else of_groups[:, places]
             for k, (a, b) in enumerate(parts):
-                drawn[at, k] = b.resample(weights) - a.resample(weights)
+                drawn[at, k] = b.resample(weights, n_groups=n_groups) - a.resample(
+                    weights, n_groups=n_groups
+                )
     each = [_interval(value, column, level) for value, column in zip(values, drawn.T, strict=True)]
     better, worse = _beyond_chance(values, drawn, level)
     return Differences(each, better, worse)
@@ -249,11 +264,13 @@ def _subtract(second: float | None, first: float | None) -> float:
     return np.nan if second is None or first is None else second - first
 
 
-def _resample(n: int, n_resamples: int, seed: int) -> Iterator[tuple[slice, Floats]]:
-    """YIELDS (tuple): The positions of some resamples, and how often each of n documents is drawn
-    in each of them, shape (b, n)."""
+def _resample(
+    n: int, n_resamples: int, seed: int, *, n_rows: int
+) -> Iterator[tuple[slice, Floats]]:
+    """YIELDS (tuple): The positions of some resamples, and how often each of n groups is drawn in
+    each of them, shape (b, n). The b resamples of `n_rows` documents fit in memory."""
     rng = np.random.default_rng(seed)
-    size = max(1, _WEIGHT_ENTRIES // n)
+    size = max(1, _WEIGHT_ENTRIES // n_rows)
     for start in range(0, n_resamples, size):
         b = min(size, n_resamples - start)
         drawn = rng.integers(0, n, size=(b, n)) + n * np.arange(b)[:, None]

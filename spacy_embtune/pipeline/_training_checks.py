@@ -10,6 +10,7 @@ from spacy.language import Language
 from spacy.pipeline import TextCategorizer
 from thinc.api import Model
 
+from .._texts import quote_some
 from ..encoder import differing_settings
 from ..encoder.shim import find_shim
 from ._training_corpus import TrainingCorpus
@@ -57,15 +58,17 @@ def check_pipeline(pipe: Any, nlp: Language) -> None:
                     f"{_explain_difference(pipe, other)}"
                 )
             warn_of_second_encoder(pipe, other, nlp)
-    for key in nlp.config["training"]["score_weights"]:
-        if key.endswith(SCORES) and not key.startswith(tuple(prefixes)):
-            logger.warning(
-                "[training.score_weights] names %s, which no component gives, so it counts as 0. "
-                "The scores of [%s] begin with its extension: %s.",
-                key,
-                pipe.name,
-                ", ".join(f"{pipe.extension}{score}" for score in SCORES),
-            )
+    weights = nlp.config["training"]["score_weights"]
+    named = [key for key, weight in weights.items() if weight is not None and key.endswith(SCORES)]
+    unknown = [key for key in named if not key.startswith(tuple(prefixes))]
+    # Of several components, one warns for all.
+    if unknown and pipe is next(p for _, p in nlp.pipeline if isinstance(p, type(pipe))):
+        logger.warning(
+            "[training.score_weights] names scores that no component gives, so they count as 0: "
+            "%s. The scores of a component begin with its extension: %s.",
+            ", ".join(unknown),
+            ", ".join(f"{prefix[:-1]}{score}" for prefix in sorted(prefixes) for score in SCORES),
+        )
 
 
 def _writes_cats(pipe: Any) -> bool:
@@ -214,17 +217,19 @@ def check_corpus(
     exclusive (bool): Whether a document carries exactly one label.
     """
     n_docs = len(corpus.cats)
+    unit = "document" if corpus.spans is None else "span"
     n_unlabelled = sum(not known for known in corpus.cats)
-    logger.info("[%s] %d labels, %d documents", name, len(labels), n_docs)
+    logger.info("[%s] %d labels, %d %ss", name, len(labels), n_docs, unit)
     if n_unlabelled and labels:
-        logger.info("[%s] %d of %d documents have no cats", name, n_unlabelled, n_docs)
+        logger.info("[%s] %d of %d %ss have no labels", name, n_unlabelled, n_docs, unit)
     present, absent = counts
     never = [label for label, n in zip(labels, present, strict=True) if n == 0]
     if never:
         logger.warning(
-            "[%s] no training document carries %s, so these labels cannot be learned.",
+            "[%s] no training %s carries %s, so these labels cannot be learned.",
             name,
-            _quote(never),
+            unit,
+            quote_some(never, MOST_NAMES),
         )
     always: list[str] = []
     if not exclusive:
@@ -232,26 +237,30 @@ def check_corpus(
         always = [label for label, n, m in counted if n and not m]
     if always:
         logger.warning(
-            "[%s] no training document is known to lack %s, so these labels cannot be learned: "
-            "their scores are 1 for all documents. Write 0.0 where a label is absent.",
+            "[%s] no training %s is known to lack %s, so these labels cannot be learned: "
+            "their scores are 1 for all of them. Write 0.0 where a label is absent.",
             name,
-            _quote(always),
+            unit,
+            quote_some(always, MOST_NAMES),
         )
     carriers = Counter(label for cats in corpus.cats for label, value in cats.items() if value > 0)
     once = [label for label in labels if carriers[label] == 1]
     if once:
         logger.warning(
-            "[%s] only one training document carries %s: it has no other document to be close to.",
+            "[%s] only one training %s carries %s: there is no other one to be close to.",
             name,
-            _quote(once),
+            unit,
+            quote_some(once, MOST_NAMES),
         )
     n_classes = sum(int(n > 0) for n in present) + sum(int(n > 0) for n in absent)
     if labels and n_classes <= 1 and not corpus.has_pairs:
         logger.warning(
-            "[%s] all labelled training documents are of one class, so there is nothing to tell "
-            "apart. Add documents with another label, or documents where the label is known to be "
-            "absent.",
+            "[%s] all labelled training %ss are of one class, so there is nothing to tell apart. "
+            "Add %ss with another label, or %ss where the label is known to be absent.",
             name,
+            unit,
+            unit,
+            unit,
         )
     n_contradicting = corpus.n_contradicting + (corpus.n_of_two_labels if exclusive else 0)
     if n_contradicting:
@@ -263,17 +272,12 @@ def check_corpus(
         )
     if corpus.n_empty:
         logger.warning(
-            "[%s] %d of %d training documents have no text, so nothing is learned from them.",
+            "[%s] %d of %d training %ss have no text, so nothing is learned from them.",
             name,
             corpus.n_empty,
             n_docs,
+            unit,
         )
-
-
-def _quote(labels: Sequence[str]) -> str:
-    named = ", ".join(repr(label) for label in labels[:MOST_NAMES])
-    more = len(labels) - MOST_NAMES
-    return f"{named} and {more} others" if more > 0 else named
 
 
 def check_cache_size(corpus: TrainingCorpus, name: str, model: Model[Any, Any]) -> None:

@@ -1,7 +1,7 @@
 """Read the training corpus once, when a component is initialized: its cats and a sample."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -72,7 +72,12 @@ class TrainingCorpus(NamedTuple):
 
 
 def read_corpus(
-    examples: Iterable[Example], model: Model[Any, Any], nlp: Language | None, pipe: Any
+    examples: Iterable[Example],
+    model: Model[Any, Any],
+    nlp: Language | None,
+    pipe: Any,
+    *,
+    labels: Collection[str] | None = None,
 ) -> TrainingCorpus:
     """Read a training corpus in one pass.
 
@@ -81,6 +86,8 @@ def read_corpus(
     nlp (Language | None): The pipeline. Its components before `pipe` annotate the documents if the
         encoder does not read texts.
     pipe (EmbTune): The component.
+    labels (Collection[str] | None): The labels that the component learns, so that labels for other
+        components do not count as contradictions. None: all.
     RETURNS (TrainingCorpus): The contents of the corpus.
     RAISES (ValueError): When cats or pairs are invalid. The error names the document.
     """
@@ -98,17 +105,19 @@ def read_corpus(
     has_pairs = False
     n_empty = 0
     counts = SpanCounts() if pipe.learn_spans else None
-    for i, (example, annotate) in enumerate(_read_units(examples, nlp, pipe, encoder, counts)):
+    units = _read_units(examples, nlp, pipe, encoder, counts, seen)
+    for i, (example, annotate) in enumerate(units):
         reference = example.reference
         validate_cats(reference.cats, where=describe(i, example))
         cats.append(dict(reference.cats))
         n_empty += not reference.text.strip()
         if reference.cats:
             key = text_key(reference.text)
-            first = cats_of_text.setdefault(key, cats[-1])
-            if any(first.get(label, value) != value for label, value in cats[-1].items()):
+            own = {k: value for k, value in cats[-1].items() if labels is None or k in labels}
+            first = cats_of_text.setdefault(key, own)
+            if any(first.get(label, value) != value for label, value in own.items()):
                 contradicting.add(key)
-            elif sum({**cats[-1], **first}.values()) > 1.0:
+            elif sum({**own, **first}.values()) > 1.0:
                 of_two_labels.add(key)
         partners = get_partners(reference)
         if partners and not reads_texts:
@@ -144,6 +153,7 @@ def _read_units(
     pipe: Any,
     encoder: Model[Any, Any],
     counts: SpanCounts | None,
+    seen: SeenTexts,
 ) -> Iterator[tuple[Example, Callable[[], Any]]]:
     """YIELDS (tuple[Example, Callable]): The documents, or their labelled spans, each with a
     function that makes the input for an encoder that reads no texts."""
@@ -153,6 +163,7 @@ def _read_units(
             yield example, partial(_annotate, example.predicted, nlp, pipe, encoder)
             continue
         counts.add(example.reference, pipe.spans)
+        seen.add([example.reference.text])
         if not reads_texts and pipe.spans in example.reference.spans:
             annotated = _annotate(example.predicted, nlp, pipe, encoder)
             example = Example(annotated, example.reference)

@@ -30,7 +30,8 @@ from ..training import (
     training_step,
 )
 from ..types import HeadOutput, Loss, Output
-from . import _serialization, extensions, span_extensions
+from . import _serialization, extensions
+from ._labels import add_labels
 from ._listeners import ListenedTo
 from ._temperature import find_temperature
 from ._training_checks import (
@@ -43,7 +44,8 @@ from ._training_checks import (
     warn_of_no_spans,
 )
 from ._training_corpus import find_exclusive, read_corpus
-from .model import Prediction, SpanVectors, to_probabilities
+from .annotations import annotate, count_cats, register_attributes
+from .model import Prediction, to_probabilities
 from .rows import probability_rows
 from .scorer import embed_partners
 from .units import (
@@ -61,8 +63,6 @@ as_numpy: Callable[[Any], NDArray[Any]] = _to_numpy
 
 # A warning is logged after this many updates in a row that taught nothing.
 IDLE_UPDATES = 20
-# The default of max_cats: with more labels than ALL_CATS, MANY_CATS of them.
-ALL_CATS, MANY_CATS = 1000, 100
 
 
 class EmbTune(ListenedTo, TrainablePipe):
@@ -166,6 +166,7 @@ class EmbTune(ListenedTo, TrainablePipe):
         self._has_gradient = False
         self._n_idle = 0
         self.listener_map = {}
+        self.overwritten_by = set()
         if extension == base_extension:
             raise ValueError(
                 f"[{name}] extension and base_extension are both {extension!r}: the tuned vector "
@@ -174,14 +175,7 @@ class EmbTune(ListenedTo, TrainablePipe):
         check_span_settings(spans, learn_spans=learn_spans, name=name)
         self.spans = spans
         self.learn_spans = learn_spans
-        self._register_extensions()
-
-    def _register_extensions(self) -> None:
-        extensions.register_extension(self.base_extension, "base")
-        extensions.register_extension(self.extension, "tuned")
-        if self.spans is not None:
-            span_extensions.register_span_extension(self.base_extension, "base")
-            span_extensions.register_span_extension(self.extension, "tuned")
+        register_attributes(self)
 
     @property
     def encoder(self) -> EncoderShim | None:
@@ -254,10 +248,11 @@ class EmbTune(ListenedTo, TrainablePipe):
         validate_get_examples(get_examples, "EmbTune.initialize")
         if nlp is not None:
             check_pipeline(self, nlp)
-        corpus = read_corpus(get_examples(), self.model, nlp, self)
+        learned = None if labels is None else {*self.labels, *labels}
+        corpus = read_corpus(get_examples(), self.model, nlp, self, labels=learned)
         check_spans(self, corpus)
         assert corpus.sample, Errors.E923.format(name=self.name)
-        self._add_labels(labels_in(corpus.cats) if labels is None else labels)
+        add_labels(self, labels_in(corpus.cats) if labels is None else labels)
         require_something_to_learn(self, corpus)
         exclusive = find_exclusive(corpus, self.name, self.labels, self.exclusive_classes)
         if self.learn_spans and not exclusive:
@@ -324,52 +319,12 @@ class EmbTune(ListenedTo, TrainablePipe):
         docs (Iterable[Doc]): The documents.
         prediction (Prediction): What `predict` gave for these documents.
         """
-        # In a process that unpickled the component, __init__ did not run.
-        self._register_extensions()
-        for i, doc in enumerate(docs):
-            # A view would keep the vectors of the whole batch in memory, so rows are copied.
-            doc._.set(self.base_extension, prediction.base[i].copy())
-            if prediction.tuned is not None:
-                doc._.set(self.extension, prediction.tuned[i].copy())
-            if self.vector_hooks:
-                extensions.set_vector_hooks(doc, self.extension)
-                if self.spans is not None:
-                    span_extensions.set_span_hooks(doc, self.extension)
-            if prediction.spans is not None:
-                self._set_span_vectors(doc, prediction.spans, i)
-            if self.set_cats and prediction.cats is not None:
-                self._write_cats(doc, prediction.cats[i])
-
-    def _set_span_vectors(self, doc: Doc, vectors: SpanVectors, i: int) -> None:
-        store = span_extensions.store_span_vectors
-        store(doc, vectors.offsets[i], self.base_extension, vectors.base[i])
-        if vectors.tuned is not None:
-            store(doc, vectors.offsets[i], self.extension, vectors.tuned[i])
-
-    def _write_cats(self, doc: Doc, probabilities: NDArray[Any]) -> None:
-        labels = self.cfg["labels"]
-        n = self.n_cats
-        if n == len(labels):
-            for label, probability in zip(labels, probabilities, strict=True):
-                doc.cats[label] = float(probability)
-            return
-        if doc.cats:
-            # Labels of this component that an earlier run has written.
-            own = set(labels)
-            doc.cats = {label: value for label, value in doc.cats.items() if label not in own}
-        best = np.argpartition(-probabilities, n - 1)[:n]
-        best = best[np.argsort(-probabilities[best], kind="stable")]
-        for j in best.tolist():
-            doc.cats[labels[j]] = float(probabilities[j])
+        annotate(self, docs, prediction)
 
     @property
     def n_cats(self) -> int:
-        """RETURNS (int): How many labels set_cats writes to `doc.cats`. A Doc with 14,000 cats
-        takes more than 1 MB, so of many labels only the most probable ones are written."""
-        n = len(self.cfg["labels"])
-        if self.max_cats is None:
-            return n if n <= ALL_CATS else MANY_CATS
-        return min(n, self.max_cats)
+        """RETURNS (int): How many labels set_cats writes to `doc.cats`."""
+        return count_cats(len(self.cfg["labels"]), self.max_cats)
 
     def update(
         self,
@@ -396,6 +351,9 @@ class EmbTune(ListenedTo, TrainablePipe):
             return losses
         self._require_initialized()
         set_dropout_rate(self.model, drop)
+        if self.seen is not None and self.learn_spans:
+            # The texts of spans are added below.
+            self.seen.add(example.reference.text for example in examples)
         for batch in self._make_batches(examples):
             losses[self.name] += self._learn(batch)
         if sgd:
@@ -515,45 +473,7 @@ class EmbTune(ListenedTo, TrainablePipe):
         RETURNS (int): 0 if the component has this label already, otherwise 1.
         RAISES (ValueError): When the label is no string, or the head cannot be resized.
         """
-        return self._add_labels([label])
-
-    def _add_labels(self, labels: Sequence[str]) -> int:
-        """RETURNS (int): How many of the labels are new."""
-        known = set(self.labels)
-        new = []
-        for label in labels:
-            if not isinstance(label, str):
-                raise ValueError(Errors.E187)
-            if label not in known:
-                known.add(label)
-                new.append(label)
-        if not new:
-            return 0
-        for label in new if not self.is_resizable else new[:1]:
-            try:
-                self._allow_extra_label()
-            except ValueError as error:
-                raise ValueError(
-                    f"[{self.name}] cannot add the label {label!r}: its head has a fixed number of "
-                    f"labels. Pass all labels to initialize, or, for a PyTorchHead, give its "
-                    f"module a method resize_output(n_out). {error}"
-                ) from error
-            if not self.is_resizable:
-                self._append_label(label)
-        if self.is_resizable:
-            if self.model.has_dim("nO"):
-                self.model.attrs["resize_output"](self.model, len(self.labels) + len(new))
-            for label in new:
-                self._append_label(label)
-        self.bank.clear()
-        return len(new)
-
-    def _append_label(self, label: str) -> None:
-        self.cfg["labels"].append(label)
-        if self.cfg["label_counts"] is not None:
-            for counts in self.cfg["label_counts"]:
-                counts.append(0.0)
-        self.vocab.strings.add(label)
+        return add_labels(self, [label])
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """Score documents that the pipeline has processed.

@@ -30,7 +30,7 @@ class HasVectors(Protocol):
     @property
     def is_trained(self) -> bool: ...
 
-    def predict(self, docs: Sequence[Doc]) -> Any: ...
+    def predict(self, docs: Sequence[Doc], *, with_spans: bool) -> Any: ...
 
 
 def DocEmbedding(
@@ -41,6 +41,7 @@ def DocEmbedding(
 
     The layer reads the vectors that the component has set on the Docs, and asks the component for
     those of other Docs. No gradient goes back, so the classifier does not change the vectors.
+    Components that label tokens cannot use the layer, because it gives one vector for each Doc.
 
     component (str): Name of the embtune component, which comes earlier in the pipeline. "*": the
         last one before the component that has this layer.
@@ -198,9 +199,9 @@ def _compute(
     if component is None:
         raise _missing(model)
     if model.attrs["which"] == "base":
-        return cast("NDArray[Any]", component.predict(docs).base)
+        return cast("NDArray[Any]", component.predict(docs, with_spans=False).base)
     if component.is_trained:
-        return cast("NDArray[Any]", component.predict(docs).tuned)
+        return cast("NDArray[Any]", component.predict(docs, with_spans=False).tuned)
     # In the first step of a training both components are untrained.
     if may_be_untrained and component.cfg["label_counts"] is not None:
         return np.asarray(component.model.predict(docs).tuned)
@@ -216,9 +217,10 @@ def _missing(model: Model[Any, Any]) -> ValueError:
     name, attribute = model.attrs["component"], model.attrs["attribute"]
     wanted = "no embtune component" if name == "*" else f"no embtune component [{name}]"
     vector = "" if attribute is None else f", and this Doc has no vector in doc._.{attribute}"
+    named = "" if name == "*" else ", under this name"
     return ValueError(
         f"DocEmbedding: {wanted} comes before the component that reads its vectors{vector}. Add "
-        f"it to the pipeline, before that component, under this name, or enable it."
+        f"it to the pipeline, before that component{named}, or enable it."
     )
 
 

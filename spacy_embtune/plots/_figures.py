@@ -83,7 +83,7 @@ def plot(
     return _draw(bands, _heading(documents) if title is None else title, note)
 
 
-def describe_seen(n_seen: int, n: int) -> str:
+def describe_seen(n_seen: int, n: int, row_name: str = "document") -> str:
     """Write a note that training documents do not test the tuning.
 
     >>> print(describe_seen(1, 20))
@@ -91,11 +91,12 @@ def describe_seen(n_seen: int, n: int) -> str:
 
     n_seen (int): How many of the documents the component was trained on.
     n (int): The number of documents.
+    row_name (str): What they are, see `Documents.row_name`.
     RETURNS (str): The note.
     """
     return (
-        f"{n_seen:,} of these {n:,} documents {'was' if n_seen == 1 else 'were'} trained on: their "
-        f"order does not tell how well new ones are ordered."
+        f"{n_seen:,} of these {n:,} {row_name}s {'was' if n_seen == 1 else 'were'} trained on: "
+        f"their order does not tell how well new ones are ordered."
     )
 
 

@@ -38,9 +38,9 @@ SCRIPTS = (
 STEPS = 100_000
 # The fields of a downloaded document that are not fields of DATA.
 OWN = ("id", "text", "cats", "predicted")
-# Characters that could end a script element, or that old JavaScript engines read as line breaks.
 # How much of a document the page shows before and behind a sentence or span of it, in characters.
 CONTEXT = 120
+# Characters that could end a script element, or that old JavaScript engines read as line breaks.
 ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data:; base-uri 'none'; "
@@ -137,11 +137,10 @@ def _check(documents: Documents, base: NDArray[Any], tuned: NDArray[Any]) -> Non
 
 
 def _subtitle(documents: Documents, shown: NDArray[np.intp], n_left_out: int, n_seen: int) -> str:
-    n, n_labels = shown.size, len(documents.labels)
-    parts = [f"{n:,} document{'s' * (n != 1)}"]
-    if documents.locations:
-        n_docs = len({documents.locations[i].document for i in shown})
-        parts = [f"{n:,} part{'s' * (n != 1)} of {n_docs:,} document{'s' * (n_docs != 1)}"]
+    n_labels = len(documents.labels)
+    is_shown = np.zeros(len(documents.ids), dtype=bool)
+    is_shown[shown] = True
+    parts = [documents.describe_rows(is_shown)]
     if n_labels:
         parts.append(f"{n_labels} label{'s' * (n_labels != 1)}")
     if n_left_out:

@@ -105,7 +105,7 @@ def project(
         _panel(base, sides[0][2], method, is_turned=False),
         _panel(_turn(tuned, base), sides[1][2], method, is_turned=True),
         method,
-        _note(n, min(rows.size for _, rows, _ in sides), fit, method),
+        _note(documents, min(rows.size for _, rows, _ in sides), fit, method),
     )
 
 
@@ -213,11 +213,11 @@ def _panel(xy: Floats, total: float, method: Method, *, is_turned: bool) -> Pane
     return Panel(xy, (next(labels), next(labels)), x + y)
 
 
-def _note(n: int, n_shown: int, fit: Documents | None, method: Method) -> str:
-    fitted = (
-        f"the {n_shown:,} documents shown" if fit is None else f"{len(fit.texts):,} other documents"
-    )
-    missing = n - n_shown
+def _note(documents: Documents, n_shown: int, fit: Documents | None, method: Method) -> str:
+    fitted = f"the {n_shown:,} {documents.row_name}s shown"
+    if fit is not None:
+        fitted = f"{len(fit.texts):,} other {fit.row_name}s"
+    missing = len(documents.texts) - n_shown
     note = f"{method.upper()} fitted on {fitted}"
     if missing:
         note += f"; {missing:,} without text {'is' if missing == 1 else 'are'} not shown"

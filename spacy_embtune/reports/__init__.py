@@ -2,7 +2,7 @@
 
 from ._per_label import is_distribution
 from .comparison import Report, compare, report
-from .documents import LabelSpace, choose_labels, documents, make_units
+from .documents import LabelSpace, choose_labels, documents, labels_of_others, make_units
 from .sides import SidesReport, compare_sides, report_pairs
 from .types import Documents
 
@@ -16,6 +16,7 @@ __all__ = [
     "compare_sides",
     "documents",
     "is_distribution",
+    "labels_of_others",
     "make_units",
     "report",
     "report_pairs",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .._texts import quote_some
 from .measures import can_teach, count_labels, shares_labels
 from .types import N_NEIGHBOURS, Documents, Row, Samples, Seen
 
@@ -60,7 +61,7 @@ def describe(
         notes.append(f"{n_empty} of {len(data.ids)} documents have no text and are left out.")
     if unknown_labels:
         notes.append(
-            f"The model does not know {_name_some(unknown_labels)}. The metrics include such "
+            f"The model does not know {quote_some(unknown_labels)}. The metrics include such "
             "labels, because vectors have neighbours whatever the label."
         )
     notes += _describe_labels(data)
@@ -82,6 +83,21 @@ def describe(
             "whether these documents are among them."
         )
     return notes
+
+
+def explain_units(data: Documents) -> list[str]:
+    """Explain what the numbers of sentences or spans mean, if documents have several of them.
+
+    data (Documents): The documents.
+    RETURNS (list[str]): One note, or none.
+    """
+    numbers = data.source_numbers()
+    if numbers is None or np.unique(numbers).size == numbers.size:
+        return []
+    return [
+        "Each unit counts as a document. Units of one document are neighbours of each other, so "
+        "p@1 and MAP@R are higher than between documents. Intervals draw whole documents."
+    ]
 
 
 def explain_chance(primary: Sequence[Row]) -> list[str]:
@@ -151,18 +167,12 @@ def _describe_labels(data: Documents) -> list[str]:
     rare = occurring & (counts.carry < 2)
     if rare.any():
         notes.append(
-            f"Fewer than two documents carry {_name_some(names[rare].tolist())}: {left_out}."
+            f"Fewer than two documents carry {quote_some(names[rare].tolist())}: {left_out}."
         )
     always = (counts.carry >= 2) & (counts.lack < 1)
     if always.any():
         notes.append(
-            f"No document is known to lack {_name_some(names[always].tolist())}: {left_out}. Write "
+            f"No document is known to lack {quote_some(names[always].tolist())}: {left_out}. Write "
             "0.0 where the label is absent."
         )
     return notes
-
-
-def _name_some(labels: Sequence[str], most: int = 5) -> str:
-    """RETURNS (str): The first labels in quotes, and the number of others."""
-    names = ", ".join(map(repr, labels[:most]))
-    return names if len(labels) <= most else f"{names} and {len(labels) - most} more"

@@ -13,8 +13,15 @@ from ..labels import known_rows
 from ..metrics import LEVEL, N_RESAMPLES
 from ..pipeline import find_component
 from ..training.seen_texts import SeenTexts
-from ._notes import describe, describe_samples, explain_chance, find_occurring, warn_of_seen
-from .documents import choose_labels, documents, make_units
+from ._notes import (
+    describe,
+    describe_samples,
+    explain_chance,
+    explain_units,
+    find_occurring,
+    warn_of_seen,
+)
+from .documents import choose_labels, documents, labels_of_others, make_units
 from .measures import measure
 from .notebook import to_html
 from .render import to_markdown, to_text
@@ -34,6 +41,7 @@ class Report(Comparison):
             "component": self.component,
             "verdict": {**self.verdict._asdict(), "rule": RULE},
             "n_documents": self.n_documents,
+            "n_sources": self.n_sources,
             "n_labelled": self.n_labelled,
             "n_train": self.n_train,
             "labels": self.labels,
@@ -128,19 +136,27 @@ def report(
     train_rows = None if train is None else make_units(nlp, pipe, train, unit)
     if not rows:
         raise ValueError("There are no documents to report on. Give documents that were held out.")
-    labels = choose_labels(pipe, [row.cats for row in (*rows, *(train_rows or ()))])
+    cats = [row.cats for row in (*rows, *(train_rows or ()))]
+    labels = choose_labels(pipe, cats, others=labels_of_others(nlp, pipe))
     title = "Encoding texts" if progress else None
     data = documents(nlp, pipe.name, rows, labels=labels, progress=title)
     learned = None
     if train_rows:
         learned = documents(nlp, pipe.name, train_rows, labels=labels, progress=title)
+    notes = [] if labels.note is None else [labels.note]
+    if pipe.learn_spans and not data.locations:
+        notes.append(
+            f"The component learned from the spans in doc.spans[{pipe.spans!r}], and these are "
+            f"whole documents. To compare spans, say unit='spans:{pipe.spans}' "
+            f"(--unit spans:{pipe.spans})."
+        )
     return compare(
         data,
         learned,
         component=pipe.name,
         remembered=pipe.seen,
         unknown_labels=labels.unknown,
-        notes=() if labels.note is None else (labels.note,),
+        notes=notes,
     )
 
 
@@ -178,6 +194,7 @@ def compare(
     RETURNS (Report): The comparison.
     """
     measures = measure(data, train)
+    every = np.ones(len(data.ids), dtype=bool)
     is_trained_on = train is not None and _is_trained_on(train, remembered)
     seen = _find_seen(data, train, remembered, is_trained_on)
     on_train = [row for row in measures.on_train if row.key == "map_at_r" and is_trained_on]
@@ -198,6 +215,7 @@ def compare(
         warnings=[*warn_of_seen(seen, len(data.ids), is_trained_on), *measures.warnings],
         notes=[
             *notes,
+            *explain_units(data),
             *describe(data, train, unknown_labels, seen, is_trained_on),
             *explain_chance(measures.primary),
             *describe_samples(measures.samples),
@@ -214,6 +232,7 @@ def compare(
         classifier=measures.classifier,
         calibration=measures.calibration,
         samples=measures.samples,
+        n_sources=data.count_sources(every) if data.locations else None,
     )
 
 
@@ -269,13 +288,10 @@ def _find_seen(
     counts: list[int | None] = []
     in_train = None if train is None else SeenTexts(train.texts, max_texts=len(train.texts) + 1)
     for texts in (in_train, remembered):
-        found = None if texts is None else texts.recognize(data.texts)
+        found = None if texts is None else data.is_seen(texts)
         counts.append(None if found is None else int(found.sum()))
         if found is not None and (texts is remembered or is_trained_on):
             is_seen |= found
-        if texts is remembered and texts is not None and data.locations:
-            # A sentence of a document that the component was trained on is not held out.
-            is_seen |= texts.recognize(data.sources())
     is_complete = remembered is not None and not remembered.is_full
     return Seen(int(is_seen.sum()), counts[0], counts[1], is_complete)
 

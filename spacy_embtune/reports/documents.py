@@ -1,7 +1,7 @@
 """Turn documents into arrays: their vectors and what is known of their labels."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from .._progress import PROGRESS_FROM, progress_interval
-from .._texts import shorten
+from .._texts import quote_some, shorten
 from ..data import Location, Record
 from ..labels import (
     MOST_DENSE,
@@ -36,7 +36,8 @@ class LabelSpace(NamedTuple):
     labels (list[str]): The labels of the component, then labels that only the documents have.
     exclusive (bool): Whether a document carries exactly one of them.
     unknown (list[str]): The labels that the component does not know.
-    note (str | None): Why `exclusive` differs from the setting of the component, if it does.
+    note (str | None): Which labels are left out, and why `exclusive` differs from the setting of
+        the component, if it does.
     """
 
     labels: list[str]
@@ -45,7 +46,30 @@ class LabelSpace(NamedTuple):
     note: str | None
 
 
-def choose_labels(pipe: EmbTune, cats: Sequence[Mapping[str, float]]) -> LabelSpace:
+def labels_of_others(nlp: Language, pipe: EmbTune) -> set[str]:
+    """Collect the labels that only other embtune components of a pipeline have. They answer another
+    question about the documents.
+
+    >>> import spacy
+    >>> nlp = spacy.blank("en")
+    >>> topic, urgency = (nlp.add_pipe("embtune", name=name) for name in ("topic", "urgency"))
+    >>> topic.add_label("SPORT"), urgency.add_label("NOW")
+    (1, 1)
+    >>> labels_of_others(nlp, topic)
+    {'NOW'}
+
+    nlp (Language): The pipeline.
+    pipe (EmbTune): Its component.
+    RETURNS (set[str]): The labels. Empty if the component has no labels of its own.
+    """
+    others = [other for _, other in nlp.components if isinstance(other, EmbTune)]
+    found = {label for other in others for label in other.labels}
+    return found - set(pipe.labels) if pipe.labels else set()
+
+
+def choose_labels(
+    pipe: EmbTune, cats: Sequence[Mapping[str, float]], *, others: Collection[str] = ()
+) -> LabelSpace:
     """Choose the labels that documents are measured by, and decide whether they are exclusive.
 
     Labels that the component does not know are included, because vectors have neighbours whatever
@@ -58,9 +82,16 @@ def choose_labels(pipe: EmbTune, cats: Sequence[Mapping[str, float]]) -> LabelSp
 
     pipe (EmbTune): The component.
     cats (Sequence[Mapping[str, float]]): The cats of each document.
+    others (Collection[str]): Labels that are left out, see `labels_of_others`.
     RETURNS (LabelSpace): The labels.
     """
     found = labels_in(cats)
+    left_out = [label for label in found if label in set(others)]
+    if left_out:
+        cats = [{k: value for k, value in known.items() if k not in others} for known in cats]
+        space = choose_labels(pipe, cats)
+        told = f"Labels of other components are left out: {quote_some(left_out)}."
+        return space._replace(note=told if space.note is None else f"{told} {space.note}")
     own = list(pipe.labels)
     unknown = [label for label in found if label not in set(own)]
     labels = [*own, *unknown]
@@ -129,7 +160,8 @@ def documents(
     pipe = find_component(nlp, name)
     rows = make_units(nlp, pipe, records, unit)
     if labels is None:
-        labels = choose_labels(pipe, [row.cats for row in rows])
+        others = labels_of_others(nlp, pipe)
+        labels = choose_labels(pipe, [row.cats for row in rows], others=others)
     targets = make_sparse_targets(
         [row.cats for row in rows],
         labels.labels,

@@ -54,7 +54,8 @@ class Measures(NamedTuple):
     calibration (Calibration | None): How well the component's probabilities agree with the labels.
     samples (Samples): The metrics that are computed from a sample of the labels.
     warnings (list[str]): Signs of a collapsed space.
-    n_scored (int): The number of documents that the primary metrics are computed from.
+    n_scored (int): The number of documents that the primary metrics are computed from. Of
+        sentences and spans, the number of documents that they are parts of.
     """
 
     primary: list[Row]
@@ -97,13 +98,13 @@ def measure(data: Documents, train: Documents | None) -> Measures:
             n_probed = int(probed.sum()), int(used.sum())
         others = [] if data.targets.exclusive else [p for p in scores if p.key.endswith("accuracy")]
         primary += [p for p in scores if p.key not in {other.key for other in others}]
-        secondary += [row._replace(beyond_chance=None) for row in _compare(others)]
+        secondary += [row._replace(beyond_chance=None) for row in _compare(others, data)]
         if is_yes_or_no:
             secondary.append(Row("probe_auc", auc_score(found[0]), auc_score(found[1])))
         probes = tuple(_put_back(precision_recall(probe), probed) for probe in found)
     on_train = []
     if train is not None:
-        on_train = _compare(_retrieval(train, count_labels(train).can_be_retrieved))
+        on_train = _compare(_retrieval(train, count_labels(train).can_be_retrieved), train)
     if probes is None:
         classifier: Literal["probe", "neighbour"] = "neighbour"
         probes = tuple(
@@ -116,7 +117,7 @@ def measure(data: Documents, train: Documents | None) -> Measures:
     space, warnings = _space(data)
     clusters, n_clustered = _clusters(data)
     return Measures(
-        primary=_compare(primary),
+        primary=_compare(primary, data),
         secondary=[*secondary, *clusters],
         on_train=on_train,
         space=space,
@@ -125,7 +126,7 @@ def measure(data: Documents, train: Documents | None) -> Measures:
         calibration=calibrate_own(data),
         samples=Samples(n_probed, n_clustered),
         warnings=warnings,
-        n_scored=int(np.any(scored, axis=0).sum()),
+        n_scored=data.count_sources(np.any(scored, axis=0)),
     )
 
 
@@ -301,8 +302,12 @@ def _put_back(scores: PrecisionRecall, columns: NDArray[np.bool_]) -> PrecisionR
     return PrecisionRecall(precision, recall, f1, n)
 
 
-def _compare(pairs: Sequence[_Pair]) -> list[Row]:
-    found = compare_ratios([pair.base for pair in pairs], [pair.tuned for pair in pairs])
+def _compare(pairs: Sequence[_Pair], docs: Documents) -> list[Row]:
+    found = compare_ratios(
+        [pair.base for pair in pairs],
+        [pair.tuned for pair in pairs],
+        groups=docs.source_numbers(),
+    )
     rows = []
     for i, (key, base, tuned) in enumerate(pairs):
         beyond = "better" if found.better[i] else "worse" if found.worse[i] else None

@@ -30,9 +30,10 @@ def sections(report: Comparison) -> list[tuple[str, list[Row]]]:
     """
     retrieval = [row for row in report.primary if row.key in ("p_at_1", "map_at_r")]
     learned = [row for row in report.primary if row not in retrieval]
+    rows_are = "documents" if report.n_sources is None else "units"
     parts = [
-        ("Nearest neighbours among the documents", retrieval),
-        ("What learns from TRAIN, on the documents", learned),
+        (f"Nearest neighbours among the {rows_are}", retrieval),
+        (f"What learns from TRAIN, on the {rows_are}", learned),
         ("Secondary", report.secondary),
         ("Nearest neighbours within TRAIN", report.on_train),
         ("Shape of the space", report.space),
@@ -48,6 +49,9 @@ def summarize(report: Comparison) -> str:
     """
     n_labels = report.n_occurring
     parts = [count(report.n_documents, "document")]
+    if report.n_sources is not None:
+        units = count(report.n_documents, "unit")
+        parts = [f"{units} of {count(report.n_sources, 'document')}"]
     if report.n_labelled < report.n_documents:
         parts[0] += f", {report.n_labelled} of them labelled"
     if report.n_train:

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Location
 from ..labels import AnyTargets
 from ..metrics import CalibrationScores, Difference, Rows
+from ..training.seen_texts import SeenTexts
 
 N_NEIGHBOURS = 10
 TITLES = {
@@ -85,6 +87,52 @@ class Documents(NamedTuple):
         """RETURNS (list[str]): The text of the document of each row. It is the text of the row
         itself if rows are documents."""
         return [place.text for place in self.locations] or self.texts
+
+    @property
+    def row_name(self) -> str:
+        """RETURNS (str): The word for a row: "document", or "unit" for a sentence or span."""
+        return "unit" if self.locations else "document"
+
+    def source_numbers(self) -> NDArray[np.intp] | None:
+        """RETURNS (ndarray | None): If rows are sentences or spans, the number of the document of
+        each, from 0, shape (n,). None if rows are documents."""
+        if not self.locations:
+            return None
+        numbers: dict[tuple[str, str], int] = {}
+        return np.asarray(
+            [numbers.setdefault((p.document, p.text), len(numbers)) for p in self.locations]
+        )
+
+    def count_sources(self, is_chosen: NDArray[np.bool_]) -> int:
+        """Count the documents of some rows.
+
+        is_chosen (ndarray): Whether each row counts, bool, shape (n,).
+        RETURNS (int): The number of documents that these rows are, or are parts of.
+        """
+        numbers = self.source_numbers()
+        return int(is_chosen.sum() if numbers is None else np.unique(numbers[is_chosen]).size)
+
+    def describe_rows(self, is_chosen: NDArray[np.bool_] | None = None) -> str:
+        """Write how many rows there are.
+
+        is_chosen (ndarray | None): Whether each row counts, bool, shape (n,). None: all count.
+        RETURNS (str): "7 documents", or "7 units of 2 documents" if rows are sentences or spans.
+        """
+        if is_chosen is None:
+            is_chosen = np.ones(len(self.texts), dtype=bool)
+        n, n_docs = int(is_chosen.sum()), self.count_sources(is_chosen)
+        docs = f"{n_docs:,} document{'s' * (n_docs != 1)}"
+        return f"{n:,} unit{'s' * (n != 1)} of {docs}" if self.locations else docs
+
+    def is_seen(self, texts: SeenTexts) -> NDArray[np.bool_]:
+        """Find out which rows are not held out.
+
+        texts (SeenTexts): The texts that a component was trained on.
+        RETURNS (ndarray): Whether the text of each row, or the document that it is a part of, is
+            among them, bool, shape (n,).
+        """
+        found = texts.recognize(self.texts)
+        return found | texts.recognize(self.sources()) if self.locations else found
 
 
 class Row(NamedTuple):
@@ -226,6 +274,8 @@ class Comparison:
     calibration (Calibration | None): How well the component's probabilities agree with the labels.
         None if the component predicts none of the known labels.
     samples (Samples): The metrics that are computed from a sample of the labels.
+    n_sources (int | None): If sentences or spans are compared, the number of documents that they
+        are parts of. They count as documents in the other numbers. None: documents are compared.
     """
 
     component: str
@@ -248,3 +298,4 @@ class Comparison:
     classifier: Literal["probe", "neighbour"]
     calibration: Calibration | None
     samples: Samples
+    n_sources: int | None = None

@@ -52,9 +52,10 @@ def test_the_fields_and_the_range_of_scores_can_be_named(trained, tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (("--per-label",), "--per-label is for labels"),
-        (("--calibration",), "--calibration is for labels"),
-        (("--train", "x.jsonl"), "--train is for labels"),
+        (("--per-label",), "--per-label is not for pairs"),
+        (("--calibration",), "--calibration is not for pairs"),
+        (("--unit", "sents"), "--unit is not for pairs"),
+        (("--train", "x.jsonl"), "--train is not for pairs"),
         (("--score-range", "a"), "--score-range is 'a'"),
         (("--score-range", "5,0"), "score_range is"),
     ],

@@ -56,3 +56,13 @@ def test_nothing_but_an_encoder_is_replaced(trained, embtune, tmp_path, monkeypa
     assert code == 1
     assert "MODEL is in it" in error
     spacy.load(model)
+
+
+def test_an_encoder_that_pools_windows_is_told_of(embtune, tiny_encoder, tmp_path):
+    nlp = spacy.blank("en")
+    encoder = {"name": str(tiny_encoder), "pool_windows": True}
+    nlp.add_pipe("embtune", config={"model": {"encoder": encoder}})
+    nlp.to_disk(tmp_path / "model")
+    code, printed, said = embtune("export-encoder", tmp_path / "model", tmp_path / "encoder")
+    assert code == 0
+    assert "Long texts will be cut" in printed + said

@@ -109,3 +109,30 @@ def test_documents_without_units_are_an_error(embtune, model, tmp_path):
     code, _, said = embtune("embed", model, tmp_path / "empty.jsonl", out, "--unit", "sents")
     assert code == 1
     assert "a .spacy file has a Doc for each document" in said
+
+
+@pytest.mark.slow
+def test_invalid_spans_are_an_error_or_skipped(embtune, model, data, tmp_path):
+    rows = list(srsly.read_jsonl(data))
+    rows[3]["spans"] = [{"start": 0, "end": 999, "label": "FOOD"}]
+    srsly.write_jsonl(data, rows)
+    for command, *out in (("evaluate",), ("embed", tmp_path / "vectors.jsonl")):
+        code, _, said = embtune(command, model, data, *out, "--unit", "spans:sc")
+        assert code == 1
+        assert "'d3'" in said
+        skip = ("--unit", "spans:sc", "--on-error", "skip")
+        code, _, said = embtune(command, model, data, *out, *skip)
+        assert code == 0, said
+        assert "Left out 1 record that is invalid" in said
+    assert len(list(srsly.read_jsonl(tmp_path / "vectors.jsonl"))) == 18
+    # Documents need no spans.
+    assert embtune("evaluate", model, data)[0] == 0
+
+
+def test_convert_tells_of_spans_beyond_their_text(embtune, data, tmp_path):
+    rows = list(srsly.read_jsonl(data))
+    rows[3]["spans"] = [{"start": 0, "end": 999, "label": "FOOD"}]
+    srsly.write_jsonl(data, rows)
+    code, printed, said = embtune("convert", data, tmp_path / "out")
+    assert code == 0, said
+    assert "Left out the spans of 1 documents" in printed + said

@@ -236,3 +236,18 @@ def test_spacy_trains_on_a_table_without_a_dev_file(tmp_path, tiny_encoder):
     train_texts = [text for text, _ in make_texts(120) if text not in dev]
     assert nlp.get_pipe("embtune").seen.recognize(train_texts).all()
     assert not nlp.get_pipe("embtune").seen.recognize(sorted(dev)).any()
+
+
+def test_spans_beyond_their_text_are_told_of_once(tmp_path, caplog):
+    span = {"start": 0, "end": 4, "label": "FOOD"}
+    rows = [("Soup.", [span]), ("Old.", [{**span, "end": 99}]), ("Bread.", "other"), ("Oh.", [])]
+    path = tmp_path / "data.jsonl"
+    path.write_text("\n".join(json.dumps({"text": t, "spans": spans}) for t, spans in rows))
+    reader = RecordsReader(path)
+    nlp = spacy.blank("en")
+    for _ in range(2):
+        examples = list(reader(nlp))
+    assert [len(example.reference.spans.get("sc", [])) for example in examples] == [1, 0, 0, 0]
+    (message,) = [m for m in caplog.messages if "spans" in m]
+    assert "left out the spans of 1 documents" in message
+    assert "document '1': span 0 of 'spans' goes from 0 to 99" in message

@@ -273,3 +273,19 @@ def test_memory_stays_bounded(monkeypatch):
         tracemalloc.stop()
     # All weights at once would take 16 MB, and as much again three times on the way.
     assert peak < 4e6
+
+
+def test_documents_of_a_group_are_drawn_together():
+    rng = np.random.default_rng(0)
+    parts = [(rng.random((40, 1)) < share).astype(float) for share in (0.4, 0.7)]
+    ones = np.ones((40, 1))
+    first, second = (_intervals.Ratios(part, ones, ones) for part in parts)
+    alone = compare_ratios([first], [second])
+    copied = [ratios.select(np.repeat(np.arange(40), 5)) for ratios in (first, second)]
+    # Five copies of each document tell no more than one of each.
+    grouped = compare_ratios(*([one] for one in copied), groups=np.repeat(np.arange(40), 5))
+    np.testing.assert_allclose(grouped.each[0], alone.each[0])
+    apart = compare_ratios(*([one] for one in copied))
+    assert apart.each[0].high - apart.each[0].low < 0.6 * (alone.each[0].high - alone.each[0].low)
+    only = compare_ratios([first], [second], groups=np.zeros(40, dtype=int))
+    assert only == ([None], [False], [False])

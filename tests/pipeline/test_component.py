@@ -446,8 +446,44 @@ def test_score_weights_that_nobody_gives_are_reported(
     nlp = make_nlp(extension="topic")
     nlp.config["training"]["score_weights"] = {"embtune_p1": 1.0}
     nlp.initialize(lambda: make_examples(nlp))
-    assert "names embtune_p1, which no component gives" in caplog.text
+    assert "no component gives, so they count as 0: embtune_p1" in caplog.text
     assert "topic_p1" in caplog.text
+
+
+def test_score_weights_are_reported_once_for_all_components(
+    make_nlp: MakeNlp, tiny_encoder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    nlp = make_nlp(extension="topic")
+    model = {"encoder": {"name": str(tiny_encoder)}}
+    nlp.add_pipe("embtune", name="second", config={"model": model, "extension": "urgency"})
+    nlp.initialize(lambda: make_examples(nlp))
+    (message,) = [text for text in caplog.messages if "score_weights" in text]
+    assert "0: embtune_p1, embtune_map_r, embtune_base_p1, embtune_base_map_r. The" in message
+    assert "topic_p1" in message
+    assert "urgency_p1" in message
+    caplog.clear()
+    weights = nlp.config["training"]["score_weights"]
+    nlp.config["training"]["score_weights"] = dict.fromkeys(weights)
+    nlp.initialize(lambda: make_examples(nlp))
+    assert "score_weights" not in caplog.text
+
+
+def test_labels_of_another_head_do_not_contradict(
+    make_nlp: MakeNlp, tiny_encoder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    nlp = make_nlp(extension="topic")
+    examples = make_examples(nlp)
+    examples += make_examples(nlp)
+    for i, example in enumerate(examples):
+        example.reference.cats |= {"NOW": float(i < 30), "LATER": float(i >= 30)}
+    pipe = nlp.get_pipe("embtune")
+    pipe.initialize(lambda: examples, nlp=nlp, labels=list(TOPICS))
+    assert pipe.cfg["exclusive_classes"]
+    assert "contradict" not in caplog.text
+    model = {"encoder": {"name": str(tiny_encoder)}}
+    pipe = nlp.add_pipe("embtune", name="second", config={"model": model})
+    pipe.initialize(lambda: examples, labels=["NOW", "LATER"])
+    assert "30 texts occur more than once with cats that contradict" in caplog.text
 
 
 def test_labels_added_before_initialize_are_kept(make_nlp: MakeNlp) -> None:

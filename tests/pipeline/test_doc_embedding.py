@@ -271,3 +271,17 @@ def test_replace_listeners_is_refused_with_the_reason(classified: Language) -> N
 def test_an_unknown_kind_of_vector_is_an_error() -> None:
     with pytest.raises(ValueError, match='which is \'best\': give "tuned" or "base"'):
         DocEmbedding(which="best")  # type: ignore[arg-type]
+
+
+def test_a_component_that_embeds_sentences_gives_vectors_of_docs_without_sentences(
+    train: MakeNlp,
+) -> None:
+    nlp = train(spans="sents")
+    add_textcat(nlp)
+    examples = make_examples(nlp)
+    with nlp.select_pipes(disable=["embtune"]):
+        optimizer = nlp.initialize(lambda: examples)
+    # Without annotation, the classifier asks the component.
+    nlp.update(examples, sgd=optimizer, exclude=["embtune"])
+    (doc,) = nlp.get_pipe("textcat").pipe([nlp.make_doc(TEXT)])
+    assert set(doc.cats) == set(examples[0].reference.cats)

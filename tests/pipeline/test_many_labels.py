@@ -9,7 +9,7 @@ from spacy.language import Language
 from spacy.scorer import Scorer
 
 from spacy_embtune.metrics import _rows
-from spacy_embtune.pipeline import ComputedRows, component, rows
+from spacy_embtune.pipeline import ComputedRows, annotations, rows
 
 from ..conftest import make_examples
 
@@ -71,8 +71,8 @@ def test_scores_and_calibration_do_not_depend_on_how_probabilities_are_held(
     assert pipe.calibrate(examples) == pytest.approx(temperature, rel=1e-4)
     # The scores of cats come from probabilities if doc.cats does not have all labels.
     pipe.cfg["temperature"] = 1.0
-    monkeypatch.setattr(component, "ALL_CATS", 2)
-    monkeypatch.setattr(component, "MANY_CATS", 1)
+    monkeypatch.setattr(annotations, "ALL_CATS", 2)
+    monkeypatch.setattr(annotations, "MANY_CATS", 1)
     found = nlp.evaluate(examples)
     del found["speed"]
     assert_same(found, expected)
@@ -104,8 +104,8 @@ def test_only_the_most_probable_labels_are_written_if_there_are_many(
     pipe.max_cats = 99
     assert nlp("bread and soup").cats == everything
     pipe.max_cats = None
-    monkeypatch.setattr(component, "ALL_CATS", 2)
-    monkeypatch.setattr(component, "MANY_CATS", 1)
+    monkeypatch.setattr(annotations, "ALL_CATS", 2)
+    monkeypatch.setattr(annotations, "MANY_CATS", 1)
     assert list(nlp("bread and soup").cats) == ranked[:1]
 
 

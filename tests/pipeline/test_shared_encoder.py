@@ -244,6 +244,26 @@ def test_a_frozen_and_a_learning_head_with_one_attribute_are_an_error(tiny_encod
         nlp.initialize(lambda: make_examples(nlp))
 
 
+def test_two_loaded_components_that_write_to_one_attribute_are_told_of(
+    heads: MakeNlp, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = heads(1), heads(1)
+    two.rename_pipe("head0", "other")
+    two.to_disk(tmp_path / "two")
+    caplog.clear()
+    one.add_pipe("other", source=two)
+    one.add_pipe("sentencizer")
+    (message,) = [text for text in caplog.messages if "both write to" in text]
+    assert "[head0] and [other] both write to doc._.head0" in message
+    # The cure.
+    caplog.clear()
+    cured = spacy.load(tmp_path / "two", config={"components.other.extension": "mine"})
+    one.remove_pipe("other")
+    one.add_pipe("other", source=cured)
+    assert not [text for text in caplog.messages if "both write to" in text]
+    assert one("ball")._.mine.shape == one("ball")._.head0.shape
+
+
 def test_settings_that_contradict_each_other_in_one_attribute_are_an_error(
     tiny_encoder: Path,
 ) -> None:

@@ -392,6 +392,8 @@ def test_training_on_labelled_spans_brings_spans_of_a_label_together() -> None:
     # 60 spans, not 30 documents.
     assert sum(row["n"] for row in scores["embtune_per_type"].values()) == 60
     assert pipe.seen.recognize([span.text for span in examples[0].reference.spans["sc"]]).all()
+    # The documents are not new either.
+    assert pipe.seen.recognize([example.reference.text for example in examples]).all()
     doc = nlp(make_span_docs(nlp, 1)[0])
     assert all(span._.embtune.any() for span in doc.spans["sc"])
 
@@ -450,6 +452,16 @@ def test_thousands_of_spans_are_learned_in_several_steps(monkeypatch: pytest.Mon
     assert pipe.is_trained
 
 
+def test_documents_of_spans_that_come_later_are_remembered() -> None:
+    nlp = make_static(spans="sc", learn_spans=True)
+    examples = as_examples(make_span_docs(nlp, 40))
+    first, later = examples[:30], examples[30:]
+    optimizer = nlp.initialize(lambda: first)
+    nlp.update(later, sgd=optimizer)
+    seen = nlp.get_pipe("embtune").seen
+    assert seen.recognize([example.reference.text for example in later]).all()
+
+
 def test_documents_without_spans_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     nlp = make_static(spans="sc", learn_spans=True)
     docs = make_span_docs(nlp, 20)
@@ -496,7 +508,7 @@ def test_empty_spans_teach_nothing(caplog: pytest.LogCaptureFixture) -> None:
     docs[0].spans["sc"] = [Span(docs[0], 2, 2, label="FOOD")]
     with caplog.at_level(logging.WARNING, logger="spacy_embtune"):
         train(nlp, as_examples(docs), n_steps=2)
-    assert "1 of 39 training documents have no text" in caplog.text
+    assert "1 of 39 training spans have no text" in caplog.text
 
 
 def test_other_tokens_in_the_predicted_document() -> None:

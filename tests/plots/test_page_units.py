@@ -33,7 +33,7 @@ def test_a_part_comes_with_a_bounded_context():
     assert behind[:2] == (" Old bread. <b>New</b> salt.", " <b>New</b> salt.")
     assert before[2] == f"…{'a' * 119} "
     assert behind[2] == f" {'z' * 119}…"
-    assert data["subtitle"].startswith("3 parts of 2 documents")
+    assert data["subtitle"].startswith("3 units of 2 documents")
 
 
 def test_whole_documents_have_no_context():
@@ -45,7 +45,7 @@ def test_whole_documents_have_no_context():
 def test_only_the_contexts_of_documents_that_are_shown_are_in_the_page():
     data = data_of(make_page(make_units(PARTS), [(0, 0), (float("nan"), 0), (1, 1)]))
     assert [before[:1] for before, _ in data["contexts"]] == ["", "…"]
-    assert data["subtitle"].startswith("2 parts of 2 documents")
+    assert data["subtitle"].startswith("2 units of 2 documents")
 
 
 def test_the_tip_and_the_list_mark_the_part_in_its_document(open_page):

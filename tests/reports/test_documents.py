@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spacy.training import Example
 
 from spacy_embtune.data import Record
-from spacy_embtune.reports import choose_labels, documents
+from spacy_embtune.reports import choose_labels, documents, labels_of_others, report
 
 from ..conftest import TOPICS, make_examples, make_texts
 
@@ -205,3 +205,23 @@ def test_a_random_output_layer_predicts_nothing(train):
     found = documents(nlp, None, make_records([("bread", {"FOOD": 1.0}), ("goal", {})]))
     assert found.predicted_labels == []
     assert found.probabilities.shape == (2, 0)
+
+
+def test_labels_of_other_components_are_left_out(train, tiny_encoder):
+    nlp = train(n_steps=2)
+    model = {"encoder": {"name": str(tiny_encoder)}}
+    other = nlp.add_pipe("embtune", name="urgency", config={"model": model, "extension": "urgency"})
+    for label in ("NOW", "LATER", "SPORT"):
+        other.add_label(label)
+    rows = [
+        (text, {label: float(label == topic) for label in TOPICS} | {"NOW": 1.0, "NEW": 0.0})
+        for text, topic in make_texts(9)
+    ]
+    found = documents(nlp, "embtune", make_records(rows))
+    assert found.labels == [*nlp.get_pipe("embtune").labels, "NEW"]
+    told = report(nlp, make_records(rows), name="embtune", progress=False)
+    assert told.unknown_labels == ["NEW"]
+    assert "Labels of other components are left out: 'NOW'." in told.notes
+    assert not any("several labels" in note for note in told.notes)
+    # A component without labels of its own may be compared by any.
+    assert labels_of_others(nlp, spacy.blank("en").add_pipe("embtune")) == set()

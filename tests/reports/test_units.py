@@ -72,16 +72,28 @@ def test_labels_that_a_span_of_several_labels_lacks_are_absent(nlp):
 def test_a_report_counts_units_and_not_documents(nlp):
     found = report(nlp, make_span_docs(nlp, 20), unit="spans:sc", progress=False)
     assert found.n_documents == found.n_labelled == 40
+    assert found.n_sources == found.to_dict()["n_sources"] == 20
+    assert "40 units of 20 documents" in found.to_text()
+    assert "among the units" in found.to_text()
+    assert any("Intervals draw whole documents" in note for note in found.notes)
     assert found.primary[0].tuned is not None
     compared = report(
         nlp, make_records(9), train=make_records(12, seed=7), unit="sents", progress=False
     )
     assert (compared.n_documents, compared.n_train) == (18, 24)
+    # Nine documents are too few, although they have 18 sentences.
+    assert "only 9 documents" in compared.verdict.text
+    assert report(nlp, make_records(9), progress=False).n_sources is None
 
 
 def test_spans_that_were_trained_on_are_not_held_out(nlp):
     seen = report(nlp, make_span_docs(nlp, 30), unit="spans:sc", progress=False)
     assert seen.seen.n == 60
+    assert not any("--unit" in note for note in seen.notes)
+    # Their documents are not new, and not what the component learned from.
+    whole = report(nlp, make_span_docs(nlp, 30), progress=False)
+    assert whole.seen.n == 30
+    assert any("--unit spans:sc" in note for note in whole.notes)
 
 
 def test_sentences_of_documents_that_were_trained_on_are_not_held_out():
@@ -92,7 +104,9 @@ def test_sentences_of_documents_that_were_trained_on_are_not_held_out():
         docs.append(nlp.make_doc(record.text))
         docs[-1].cats = dict(record.cats)
     train(nlp, [Example(doc.copy(), doc) for doc in docs], n_steps=2)
-    assert report(nlp, records, unit="sents", progress=False).seen.n == 24
+    found = report(nlp, records, unit="sents", progress=False)
+    assert found.seen.n == found.seen.n_remembered == 24
+    assert any("24 were in its training corpus" in warning for warning in found.warnings)
     assert report(nlp, make_records(6, seed=8), unit="sents", progress=False).seen.n == 0
 
 
