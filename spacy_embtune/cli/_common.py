@@ -139,6 +139,11 @@ def check_output(
             f"{path} cannot be written",
             f"There is no directory {path.parent}. Make it, or give another name.",
         )
+    _try_to_write(path)
+
+
+def _try_to_write(path: Path) -> None:
+    """End the command if no file can be made beside a path."""
     try:
         # A trial, because permissions do not tell of a file system that is read-only.
         with tempfile.TemporaryFile(dir=path.parent):
@@ -181,6 +186,7 @@ def check_directory(
         there = Path(source).resolve()
         if place == there or place in there.parents:
             fail(f"{path} cannot be written", f"{name} is in it. Give another name.")
+    _try_to_write(path)
 
 
 def _either(names: Sequence[str]) -> str:

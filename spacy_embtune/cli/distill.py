@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,7 +25,11 @@ from ._common import (
 if TYPE_CHECKING:
     from spacy.language import Language
 
+    from ..data import Record
     from ..distillation import Distillation
+
+# After so many seconds, vectors of the teacher are kept for the next run.
+WORTH_KEEPING = 10.0
 
 
 def distill(
@@ -97,11 +102,28 @@ def distill(
             check_directory(path, force=force, kind=written, own=own, inputs=inputs)
     with reporting_errors(f"{out} was not written"):
         n_layers = distillation.parse_student(student)
+        if train is not None and labelled is None:
+            fail(f"{out} was not written", "--train is for --labelled: give both, or none.")
         if n_layers and (export_model2vec is not None or dtype != "float32"):
             fail(f"{out} was not written", "--export-model2vec and --dtype need --student static.")
         nlp = load_any_pipeline(model, code=code, gpu_id=gpu_id)
         skipped = SkippedRecords()
         settings: dict[str, Any] = {"delimiter": delimiter, "encoding": encoding, "quotes": quotes}
+        # Now, so that a wrong name is not found out in the end.
+        compared = [
+            _reading.read_all(
+                source,
+                text_field=text_field,
+                label_field=label_field,
+                id_field="id",
+                kind=None,
+                on_error=on_error,
+                report=skipped,
+                **settings,
+            )
+            for source in (labelled, train)
+            if source is not None
+        ]
         records = read_records(
             texts,
             text_field=text_field,
@@ -131,18 +153,20 @@ def distill(
             distillation.export_model2vec(found, export_model2vec)
         shutil.rmtree(work, ignore_errors=True)
     _show(found, out)
-    if labelled is not None:
+    if compared:
         with reporting_errors("Nothing was compared"):
-            read = {"text_field": text_field, "label_field": label_field, "id_field": "id"}
-            _compare(nlp, found, labelled, train, {**read, **settings}, on_error)
+            _compare(nlp, found, *compared)
 
 
 @contextlib.contextmanager
 def _explain_how_to_resume(work: Path) -> Iterator[None]:
+    begin = time.monotonic()
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
-        if (work / "vectors").is_dir():
+        if time.monotonic() - begin < WORTH_KEEPING:
+            shutil.rmtree(work, ignore_errors=True)
+        elif (work / "vectors").is_dir():
             error.add_note(
                 f"Vectors of MODEL are kept in {work}: the same command goes on from there."
             )
@@ -177,19 +201,12 @@ def _show(found: "Distillation", out: Path) -> None:
 def _compare(
     nlp: "Language",
     found: "Distillation",
-    labelled: str,
-    train: Path | None,
-    settings: dict[str, Any],
-    on_error: OnError,
+    records: "list[Record]",
+    train: "list[Record] | None" = None,
 ) -> None:
     """Print base, tuned and student vectors compared by labels."""
     from ..distillation import compare_student
 
-    skipped = SkippedRecords()
-    settings = {**settings, "kind": None, "on_error": on_error, "report": skipped}
-    records = _reading.read_all(labelled, **settings)
-    known = None if train is None else _reading.read_all(train, is_second=True, **settings)
-    skipped.conclude()
     for name in found.fidelity:
-        compared = compare_student(nlp, found.nlp, records, train=known, name=name)
+        compared = compare_student(nlp, found.nlp, records, train=train, name=name)
         typer.echo(f"\n{name}\n\n{compared.to_text()}")

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from numpy.typing import NDArray
 from spacy.language import Language
 
-from .._files import atomic_directory, write_json
+from .._files import atomic_directory, explain_full_disk, write_json
 from ..encoder import EncoderSettings, TextEncoder, VectorStore
 from ..pipeline import EmbTune, find_component
 from ._corpus import FIT, Corpus, collect
@@ -114,7 +114,8 @@ def distill(
     with _work_directory(work_dir) as folder:
         with _stored(teachers, folder if work_dir is not None else None):
             (folder / "texts").mkdir()
-            corpora = collect(teachers, texts, folder / "texts", progress=progress)
+            with explain_full_disk(folder):
+                corpora = collect(teachers, texts, folder / "texts", progress=progress)
         teacher_seconds = time.monotonic() - begin
         _check_number(corpora[0])
         made: dict[str, StaticStudent | LayersStudent] = {}

@@ -171,6 +171,19 @@ def _module_types(path: Path) -> Iterator[str]:
         yield name if is_known and is_here else module["type"]
 
 
+def _read_vectors(tensors: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """RETURNS (ndarray): The vectors of tokens, from the names of sentence-transformers or from
+    those of model2vec, which may share vectors between tokens and keep weights apart."""
+    if WEIGHTS_KEY in tensors:
+        return tensors[WEIGHTS_KEY]
+    vectors = tensors["embeddings"]
+    if "mapping" in tensors:
+        vectors = vectors[tensors["mapping"]]
+    if "weights" in tensors:
+        vectors = vectors.astype("float32") * tensors["weights"][:, None]
+    return vectors
+
+
 def read_table(path: Path) -> TokenTable:
     """Read the static model in a directory, see `is_table`.
 
@@ -183,7 +196,7 @@ def read_table(path: Path) -> TokenTable:
 
     try:
         with safe_open(path / WEIGHTS, framework="numpy") as tensors:
-            vectors = tensors.get_tensor(WEIGHTS_KEY)
+            vectors = _read_vectors({name: tensors.get_tensor(name) for name in tensors.keys()})  # noqa: SIM118
         tokenizer = Tokenizer.from_file(str(path / TOKENIZER))
         if vectors.ndim != 2 or tokenizer.get_vocab_size() > len(vectors):
             raise ValueError(f"{vectors.shape} numbers for {tokenizer.get_vocab_size()} tokens")

@@ -25,6 +25,7 @@ LINES = {
     "bulk": "MODEL DATA OUT:ready.csv --fit TRAIN",
     "neighbors": "MODEL DATA ball",
     "sweep": "CONFIG TRAIN OUT:best.cfg --folds 2 --seconds 1",
+    "distill": "MODEL DATA OUT:fast --labelled TRAIN --export OUT:my_encoder",
     "export-encoder": "MODEL OUT:my_encoder",
 }
 

@@ -426,7 +426,7 @@ def test_what_is_not_read_is_said_once(tmp_path, caplog):
         export(tmp_path, "argilla.json")
     starts = [record.getMessage() for record in caplog.records]
     assert [message.split("'")[0] for message in starts] == [
-        "The parts of texts that Prodigy",
+        "The labels of Prodigy",
         "Records of Prodigy whose choice was rejected have no known label, because the answer does "
         "not say which label is wrong.",
         "Predictions in the export of Label Studio are not read as labels.",

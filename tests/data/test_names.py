@@ -84,7 +84,7 @@ def test_vectors_that_the_caller_names_are_read_in_other_case(tmp_path):
 def test_a_name_as_it_is_goes_before_one_in_other_case(tmp_path):
     path = write_table(tmp_path / "a.csv", ["text", "Text", "label", "Label"], list("abcd"))
     (record,) = read_records(path)
-    assert record == ("a", {"c": 1.0}, "0", {"Text": "b", "Label": "d"}, 2)
+    assert record[:5] == ("a", {"c": 1.0}, "0", {"Text": "b", "Label": "d"}, 2)
     path = write_table(tmp_path / "b.csv", ["text", "labels", "Label", "CATS"], list("abcd"))
     (record,) = read_records(path)
     assert record[1:4:2] == ({"b": 1.0}, {"Label": "c", "CATS": "d"})

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import spacy
+from safetensors.numpy import save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 from tokenizers import Tokenizer
@@ -59,6 +60,24 @@ def test_what_is_stored_is_what_was_read(tmp_path):
     size = (path / "model.safetensors").stat().st_size
     assert (tmp_path / "again" / "model.safetensors").stat().st_size == size
     assert (encoder.encode(TEXTS) == again.encode(TEXTS)).all()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_file_of_model2vec_is_read(tmp_path, shared):
+    """Vectors that tokens share, and weights beside them."""
+    path = make(tmp_path / "m")
+    rng = np.random.default_rng(1)
+    tensors = {"embeddings": rng.normal(size=(3 if shared else 6, 8)).astype("float16")}
+    if shared:
+        tensors["mapping"] = np.array([0, 1, 2, 0, 1, 2])
+        tensors["weights"] = rng.uniform(0.5, 2, size=6).astype("float64")
+    save_file(tensors, path / "model.safetensors")
+    encoder = TextEncoder.load(EncoderSettings(str(path)))
+    model = SentenceTransformer(str(path), device="cpu").float()
+    np.testing.assert_allclose(encoder.encode(TEXTS[:2]), model.encode(TEXTS[:2]), atol=1e-6)
+    assert encoder.fingerprint == fingerprint_of(model)
+    again = TextEncoder.from_files(encoder.to_files(), EncoderSettings())
+    np.testing.assert_allclose(again.encode(TEXTS[:2]), encoder.encode(TEXTS[:2]), atol=1e-3)
 
 
 @pytest.mark.parametrize(
