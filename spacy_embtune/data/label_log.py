@@ -1,8 +1,8 @@
 """The log of `embtune label`: one action a line, and the labels that the actions add up to.
 
-The first line says that the file is such a log, and whether labels are exclusive. Each other line is
-one action on one or many texts. Lines are only ever added. An undone action stays in the file, and
-a later line says that it is undone.
+The first line says that the file is such a log, and whether labels are exclusive. Each other line
+is one action on one or many texts. Lines are only ever added. An undone action stays in the file,
+and a later line says that it is undone.
 """
 
 import hashlib

@@ -127,10 +127,12 @@ def test_foreign_lines_stay_and_are_reported(path: Path) -> None:
     with path.open("a") as file:
         file.write('{"text": "Goal.", "label": "SPORT"}\nnot json')
     with LabelLog(path) as log:
-        assert "2 lines" in log.notes[0] and "(line 3, 4)" in log.notes[0]
+        assert "2 lines" in log.notes[0]
+        assert "(line 3, 4)" in log.notes[0]
         log.give("FOOD", [BALL])
     with LabelLog(path) as log:
-        assert "2 lines" in log.notes[0] and "(line 3, 4)" in log.notes[0]
+        assert "2 lines" in log.notes[0]
+        assert "(line 3, 4)" in log.notes[0]
     assert "not json" in path.read_text()
     with pytest.raises(ValueError, match=r"line 4: is no action .*Remove the line"):
         list(read_records(path))
