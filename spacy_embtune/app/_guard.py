@@ -61,9 +61,10 @@ class Guard:
         sites = headers.get(b"sec-fetch-site", [])
         if any(site not in (b"same-origin", b"none") for site in sites):
             return 403, "Requests of other sites are refused."
-        # The raw path is compared, so that no encoding of it means something else.
         first = scope["path"].split("/")[1:2]
-        if not first or not secrets.compare_digest(first[0].encode(), self.token.encode()):
+        if not first or not secrets.compare_digest(
+            first[0].encode(errors="replace"), self.token.encode()
+        ):
             return 404, "There is nothing here. Open the address that the command printed."
         lengths = headers.get(b"content-length", [])
         if any(not length.isdigit() or int(length[:20]) > MOST_BYTES for length in lengths):

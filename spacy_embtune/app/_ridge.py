@@ -63,7 +63,7 @@ def fit_ridge(
     if complete.sum() >= FEWEST_TO_CHOOSE:
         known, targets = rows[complete], values[complete]
         parts = _decompose(known)
-        loss, penalty, temperature = min(
+        _, penalty, temperature = min(
             (_log_loss(scores, targets, t, exclusive), p, t)
             for p in PENALTIES
             for scores in [_solve(known, targets, p, parts)[1]]

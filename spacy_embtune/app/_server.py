@@ -1,18 +1,19 @@
 """The server of the page: four addresses, none of which opens a file."""
 
+import asyncio
 import json
 import socket
 from importlib.resources import files
 from typing import Any
 
 from .._extras import import_extra
-from .._texts import count
 from ..plots import AssembledPage, assemble_page, to_steps
 from ._guard import Guard, TooLargeError
 from ._session import ActionError, Session
 
 # How long an answer waits for something new, in seconds.
 PATIENCE = 20.0
+PAUSE = 0.1
 MOST_CONNECTIONS = 64
 
 
@@ -88,7 +89,12 @@ def make_app(session: Session, *, token: str, port: int) -> Any:
             learned = int(request.query_params.get("learned", -1))
         except ValueError:
             return refuse(ActionError("The versions are no numbers."), 400)
-        await concurrency.run_in_threadpool(session.wait, version, learned, PATIENCE)
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        # Not a thread that waits, because there are fewer threads than connections.
+        while not session.is_newer(version, learned):
+            if asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(PAUSE)
         return answer(session.state(learned_since=learned))
 
     routes = [
@@ -109,7 +115,7 @@ def make_page(session: Session) -> AssembledPage:
     positions = to_steps(session.base_xy)
     content = {
         "title": pile.title,
-        "subtitle": " · ".join([count(n, "text"), *session.notes()]),
+        "subtitle": " · ".join([f"{n:,} texts", *session.notes()]),
         "axes": {
             "base": ("PC 1 of the vectors", "PC 2 of the vectors"),
             "tuned": ("PC 1 of the tuned vectors, turned", "PC 2, turned"),

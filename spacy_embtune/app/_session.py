@@ -162,16 +162,10 @@ class Session:
             }
         return found
 
-    def wait(self, version: int, learned_version: int, timeout: float) -> bool:
-        """RETURNS (bool): Whether something is newer than these versions, after at most `timeout`
-        seconds."""
-
-        def is_newer() -> bool:
-            newer = self.version != version or self.learned_version != learned_version
-            return newer or self._is_over
-
-        with self._changed:
-            return self._changed.wait_for(is_newer, timeout)
+    def is_newer(self, version: int, learned_version: int) -> bool:
+        """RETURNS (bool): Whether something is newer than these versions, or the session ends."""
+        newer = self.version != version or self.learned_version != learned_version
+        return newer or self._is_over
 
     def notes(self) -> list[str]:
         """RETURNS (list[str]): What the person should know of the texts and the log."""

@@ -50,6 +50,6 @@ __all__ = [
     "require_matplotlib",
     "require_umap",
     "save",
-    "to_steps",
     "similarity_histogram",
+    "to_steps",
 ]

@@ -11,6 +11,7 @@ class Selection {
     this.nListed = 0;
     this.act = (label) => this.download(label); // what the form does
     this.order = (documents) => documents; // the order of the list
+    this.describe = (i) => corpus.givenText(i); // what the list says of a document
     parts.clear.addEventListener("click", () => this.set([]));
     parts.more.addEventListener("click", () => this.list(PAGE));
     parts.actions.addEventListener("submit", (event) => {
@@ -87,7 +88,7 @@ class Selection {
     facts.className = "facts";
     facts.append(
       swatch(this.on.mark(i)),
-      named("span", "label", this.corpus.givenText(i)),
+      named("span", "label", this.describe(i)),
       named("span", "id", this.corpus.ids[i]),
     );
     const remove = named("button", "remove", "×");
