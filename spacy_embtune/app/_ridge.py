@@ -9,8 +9,8 @@ from ..metrics.ranking import Floats
 
 # Penalties to choose from, for vectors with a mean squared length of 1.
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
-# Divisors of scores to choose from.
-TEMPERATURES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
+# Divisors of scores to choose from. Lower ones would be too sure of few labels.
+TEMPERATURES = (0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 # With fewer labelled texts, penalty and temperature are not chosen by the data.
 FEWEST_TO_CHOOSE = 12
 USUAL_PENALTY, USUAL_TEMPERATURE = 0.3, 0.5
