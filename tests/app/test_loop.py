@@ -81,7 +81,6 @@ def lasso_all(page: Page) -> None:
 def select_found(page: Page, query: str) -> int:
     page.fill("#query", query)
     page.click("#select-found")
-    page.fill("#query", "")
     return int(page.inner_text("#count").split()[0])
 
 
