@@ -43,7 +43,6 @@ class Learned(NamedTuple):
     labels (list[str]): The L labels that are predicted; empty if there are fewer than two.
     predicted (Ints): The most probable label of each text, an index into `labels`.
     confidence (Floats): Its probability, 0..1.
-    xy (NDArray): Positions by tuned vectors, shape (n, 2), near the positions before.
     accuracy (Accuracy | None): None with few labelled texts.
     suggestions (list[Suggestion]): What to label next, the best first.
     """
@@ -51,7 +50,6 @@ class Learned(NamedTuple):
     labels: list[str]
     predicted: Ints
     confidence: Floats
-    xy: NDArray[Any]
     accuracy: Accuracy | None
     suggestions: list[Suggestion]
 
@@ -62,16 +60,14 @@ def learn(
     *,
     exclusive: bool,
     typicality: Floats,
-    xy: NDArray[Any],
     labels: Sequence[str],
 ) -> Learned:
-    """Learn from labels.
+    """Learn predictions from labels. This takes a fraction of a second.
 
     vectors (ndarray): The unit vectors of all n texts, float32, shape (n, d).
     cats (Mapping[int, Mapping[str, float]]): What is known of each labelled text, by row.
     exclusive (bool): Whether a text carries one label at most.
     typicality (Floats): The result of `measure_typicality`, shape (n,).
-    xy (ndarray): The positions before, shape (n, 2).
     labels (Sequence[str]): All labels, in the order in which they are shown.
     RETURNS (Learned): The result.
     """
@@ -81,7 +77,7 @@ def learn(
     if len(learnable) < 2:
         suggestions = suggest_typical(vectors, typicality, labelled=sorted(cats))
         none = np.zeros(0)
-        return Learned([], none.astype(np.intp), none, xy, None, suggestions)
+        return Learned([], none.astype(np.intp), none, None, suggestions)
     values = np.array([[_value(cats[row], label) for label in learnable] for row in rows])
     mean = vectors.mean(axis=0, dtype=np.float64)
     scale = float(np.sqrt(max(1.0 - float(mean @ mean), 1e-6)))
@@ -104,7 +100,6 @@ def learn(
         learnable,
         predicted,
         probabilities[np.arange(len(vectors)), predicted],
-        _tuned_positions(vectors, rows[positive], values[positive], xy),
         _measure(is_right),
         suggestions,
     )
@@ -118,12 +113,26 @@ def _value(known: Mapping[str, float], label: str) -> float:
     return -1.0 if 1.0 in known.values() else np.nan
 
 
-def _tuned_positions(
-    vectors: NDArray[Any], rows: Ints, values: Floats, xy: NDArray[Any]
+def learn_positions(
+    vectors: NDArray[Any], cats: Mapping[int, Mapping[str, float]], xy: NDArray[Any]
 ) -> NDArray[Any]:
-    # A text with several labels teaches the first of them, which is enough for a picture.
+    """Tune vectors to labels, and project them. This takes a second or two.
+
+    vectors, cats: As for `learn`.
+    xy (ndarray): The positions before, shape (n, 2).
+    RETURNS (ndarray): The positions, shape (n, 2), turned to lie near those before. Those before
+        if there are fewer than two labels.
+    """
+    # A text with several labels teaches one of them, which is enough for a picture.
+    carried = {
+        row: min(label for label, value in known.items() if value == 1.0)
+        for row, known in sorted(cats.items())
+        if 1.0 in known.values()
+    }
+    if len(set(carried.values())) < 2:
+        return xy
     tuner = ContrastiveTuner(random_state=0, exclusive_classes=True)
-    tuner.fit(vectors[rows], values.argmax(axis=1))
+    tuner.fit(vectors[list(carried)], list(carried.values()))
     return project_onto(tuner.transform(vectors), xy)
 
 

@@ -116,8 +116,9 @@ def _with_vectors(
     texts: list[LoggedText], base: NDArray[Any], tuned: NDArray[Any], title: str, notes: list[str]
 ) -> Pile:
     # An encoder that was given no text does not know the width of its vectors.
-    found = base.any(axis=1) & tuned.any(axis=1) if len(base) else []
-    has_vector: NDArray[np.bool_] = np.asarray(found, dtype=bool)
+    has_vector = np.zeros(len(texts), dtype=bool)
+    if texts:
+        has_vector |= base.any(axis=1) & tuned.any(axis=1)
     if has_vector.sum() < FEWEST:
         raise ValueError(
             f"Only {count(int(has_vector.sum()), 'distinct text')} of DATA can be encoded. Give a "

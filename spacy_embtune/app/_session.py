@@ -13,7 +13,7 @@ from .._texts import count
 from ..data import LoggedText
 from ..metrics.ranking import unit_rows
 from ..plots import project_onto, to_steps
-from ._learning import Learned, learn
+from ._learning import Learned, learn, learn_positions
 from ._log import LabelLog
 from ._suggestions import measure_typicality
 
@@ -58,6 +58,7 @@ class Session:
         unit, _ = unit_rows(pile.tuned)
         self.vectors = unit.astype(np.float32)
         self.base_xy = project_onto(pile.base, np.zeros((len(pile.texts), 2)))
+        self._xy = self.base_xy
         self.version = 0
         self.learned_version = 0
         self._learned: Learned | None = None
@@ -131,7 +132,7 @@ class Session:
         """
         with self._changed:
             version, learned_version, learned = self.version, self.learned_version, self._learned
-            is_learning, error = self._learned_at < version, self._error
+            is_learning, error, xy = self._learned_at < version, self._error, self._xy
             known, state = self._cats(), self.log.state
             labels, undoable, redoable = list(state.labels), state.undoable, state.redoable
         position = {label: j for j, label in enumerate(labels)}
@@ -154,7 +155,7 @@ class Session:
         }
         if learned is not None and learned_version > learned_since:
             found["learned"] = {
-                "xy": to_steps(learned.xy),
+                "xy": to_steps(xy),
                 "predicted": [position[learned.labels[j]] for j in learned.predicted.tolist()],
                 "confidence": np.round(learned.confidence, 3).tolist(),
                 "accuracy": learned.accuracy._asdict() if learned.accuracy else None,
@@ -187,7 +188,6 @@ class Session:
 
     def _keep_learning(self) -> None:
         typicality = measure_typicality(self.vectors)
-        xy = self.base_xy
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._is_over or self._learned_at < self.version)
@@ -196,23 +196,27 @@ class Session:
                 version, cats = self.version, self._cats()
                 labels = list(self.log.state.labels)
             error = None
-            learned = self._learned
             try:
                 learned = learn(
                     self.vectors,
                     cats,
                     exclusive=self.log.state.exclusive,
                     typicality=typicality,
-                    xy=xy,
                     labels=labels,
                 )
-                xy = learned.xy
+                with self._changed:
+                    self._learned = learned
+                    self.learned_version += 1
+                    if self.version > version:
+                        # Positions take longer, and would be old before they are shown.
+                        continue
+                xy = learn_positions(self.vectors, cats, self._xy)
             except Exception as failure:
                 # The labels are safe. The person goes on without new predictions.
                 logger.exception("Learning from the labels failed.")
-                error = f"Learning failed: {failure}"
+                error, xy = f"Learning failed: {failure}", self._xy
             with self._changed:
-                self._learned, self._learned_at, self._error = learned, version, error
+                self._xy, self._learned_at, self._error = xy, version, error
                 self.learned_version += 1
                 self._changed.notify_all()
 

@@ -66,7 +66,10 @@ function takeLearned() {
   corpus.predicted = Array.from({ length: corpus.n }, (_, i) => (some ? [predicted[i]] : []));
   corpus.probabilities = corpus.predicted.map(([j], i) => (some ? [j, confidence[i]] : []));
   corpus.confidence = some ? confidence : null;
-  plot.place("tuned", Float32Array.from(xy));
+  // Predictions come before new positions, and then the points stay where they are.
+  if (xy.some((value, at) => value !== corpus.positions.tuned[at])) {
+    plot.place("tuned", Float32Array.from(xy));
+  }
 }
 
 // Keep the choice of colours, or show predictions once there are some.
