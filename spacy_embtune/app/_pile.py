@@ -27,6 +27,17 @@ MANIFEST = "manifest.json"
 def make_pile(records: Iterable[Record], encoder: Any, *, title: str, store: Path | None) -> Pile:
     """Encode texts with an encoder.
 
+    >>> from sklearn.feature_extraction.text import HashingVectorizer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> dense = FunctionTransformer(lambda matrix: matrix.toarray())
+    >>> words = make_pipeline(HashingVectorizer(n_features=16), dense)
+    >>> texts = ["bread and soup", "a guitar", "a guitar", "a ball"]
+    >>> records = [Record(text, {}, str(i), {}, i) for i, text in enumerate(texts)]
+    >>> pile = make_pile(records, words, title="Texts", store=None)
+    >>> pile.base.shape, pile.notes
+    ((3, 16), ['1 copy left out'])
+
     records (Iterable[Record]): The documents. Their labels are not used.
     encoder (Any): An object with `transform(texts)`, such as `SentenceEncoder`.
     title (str): The title of the page.
@@ -44,6 +55,23 @@ def make_tuned_pile(
     records: Iterable[Record], nlp: "Language", pipe: "EmbTune", *, title: str, store: Path | None
 ) -> Pile:
     """Encode texts with a trained pipeline.
+
+    >>> import spacy
+    >>> from spacy.training import Example
+    >>> nlp = spacy.blank("en")
+    >>> for i, word in enumerate(["ball", "team", "soup", "oven"]):
+    ...     _ = nlp.vocab.set_vector(word, np.eye(4, dtype="float32")[i] + 1)
+    >>> encoder = {"@architectures": "spacy-embtune.DocVectors.v1"}
+    >>> pipe = nlp.add_pipe("embtune", config={"model": {"encoder": encoder}})
+    >>> texts, labels = ["ball team", "ball", "soup oven", "soup"], ["A", "A", "B", "B"]
+    >>> cats = [{"cats": {"A": float(label == "A"), "B": float(label == "B")}} for label in labels]
+    >>> docs = zip(map(nlp.make_doc, texts), cats)
+    >>> examples = [Example.from_dict(doc, known) for doc, known in docs]
+    >>> _ = nlp.update(examples, sgd=nlp.initialize(lambda: examples))
+    >>> records = [Record(text, {}, str(i), {}, i) for i, text in enumerate(texts)]
+    >>> pile = make_tuned_pile(records, nlp, pipe, title="Texts", store=None)
+    >>> pile.base.shape, pile.tuned.shape
+    ((4, 4), (4, 200))
 
     nlp (Language): The pipeline.
     pipe (EmbTune): Its component.

@@ -24,11 +24,21 @@ MOST_LABELS = 500
 
 
 class ActionError(ValueError):
-    """What the page asked for is not possible. The message is for the person."""
+    """What the page asked for is not possible. The message is for the person.
+
+    >>> raise ActionError("No text is selected.")
+    Traceback (most recent call last):
+    spacy_embtune.app._session.ActionError: No text is selected.
+    """
 
 
 class Pile(NamedTuple):
     """The n texts to label. They are distinct and have vectors.
+
+    >>> texts = [LoggedText.of(text, text) for text in ("Soup.", "Ball.")]
+    >>> pile = Pile(texts, np.eye(2), np.eye(2), title="Two texts", notes=[])
+    >>> pile.texts[0].text
+    'Soup.'
 
     texts (list[LoggedText]): The texts.
     base, tuned (ndarray): Their vectors, float32, shapes (n, d) and (n, k). They are the same array
@@ -46,6 +56,18 @@ class Pile(NamedTuple):
 
 class Session:
     """What the page shows and does. Use it in a `with` block, which runs the thread that learns.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> texts = [LoggedText.of(text, text) for text in ("Soup.", "Ball.", "Goal.")]
+    >>> vectors = np.asarray([[1.0, 0.0], [0.0, 1.0], [0.1, 1.0]])
+    >>> pile = Pile(texts, vectors, vectors, title="Three texts", notes=[])
+    >>> with TemporaryDirectory() as folder, LabelLog(Path(folder, "labels.jsonl")) as log:
+    ...     with Session(pile, log) as session:
+    ...         session.act("give", "SPORT", [1, 2])
+    ...         state = session.state()
+    >>> state["labels"], state["counts"], state["undo"]
+    (['SPORT'], [2], 'SPORT for 2 texts')
 
     pile (Pile): The texts.
     log (LabelLog): The open log.

@@ -20,6 +20,10 @@ def serve_labelling(
 ) -> None:
     """Serve the page to label texts, on this machine only, until Ctrl-C.
 
+    >>> serve_labelling(lambda: None, Path("labels.jsonl"), labels=[" "])
+    Traceback (most recent call last):
+    spacy_embtune.app._session.ActionError: Give the label a name.
+
     make (Callable[[], Pile]): Makes the texts with their vectors. It is called once the log and the
         port are known to be free, because it may take long.
     path (Path): The log of labels, which is made or continued.
