@@ -1,6 +1,6 @@
 """What is learned from the labels given so far: predictions, positions, and how good they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +61,7 @@ def learn(
     exclusive: bool,
     typicality: Floats,
     labels: Sequence[str],
+    confirmed: Collection[int] = (),
 ) -> Learned:
     """Learn predictions from labels. This takes a fraction of a second.
 
@@ -69,6 +70,7 @@ def learn(
     exclusive (bool): Whether a text carries one label at most.
     typicality (Floats): The result of `measure_typicality`, shape (n,).
     labels (Sequence[str]): All labels, in the order in which they are shown.
+    confirmed (Collection[int]): The rows of labelled texts whose label a person has confirmed.
     RETURNS (Learned): The result.
     """
     carried = {label for known in cats.values() for label, value in known.items() if value == 1.0}
@@ -89,7 +91,8 @@ def learn(
     positive = (values == 1.0).any(axis=1)
     left_out = to_probabilities(ridge.out_of_fold[positive], ridge.temperature, exclusive)
     is_right = values[positive][np.arange(positive.sum()), left_out.argmax(axis=1)] == 1.0
-    suggestions = _find_suspects(rows[positive], left_out, is_right, cats, learnable)
+    is_settled = is_right | np.isin(rows[positive], list(confirmed))
+    suggestions = _find_suspects(rows[positive], left_out, is_settled, cats, learnable)
     if len(rows) < TYPICAL_PER_LABEL * len(learnable):
         suggestions += suggest_typical(vectors, typicality, labelled=sorted(cats))
     else:
@@ -149,13 +152,13 @@ def _measure(is_right: NDArray[Any]) -> Accuracy | None:
 def _find_suspects(
     rows: Ints,
     left_out: Floats,
-    is_right: NDArray[Any],
+    is_settled: NDArray[Any],
     cats: Mapping[int, Mapping[str, float]],
     labels: list[str],
 ) -> list[Suggestion]:
     """RETURNS (list[Suggestion]): Labelled texts whose label is contradicted out of fold."""
     best = left_out.max(axis=1)
-    found = np.flatnonzero(~is_right & (best >= CONTRADICTS))
+    found = np.flatnonzero(~is_settled & (best >= CONTRADICTS))
     found = found[np.argsort(-best[found], kind="stable")][:MOST_SUSPECTS]
     suspects = []
     for at in found.tolist():

@@ -216,7 +216,9 @@ class Session:
                 if self._is_over:
                     return
                 version, cats = self.version, self._cats()
-                labels = list(self.log.state.labels)
+                state = self.log.state
+                labels = list(state.labels)
+                confirmed = [row for row in cats if state.is_confirmed(self.pile.texts[row].digest)]
             error = None
             try:
                 learned = learn(
@@ -225,6 +227,7 @@ class Session:
                     exclusive=self.log.state.exclusive,
                     typicality=typicality,
                     labels=labels,
+                    confirmed=confirmed,
                 )
                 with self._changed:
                     self._learned = learned

@@ -262,6 +262,14 @@ class LabelState:
                 cats[action.label] = 0.0
         return cats
 
+    def is_confirmed(self, digest: str) -> bool:
+        """RETURNS (bool): Whether a text got a label that it carries more than once, so that a
+        person has looked at it again."""
+        given = [self._actions[n] for n in self._on_text.get(digest, ()) if n not in self._undone]
+        labels = [action.label for action in given if action.do == "give"]
+        cats = self.cats_of(digest)
+        return any(cats.get(label) == 1.0 and labels.count(label) > 1 for label in labels)
+
     def all_cats(self) -> dict[str, dict[str, float]]:
         """RETURNS (dict[str, dict[str, float]]): The cats of each text of which something is known,
         by digest, in the order in which the texts were first labelled."""

@@ -50,6 +50,13 @@ def test_a_wrong_label_is_suggested_first(make_session: MakeSession) -> None:
     first = session.state()["learned"]["suggestions"][0]
     assert first["row"] == 0
     assert first["reason"].startswith("Labelled B, but looks like A ")
+    # A person who says it once more is believed, until the second action is undone.
+    session.act("give", "B", [0])
+    wait_for_learning(session)
+    assert 0 not in [one["row"] for one in session.state()["learned"]["suggestions"]]
+    session.act("undo")
+    wait_for_learning(session)
+    assert session.state()["learned"]["suggestions"][0]["row"] == 0
 
 
 def test_what_is_not_carried_changes_predictions(make_session: MakeSession) -> None:

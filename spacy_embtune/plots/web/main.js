@@ -89,7 +89,7 @@ function choices() {
     add("Labels", "Predicted label", "label", true, null);
   }
   if (corpus.confidence) {
-    add("Labels", "Confidence of the prediction", "confidence", true, null);
+    add("Labels", "Confidence", "confidence", true, null);
   }
   for (let label = 0; label < corpus.nGiven; label += 1) {
     add("One label, as given", `${corpus.names[label]}, given`, "value", false, label);
