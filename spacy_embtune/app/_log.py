@@ -86,7 +86,9 @@ class LabelLog:
                 f"{self.path} is no log of `embtune label`, and is not changed. Give the name of a "
                 "new file."
             )
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        # Windows would otherwise write other line breaks.
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        self._file = os.open(self.path, flags, 0o666)
         self._mend(content, tail)
         if tail and not is_cut(tail):
             lines.append(tail)

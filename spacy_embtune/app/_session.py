@@ -3,6 +3,7 @@
 import logging
 import threading
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
@@ -159,6 +160,9 @@ class Session:
             labels, undoable, redoable = list(state.labels), state.undoable, state.redoable
         position = {label: j for j, label in enumerate(labels)}
         labelled = [row for row, cats in known.items() if 1.0 in cats.values()]
+        counts = Counter(
+            label for row in labelled for label, value in known[row].items() if value == 1.0
+        )
         found: dict[str, Any] = {
             "version": version,
             "learned_version": learned_version,
@@ -166,7 +170,7 @@ class Session:
             "error": error,
             "exclusive": state.exclusive,
             "labels": labels,
-            "counts": [sum(known[row].get(label) == 1.0 for row in labelled) for label in labels],
+            "counts": [counts[label] for label in labels],
             "cats": [
                 [row, [part for k, v in cats.items() for part in (position[k], v)]]
                 for row, cats in known.items()
