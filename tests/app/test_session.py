@@ -41,6 +41,7 @@ def test_what_is_learned_follows_the_labels(make_session: MakeSession) -> None:
         assert one["row"] >= 30 or one["reason"].startswith("Labelled ")
 
 
+@pytest.mark.slow
 def test_a_wrong_label_is_suggested_first(make_session: MakeSession) -> None:
     session = make_session()
     for topic, label in enumerate("ABC"):
