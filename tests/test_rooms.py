@@ -19,7 +19,7 @@ NAME = PACKAGE.name
 # not import each other. A module of the top floor of the package is a room of its own.
 FLOORS = [
     {"cli"},
-    {"inspection"},
+    {"inspection", "app"},
     {"labelling"},
     {"tuning", "distillation", "embed", "plots"},
     {"reports"},

@@ -10,6 +10,7 @@ from .embed import embed
 from .evaluate import evaluate
 from .export_encoder import export_encoder
 from .inspect import inspect
+from .label import label
 from .neighbors import neighbors
 from .plot import plot
 from .sweep import sweep
@@ -25,6 +26,7 @@ app.command("embed")(embed)
 app.command("evaluate")(evaluate)
 app.command("plot")(plot)
 app.command("bulk")(bulk)
+app.command("label")(label)
 app.command("neighbors")(neighbors)
 app.command("sweep")(sweep)
 app.command("distill")(distill)

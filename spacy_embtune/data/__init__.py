@@ -5,6 +5,15 @@ from .cats import CatsReader
 from .corpus_pairs import PairsFromCorpus, make_pairs_from_corpus
 from .doc_pairs import Partner, get_group, get_partners, set_group, set_partners
 from .fields import FORMATS, InvalidRowError, Position, Row, find_kind, import_pyarrow, read_fields
+from .label_log import (
+    LabelAction,
+    LabelState,
+    LoggedText,
+    digest_text,
+    header_line,
+    parse_action,
+    read_header,
+)
 from .label_settings import LabelSettings, bin_name, find_label_fields
 from .other_fields import (
     ESCAPED,
@@ -31,8 +40,11 @@ __all__ = [
     "SPANS_FIELD",
     "CatsReader",
     "InvalidRowError",
+    "LabelAction",
     "LabelSettings",
+    "LabelState",
     "Location",
+    "LoggedText",
     "PairsFromCorpus",
     "PairsReader",
     "Partner",
@@ -46,6 +58,7 @@ __all__ = [
     "bin_name",
     "combine_pairs",
     "describe_spans",
+    "digest_text",
     "escape_cells",
     "find_groups",
     "find_kind",
@@ -53,6 +66,7 @@ __all__ = [
     "find_misplaced",
     "get_group",
     "get_partners",
+    "header_line",
     "import_pyarrow",
     "json_column",
     "link_documents",
@@ -61,7 +75,9 @@ __all__ = [
     "make_pairs_reader",
     "make_records_reader",
     "pairs_to_examples",
+    "parse_action",
     "read_fields",
+    "read_header",
     "read_record_docs",
     "read_records",
     "read_spans",

@@ -13,6 +13,7 @@ from ._json_tables import find_rows, is_record
 from ._names import fold_name
 from ._rows import InvalidRowError, ReadSettings, Row
 from ._sources import Source
+from .label_log import read_header, read_log
 
 # Characters of an array that are read at a time.
 CHUNK_SIZE = 1 << 16
@@ -26,13 +27,20 @@ NOT_WHOLE = "The file is cut off, or another program is still writing it. Create
 
 def read_jsonl(source: Source, settings: ReadSettings) -> Iterator[Row]:
     """Read a file that has a JSON object per line. Blank lines are ignored. An array of objects,
-    which many programs write under the same suffix, is read as `read_json` does."""
+    which many programs write under the same suffix, is read as `read_json` does. Of the log of
+    `embtune label`, a row is a text with its latest labels."""
     with source.open_text(settings.encoding) as text:
         start = _Start(text)
         if not start.lines:
             return
         first = start.lines[0]
-        if ARRAY_OF_OBJECTS.match(first):
+        exclusive = read_header(first)
+        if exclusive is not None:
+            lines = enumerate(start.text.file, start=start.numbers[-1] + 1)
+            yield from read_log(
+                lines, exclusive=exclusive, text_field=settings.text_field, name=source.name
+            )
+        elif ARRAY_OF_OBJECTS.match(first):
             yield from _read_array(source, start, settings)
         elif _is_table(first, settings) and not start.read_line():
             yield from _read_objects(source, start, settings)

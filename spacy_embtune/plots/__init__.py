@@ -4,7 +4,8 @@ The files:
 
     _figures.py          matplotlib figures of documents: `plot`, its three parts, `save`
     _drawing.py          draws the parts of a figure
-    _page.py, web/       one HTML file to explore documents in a browser
+    _page.py             one HTML file to explore documents in a browser
+    assembly.py, web/    the page as HTML, for the file and for the server of `label`
     _neighbor_lists.py   the documents nearest to a text, as a table
     projection.py        vectors -> two dimensions (PCA or UMAP)
     neighbors.py         nearest neighbours of documents, and the labels of neighbours
@@ -27,23 +28,28 @@ from ._figures import (
 )
 from ._neighbor_lists import ListedNeighbor, NeighborLists, compare_neighbors
 from ._page import page
-from .projection import Projection, project, require_umap
+from .assembly import AssembledPage, assemble_page, to_steps
+from .projection import Projection, project, project_onto, require_umap
 
 __all__ = [
     "PARTS",
     "SUFFIXES",
+    "AssembledPage",
     "ListedNeighbor",
     "NeighborLists",
     "Projection",
+    "assemble_page",
     "compare_neighbors",
     "describe_seen",
     "neighbor_confusion",
     "page",
     "plot",
     "project",
+    "project_onto",
     "projection_panels",
     "require_matplotlib",
     "require_umap",
     "save",
     "similarity_histogram",
+    "to_steps",
 ]

@@ -1,17 +1,6 @@
-"""Write one HTML file to explore documents in a browser. It works offline and sends no requests.
+"""Write one HTML file to explore documents in a browser. It works offline and sends no requests."""
 
-The texts are not trusted. The page holds them as JSON, in which no character can end the script
-element, and the scripts of `web/` write them as text only. A content security policy allows these
-scripts by their hashes, and forbids all requests.
-"""
-
-import base64
-import hashlib
-import html
-import json
-import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -21,31 +10,12 @@ from ..data import Location, rename_fields, to_json
 from ..labels import CARRIES
 from ..reports.types import Documents
 from .arrays import dense_targets
+from .assembly import assemble_page, read_web, to_steps
 
-SCRIPTS = (
-    "data.js",
-    "palette.js",
-    "raster.js",
-    "geometry.js",
-    "plot.js",
-    "gestures.js",
-    "legend.js",
-    "selection.js",
-    "main.js",
-)
-# Positions are rounded to this number of steps. A step is about one pixel of a plot that is 1,200
-# pixels wide and zoomed in 80 times, the maximum.
-STEPS = 100_000
 # The fields of a downloaded document that are not fields of DATA.
 OWN = ("id", "text", "cats", "predicted")
 # How much of a document the page shows before and behind a sentence or span of it, in characters.
 CONTEXT = 120
-# Characters that could end a script element, or that old JavaScript engines read as line breaks.
-ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
-POLICY = (
-    "default-src 'none'; script-src {script}; style-src {style}; img-src data:; base-uri 'none'; "
-    "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
-)
 
 
 def page(
@@ -95,24 +65,16 @@ def page(
             f"There is nothing to show: none of the {n_left_out} documents has a position in both "
             "base_xy and tuned_xy. Give documents whose texts have words that the encoder knows."
         )
-    data = {
+    content = {
         "title": title,
         "subtitle": _subtitle(documents, shown, n_left_out, n_seen),
         "axes": {"base": base_axes, "tuned": tuned_axes},
-        "base": _whole_steps(base[shown]),
-        "tuned": _whole_steps(tuned[shown]),
+        "base": to_steps(base[shown]),
+        "tuned": to_steps(tuned[shown]),
         **_content(documents, shown),
     }
-    style, script = _read("page.css"), _script()
-    parts = {
-        "title": html.escape(_valid(title)),
-        "policy": POLICY.format(script=_hash(script), style=_hash(style)),
-        "style": style,
-        "script": script,
-        "data": _to_json(data),
-    }
-    # All placeholders are replaced in one pass, because texts may look like placeholders.
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read("page.html"))
+    actions = read_web("actions.html")
+    return assemble_page(content, title=title, actions=actions, keys="").html
 
 
 def _check(documents: Documents, base: NDArray[Any], tuned: NDArray[Any]) -> None:
@@ -148,17 +110,6 @@ def _subtitle(documents: Documents, shown: NDArray[np.intp], n_left_out: int, n_
     if n_seen:
         parts.append(f"not held out: {n_seen:,} of them trained on")
     return " · ".join(parts)
-
-
-def _whole_steps(xy: NDArray[Any]) -> list[int]:
-    """RETURNS (list[int]): x, y, x, y, ..., rounded so that the longer side has STEPS steps. These
-    numbers are short in JSON and as exact as a screen needs."""
-    # Halved, because the difference of two large numbers may overflow.
-    half = xy / 2
-    half = half - half.min(axis=0)
-    side = half.max()
-    steps: list[int] = np.rint(half / (side or 1.0) * STEPS).astype(int).ravel().tolist()
-    return steps
 
 
 def _content(documents: Documents, shown: NDArray[np.intp]) -> dict[str, Any]:
@@ -236,28 +187,3 @@ def _carried(row: NDArray[Any], positions: Sequence[int], *, exclusive: bool) ->
     if exclusive:
         return [positions[int(row.argmax())]] if row.size and row.max() > 0 else []
     return [positions[j] for j in np.flatnonzero(row >= CARRIES).tolist()]
-
-
-def _to_json(data: dict[str, Any]) -> str:
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return _valid(text).translate(ESCAPES)
-
-
-def _valid(text: str) -> str:
-    """RETURNS (str): The text, with U+FFFD in place of lone surrogates, which UTF-8 cannot
-    encode."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _script() -> str:
-    # The scripts run inside a function, so their names do not become properties of the window.
-    return '(() => {\n"use strict";\n' + "\n".join(map(_read, SCRIPTS)) + "})();\n"
-
-
-def _read(name: str) -> str:
-    return files(__package__).joinpath("web", name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """RETURNS (str): The hash of an inline element, as a content security policy writes it."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -109,6 +109,24 @@ def project(
     )
 
 
+def project_onto(vectors: NDArray[Any], onto: NDArray[Any]) -> NDArray[Any]:
+    """Project vectors to their first two principal components, rotated and mirrored to lie near
+    given positions, so that a picture stays recognisable when vectors change. Vectors are
+    normalised to unit length first.
+
+    >>> old = np.asarray([[0.0, -1.0], [0.0, 0.0], [0.0, 1.0]])
+    >>> new = project_onto(np.asarray([[1.0, 0.0], [0.6, 0.8], [-0.3, 1.0]]), old)
+    >>> (np.sign(new[[0, 2], 1]) == np.sign(old[[0, 2], 1])).all()
+    np.True_
+
+    vectors (ndarray): The vectors, shape (n, d).
+    onto (ndarray): The positions, shape (n, 2). NaN: not known.
+    RETURNS (ndarray): The new positions, float64, shape (n, 2); NaN where the vector is zero.
+    """
+    unit, rows = unit_rows(vectors)
+    return _turn(_spread(_pca(unit, unit), rows, len(vectors)), np.asarray(onto))
+
+
 def _vectors(documents: Documents, space: Space, purpose: str) -> tuple[Floats, Ints]:
     """RETURNS (tuple): The unit vectors of the documents that have one, and their rows."""
     unit, rows = unit_rows(vectors_of(documents, space))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_embtune.plots import page
-from spacy_embtune.plots._page import SCRIPTS
+from spacy_embtune.plots.assembly import SCRIPTS
 
 from .browser import find_chromium
 from .opened import AXES, make_documents, make_page
@@ -99,7 +99,12 @@ def test_the_page_refers_to_nothing_outside():
 def test_all_files_of_the_page_are_in_it():
     folder = files("spacy_embtune.plots") / "web"
     made = make_page(make_documents(["a"], [{}]), [0, 0])
-    assert {path.name for path in folder.iterdir()} == {"page.html", "page.css", *SCRIPTS}
+    assert {path.name for path in folder.iterdir()} == {
+        "page.html",
+        "actions.html",
+        "page.css",
+        *SCRIPTS,
+    }
     for name in ("page.css", *SCRIPTS):
         assert (folder / name).read_text(encoding="utf-8") in made
 

@@ -25,6 +25,7 @@ class Corpus {
     this.given = raw.given; // for each document, the labels that it carries, the rarest first
     this.probabilities = raw.probabilities; // like values
     this.predicted = raw.predicted; // like given, the most probable first
+    this.confidence = null; // for each document, how sure the prediction is, 0..1, or NaN
     this.folded = null;
   }
 

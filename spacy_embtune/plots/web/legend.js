@@ -7,7 +7,13 @@ function coloured(corpus, choice) {
   if (choice.kind === "plain") {
     return { marks: [labelMark(0)], levels: [0], columns: new Int16Array(corpus.n), entries: [] };
   }
-  return choice.label === null ? byLabel(corpus, choice) : byValue(corpus, choice);
+  if (choice.kind === "confidence") {
+    return byValue(corpus, (i) => corpus.confidence[i]);
+  }
+  const { predicted, label } = choice;
+  return label === null
+    ? byLabel(corpus, choice)
+    : byValue(corpus, (i) => corpus.value(i, label, predicted));
 }
 
 function byLabel(corpus, { predicted }) {
@@ -30,9 +36,10 @@ function byLabel(corpus, { predicted }) {
   };
 }
 
-function byValue(corpus, { predicted, label }) {
+// valueOf: returns the value of a document, 0..1; NaN if it is not known.
+function byValue(corpus, valueOf) {
   const columns = Int16Array.from({ length: corpus.n }, (_, i) => {
-    const value = corpus.value(i, label, predicted);
+    const value = valueOf(i);
     return Number.isNaN(value) ? RAMP_STEPS : Math.round(value * (RAMP_STEPS - 1));
   });
   const steps = Array.from({ length: RAMP_STEPS }, (_, step) => valueMark(step));

@@ -88,6 +88,9 @@ function choices() {
   if (corpus.predictable.length) {
     add("Labels", "Predicted label", "label", true, null);
   }
+  if (corpus.confidence) {
+    add("Labels", "Confidence", "confidence", true, null);
+  }
   for (let label = 0; label < corpus.nGiven; label += 1) {
     add("One label, as given", `${corpus.names[label]}, given`, "value", false, label);
   }
@@ -98,7 +101,8 @@ function choices() {
   return made;
 }
 
-function offerColours() {
+// Fill the list of colours. The result is the choices.
+function listColours() {
   const made = choices();
   const groups = new Map();
   made.forEach(({ group, text }, at) => {
@@ -113,7 +117,11 @@ function offerColours() {
   });
   $("colouring").replaceChildren(...groups.values());
   $("colouring").closest("section").hidden = !made.length;
-  $("colouring").addEventListener("change", () => colour(made[$("colouring").value], true));
+  return made;
+}
+
+function offerColours() {
+  const made = listColours();
   // If all documents would be grey, the predicted labels are shown instead.
   const labelled = corpus.given.some((labels) => labels.length);
   const first = !labelled && corpus.nGiven && corpus.predictable.length ? 1 : 0;
@@ -232,6 +240,7 @@ function key(event) {
   }
 }
 
+$("colouring").addEventListener("change", () => colour(choices()[$("colouring").value], true));
 $("title").textContent = corpus.title;
 $("subtitle").textContent = corpus.subtitle;
 $("query").addEventListener("input", search);

@@ -64,6 +64,21 @@ class Plot {
     }
     const from = this.pixels.slice();
     this.space = space;
+    this.depart(from);
+  }
+
+  // Replace the positions of a space. If it is shown, the points move to their new places.
+  place(space, positions) {
+    const from = this.pixels.slice();
+    this.corpus.positions[space] = positions;
+    this.fits[space] = fitted(positions, this.width, this.height);
+    if (space === this.space) {
+      this.depart(from);
+    }
+  }
+
+  // Move the points from where they are to their places in the space that is shown.
+  depart(from) {
     if (stillness.matches) {
       this.arrive();
     } else {

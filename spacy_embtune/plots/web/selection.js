@@ -9,17 +9,27 @@ class Selection {
     this.on = on; // handlers: changed(), point(i), and mark(i), which returns the mark of a document
     this.chosen = new Set();
     this.nListed = 0;
+    this.act = (label) => this.download(label); // what the form does
+    this.order = (documents) => documents; // the order of the list
+    this.describe = (i) => corpus.givenText(i); // what the list says of a document
     parts.clear.addEventListener("click", () => this.set([]));
     parts.more.addEventListener("click", () => this.list(PAGE));
     parts.actions.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.download();
+      this.act(parts.label.value.trim());
     });
-    for (const name of corpus.names.slice(0, corpus.nGiven)) {
+    this.offer();
+  }
+
+  // Offer the labels while a label is typed.
+  offer() {
+    const { names, nGiven } = this.corpus;
+    const options = names.slice(0, nGiven).map((name) => {
       const option = document.createElement("option");
       option.value = name;
-      parts.labels.append(option);
-    }
+      return option;
+    });
+    this.parts.labels.replaceChildren(...options);
   }
 
   // Change the selection. how: "replace", "add", "remove" or "toggle".
@@ -55,7 +65,7 @@ class Selection {
 
   list(n) {
     const { list, more } = this.parts;
-    const documents = [...this.chosen];
+    const documents = this.order([...this.chosen]);
     const next = documents.slice(this.nListed, this.nListed + n);
     list.append(...next.map((i) => this.item(i)));
     this.nListed += next.length;
@@ -78,7 +88,7 @@ class Selection {
     facts.className = "facts";
     facts.append(
       swatch(this.on.mark(i)),
-      named("span", "label", this.corpus.givenText(i)),
+      named("span", "label", this.describe(i)),
       named("span", "id", this.corpus.ids[i]),
     );
     const remove = named("button", "remove", "×");
@@ -109,9 +119,9 @@ class Selection {
     this.on.changed();
   }
 
-  download() {
+  download(label) {
     const documents = [...this.chosen].sort((a, b) => a - b);
-    const lines = this.corpus.jsonl(documents, this.parts.label.value.trim());
+    const lines = this.corpus.jsonl(documents, label);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([lines], { type: "application/jsonl" }));
     link.download = "selected.jsonl";

@@ -1,0 +1,159 @@
+"""The texts to label, with their vectors, which are kept on disk for the next start."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._files import sha256_of_file
+from .._texts import count
+from ..data import LoggedText, Record
+from ..finetune import cached
+from ..reports import documents
+from ._session import Pile
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ..pipeline import EmbTune
+
+# The vectors that a figure needs at least.
+FEWEST = 3
+MANIFEST = "manifest.json"
+
+
+def make_pile(records: Iterable[Record], encoder: Any, *, title: str, store: Path | None) -> Pile:
+    """Encode texts with an encoder.
+
+    >>> from sklearn.feature_extraction.text import HashingVectorizer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> dense = FunctionTransformer(lambda matrix: matrix.toarray())
+    >>> words = make_pipeline(HashingVectorizer(n_features=16), dense)
+    >>> texts = ["bread and soup", "a guitar", "a guitar", "a ball"]
+    >>> records = [Record(text, {}, str(i), {}, i) for i, text in enumerate(texts)]
+    >>> pile = make_pile(records, words, title="Texts", store=None)
+    >>> pile.base.shape, pile.notes
+    ((3, 16), ['1 copy left out'])
+
+    records (Iterable[Record]): The documents. Their labels are not used.
+    encoder (Any): An object with `transform(texts)`, such as `SentenceEncoder`.
+    title (str): The title of the page.
+    store (Path | None): The directory that keeps the vectors. None: they are not kept.
+    RETURNS (Pile): The distinct texts that have a vector.
+    RAISES (ValueError): If there are fewer than 3.
+    """
+    texts, notes = _distinct(records)
+    transformer = encoder if store is None else cached(encoder, store)
+    vectors = np.asarray(transformer.transform([text.text for text in texts]), dtype=np.float32)
+    return _with_vectors(texts, vectors, vectors, title, notes)
+
+
+def make_tuned_pile(
+    records: Iterable[Record], nlp: "Language", pipe: "EmbTune", *, title: str, store: Path | None
+) -> Pile:
+    """Encode texts with a trained pipeline.
+
+    >>> import spacy
+    >>> from spacy.training import Example
+    >>> nlp = spacy.blank("en")
+    >>> for i, word in enumerate(["ball", "team", "soup", "oven"]):
+    ...     _ = nlp.vocab.set_vector(word, np.eye(4, dtype="float32")[i] + 1)
+    >>> encoder = {"@architectures": "spacy-embtune.DocVectors.v1"}
+    >>> pipe = nlp.add_pipe("embtune", config={"model": {"encoder": encoder}})
+    >>> texts, labels = ["ball team", "ball", "soup oven", "soup"], ["A", "A", "B", "B"]
+    >>> cats = [{"cats": {"A": float(label == "A"), "B": float(label == "B")}} for label in labels]
+    >>> docs = zip(map(nlp.make_doc, texts), cats)
+    >>> examples = [Example.from_dict(doc, known) for doc, known in docs]
+    >>> _ = nlp.update(examples, sgd=nlp.initialize(lambda: examples))
+    >>> records = [Record(text, {}, str(i), {}, i) for i, text in enumerate(texts)]
+    >>> pile = make_tuned_pile(records, nlp, pipe, title="Texts", store=None)
+    >>> pile.base.shape, pile.tuned.shape
+    ((4, 4), (4, 200))
+
+    nlp (Language): The pipeline.
+    pipe (EmbTune): Its component.
+    records, title, store: As for `make_pile`. Vectors of a pipeline that was not loaded from a
+        directory are not kept.
+    RETURNS (Pile): The distinct texts that have a vector.
+    RAISES (ValueError): If there are fewer than 3.
+    """
+    texts, notes = _distinct(records)
+    encoder = _PipelineEncoder(nlp, pipe)
+    name = encoder.identify()
+    strings = [text.text for text in texts]
+    if store is None or name is None or not strings:
+        both = encoder.transform(strings)
+    else:
+        both = cached(encoder, store, name=name).transform(strings)
+    width = encoder.base_width
+    return _with_vectors(texts, both[:, :width], both[:, width:], title, notes)
+
+
+class _PipelineEncoder:
+    """Gives base vectors and tuned vectors side by side."""
+
+    def __init__(self, nlp: "Language", pipe: "EmbTune") -> None:
+        self.nlp = nlp
+        self.pipe = pipe
+
+    def identify(self) -> str | None:
+        """RETURNS (str | None): Tells the component from others. None if its vectors depend on
+        other components, or it has no directory."""
+        path = None if self.nlp.path is None else Path(self.nlp.path, self.pipe.name, MANIFEST)
+        reads_texts = self.pipe.model.get_ref("encoder").attrs.get("reads_texts", False)
+        if path is None or not path.is_file() or not reads_texts:
+            return None
+        return f"pipeline {sha256_of_file(path)}"
+
+    @property
+    def base_width(self) -> int:
+        """RETURNS (int): The width of base vectors."""
+        return int(self.pipe.model.get_ref("encoder").get_dim("nO"))
+
+    def transform(self, texts: list[str]) -> NDArray[Any]:
+        """RETURNS (ndarray): The vectors, float32, shape (n, d + k)."""
+        records = [Record(text, {}, str(i), {}, i) for i, text in enumerate(texts)]
+        found = documents(self.nlp, self.pipe.name, records, progress=None)
+        return np.hstack([found.base, found.tuned]).astype(np.float32)
+
+
+def _distinct(records: Iterable[Record]) -> tuple[list[LoggedText], list[str]]:
+    """RETURNS (tuple[list[LoggedText], list[str]]): The distinct texts, and what was left out."""
+    found: dict[str, LoggedText] = {}
+    n = n_empty = 0
+    for record in records:
+        n += 1
+        if not record.text.strip():
+            n_empty += 1
+            continue
+        text = LoggedText.of(record.text, record.id)
+        found.setdefault(text.digest, text)
+    notes = []
+    if n_empty:
+        notes.append(f"{count(n_empty, 'empty text')} left out")
+    n_copies = n - n_empty - len(found)
+    if n_copies:
+        notes.append(f"{n_copies} {'copy' if n_copies == 1 else 'copies'} left out")
+    return list(found.values()), notes
+
+
+def _with_vectors(
+    texts: list[LoggedText], base: NDArray[Any], tuned: NDArray[Any], title: str, notes: list[str]
+) -> Pile:
+    # An encoder that was given no text does not know the width of its vectors.
+    has_vector = np.zeros(len(texts), dtype=bool)
+    if texts:
+        has_vector |= base.any(axis=1) & tuned.any(axis=1)
+    if has_vector.sum() < FEWEST:
+        raise ValueError(
+            f"Only {count(int(has_vector.sum()), 'distinct text')} of DATA can be encoded. Give a "
+            f"file with at least {FEWEST} texts."
+        )
+    if not has_vector.all():
+        notes.append(f"{count(int((~has_vector).sum()), 'text')} without a vector left out")
+        texts = [text for text, keep in zip(texts, has_vector.tolist(), strict=True) if keep]
+        base, tuned = base[has_vector], tuned[has_vector]
+    return Pile(texts, base, tuned, title, notes)

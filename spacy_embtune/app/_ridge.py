@@ -1,0 +1,120 @@
+"""A linear classifier for few labels: ridge regression, with exact predictions out of fold."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..metrics.ranking import Floats
+
+# Penalties to choose from, for vectors with a mean squared length of 1.
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
+# Divisors of scores to choose from. Lower ones would be too sure of few labels.
+TEMPERATURES = (0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
+# With fewer labelled texts, penalty and temperature are not chosen by the data.
+FEWEST_TO_CHOOSE = 12
+USUAL_PENALTY, USUAL_TEMPERATURE = 0.3, 0.5
+
+
+class Ridge(NamedTuple):
+    """A fitted classifier of L labels.
+
+    weights (Floats): Shape (d + 1, L). The last row belongs to a constant feature.
+    mean, scale: What vectors are shifted and divided by, shape (d,) and a number.
+    temperature (float): What scores are divided by to become probabilities.
+    out_of_fold (Floats): The scores of the m labelled texts, each by a classifier without it, shape
+        (m, L).
+    exclusive (bool): Whether probabilities sum to 1.
+    """
+
+    weights: Floats
+    mean: Floats
+    scale: float
+    temperature: float
+    out_of_fold: Floats
+    exclusive: bool
+
+    def probabilities(self, vectors: NDArray[Any]) -> Floats:
+        """RETURNS (Floats): The probabilities of vectors of shape (n, d), shape (n, L)."""
+        # In single precision, because there may be 100,000 vectors.
+        weights = (self.weights[:-1] / self.scale).astype(np.float32)
+        shift = self.weights[-1] - self.mean @ weights
+        return to_probabilities(vectors @ weights + shift, self.temperature, self.exclusive)
+
+
+def fit_ridge(
+    vectors: Floats, values: Floats, *, mean: Floats, scale: float, exclusive: bool
+) -> Ridge:
+    """Fit a classifier. The penalty and the temperature are those that predict best out of fold.
+
+    The scores out of fold are exact, because leaving out one row of a ridge regression has a closed
+    form (Allen 1974, "The relationship between variable selection and data augmentation").
+
+    vectors (Floats): The vectors of the m labelled texts, shape (m, d).
+    values (Floats): 1 where a text carries a label, -1 where it does not, NaN where this is not
+        known, shape (m, L).
+    mean, scale: As in `Ridge`; of all texts, labelled or not.
+    exclusive (bool): Whether a text carries one label at most.
+    RETURNS (Ridge): The classifier.
+    """
+    rows = np.hstack([(vectors - mean) / scale, np.ones((len(vectors), 1))])
+    complete = np.isfinite(values).all(axis=1)
+    penalty, temperature = USUAL_PENALTY, USUAL_TEMPERATURE
+    if complete.sum() >= FEWEST_TO_CHOOSE:
+        known, targets = rows[complete], values[complete]
+        parts = _decompose(known)
+        _, penalty, temperature = min(
+            (_log_loss(scores, targets, t, exclusive), p, t)
+            for p in PENALTIES
+            for scores in [_solve(known, targets, p, parts)[1]]
+            for t in TEMPERATURES
+        )
+    weights = np.zeros((rows.shape[1], values.shape[1]))
+    out_of_fold = np.full(values.shape, np.nan)
+    # Labels whose values are known of the same texts share a solution.
+    patterns, pattern = np.unique(np.isfinite(values).T, axis=0, return_inverse=True)
+    for number, is_known in enumerate(patterns):
+        columns = np.flatnonzero(pattern.ravel() == number)
+        known = rows[is_known]
+        solved, left_out = _solve(
+            known, values[np.ix_(is_known, columns)], penalty, _decompose(known)
+        )
+        weights[:, columns] = solved
+        out_of_fold[np.ix_(is_known, columns)] = left_out
+    return Ridge(weights, mean, scale, temperature, out_of_fold, exclusive)
+
+
+def to_probabilities(scores: Floats, temperature: float, exclusive: bool) -> Floats:
+    """RETURNS (Floats): Probabilities of scores of shape (n, L): softmax if labels are exclusive,
+    else the logistic function."""
+    scaled = np.asarray(scores, dtype=np.float64) / temperature
+    if not exclusive:
+        return np.asarray(1 / (1 + np.exp(-2 * np.clip(scaled, -300, 300))))
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+_Parts = tuple[Floats, Floats, Floats]
+
+
+def _decompose(rows: Floats) -> _Parts:
+    left, sizes, right = np.linalg.svd(rows, full_matrices=False)
+    return left, sizes, right
+
+
+def _solve(rows: Floats, targets: Floats, penalty: float, parts: _Parts) -> tuple[Floats, Floats]:
+    """RETURNS (tuple[Floats, Floats]): Weights, and scores out of fold."""
+    left, sizes, right = parts
+    inner = left.T @ targets
+    weights = right.T @ ((sizes / (sizes**2 + penalty))[:, None] * inner)
+    shares = sizes**2 / (sizes**2 + penalty)
+    leverage = np.minimum((left**2) @ shares, 1 - 1e-9)[:, None]
+    fitted = left @ (shares[:, None] * inner)
+    return weights, (fitted - leverage * targets) / (1 - leverage)
+
+
+def _log_loss(scores: Floats, targets: Floats, temperature: float, exclusive: bool) -> float:
+    found = np.clip(to_probabilities(scores, temperature, exclusive), 1e-9, 1 - 1e-9)
+    of_carried = np.log(found)[targets > 0].sum()
+    of_others = 0.0 if exclusive else np.log(1 - found)[targets < 0].sum()
+    return float(-(of_carried + of_others))

@@ -1,0 +1,180 @@
+"""A session: actions are saved and seen by all tabs, and what is learned follows."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spacy_embtune.app import ActionError, LabelLog, Session
+from spacy_embtune.data import LoggedText, read_records
+
+from .conftest import make_pile_of, wait_for_learning
+
+MakeSession = Callable[..., Session]
+
+
+def test_what_is_learned_follows_the_labels(make_session: MakeSession) -> None:
+    session = make_session()
+    wait_for_learning(session)
+    learned = session.state()["learned"]
+    assert learned["predicted"] == []
+    assert learned["accuracy"] is None
+    assert {one["reason"] for one in learned["suggestions"]} == {"Typical of many texts"}
+    for topic, label in enumerate("ABC"):
+        session.act("give", label, list(range(topic, 30, 3)))
+    wait_for_learning(session)
+    state = session.state()
+    learned = state["learned"]
+    expected = np.arange(60) % 3
+    assert (np.array(learned["predicted"]) == expected).mean() > 0.9
+    assert state["counts"] == [10, 10, 10]
+    assert state["n_labelled"] == 30
+    accuracy = learned["accuracy"]
+    assert accuracy["n"] == 30
+    assert accuracy["low"] < accuracy["share"] <= accuracy["high"] <= 1
+    assert accuracy["share"] > 0.8
+    assert len(learned["xy"]) == 120
+    for one in learned["suggestions"]:
+        assert one["row"] >= 30 or one["reason"].startswith("Labelled ")
+
+
+@pytest.mark.slow
+def test_a_wrong_label_is_suggested_first(make_session: MakeSession) -> None:
+    session = make_session()
+    for topic, label in enumerate("ABC"):
+        session.act("give", label, list(range(topic, 30, 3)))
+    session.act("give", "B", [0])
+    wait_for_learning(session)
+    first = session.state()["learned"]["suggestions"][0]
+    assert first["row"] == 0
+    assert first["reason"].startswith("Labelled B, but looks like A ")
+    # A person who says it once more is believed, until the second action is undone.
+    session.act("give", "B", [0])
+    wait_for_learning(session)
+    assert 0 not in [one["row"] for one in session.state()["learned"]["suggestions"]]
+    session.act("undo")
+    wait_for_learning(session)
+    assert session.state()["learned"]["suggestions"][0]["row"] == 0
+
+
+def test_what_is_not_carried_changes_predictions(make_session: MakeSession) -> None:
+    session = make_session()
+    session.act("give", "A", [0, 3])
+    session.act("give", "B", [1, 4])
+    session.act("deny", "A", [2, 5, 8, 11])
+    wait_for_learning(session)
+    state = session.state()
+    assert [2, [0, 0.0]] in state["cats"]
+    assert state["n_labelled"] == 4
+    assert state["learned"]["predicted"][14] == 1
+
+
+def test_several_labels_a_text(make_session: MakeSession) -> None:
+    session = make_session(exclusive=False)
+    session.act("give", "A", list(range(0, 30, 3)))
+    session.act("give", "B", list(range(30)))
+    session.act("give", "C", list(range(2, 30, 3)))
+    wait_for_learning(session)
+    state = session.state()
+    assert state["cats"][0] == [0, [0, 1.0, 1, 1.0]]
+    assert all(0 <= p <= 1 for p in state["learned"]["confidence"])
+
+
+def test_a_change_while_it_learns_is_learned_next(make_session: MakeSession) -> None:
+    session = make_session()
+    for row in range(20):
+        session.act("give", "AB"[row % 2], [row])
+    wait_for_learning(session)
+    assert session.state()["learned"]["accuracy"]["n"] == 20
+
+
+def test_undo_is_shared_and_survives_a_restart(log_path: Path) -> None:
+    pile = make_pile_of(["a", "b", "c", "d"])
+    with LabelLog(log_path) as log, Session(pile, log) as session:
+        session.act("give", "A", [0, 1])
+        session.act("give", "B", [1])
+        assert session.state()["undo"] == "B for 1 text"
+    with LabelLog(log_path) as log, Session(pile, log) as session:
+        session.act("undo")
+        assert session.state()["cats"] == [[0, [0, 1.0]], [1, [0, 1.0]]]
+        assert session.state()["redo"] == "B for 1 text"
+        session.act("redo")
+        assert session.state()["cats"] == [[0, [0, 1.0]], [1, [1, 1.0]]]
+
+
+def test_labels_of_texts_that_are_gone_are_kept_and_told_of(log_path: Path) -> None:
+    with LabelLog(log_path) as log:
+        log.give("A", [LoggedText.of("gone", "7"), LoggedText.of("a", "8")])
+    with LabelLog(log_path) as log, Session(make_pile_of(["b", "c", "a"]), log) as session:
+        assert session.state()["cats"] == [[2, [0, 1.0]]]
+        (note,) = session.notes()
+        assert note.startswith("1 labelled text of labels.jsonl is not among the texts any more")
+        session.act("give", "B", [0])
+    assert {record.text for record in read_records(log_path)} == {"gone", "a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("do", "label", "rows", "message"),
+    [
+        ("give", "", [0], "a name"),
+        ("give", " \t", [0], "a name"),
+        ("give", 7, [0], "a name"),
+        ("give", "a\nb", [0], "control"),
+        ("give", "\ud800", [0], "control"),
+        ("give", "x" * 201, [0], "at most 200"),
+        ("give", "A", [], "No text"),
+        ("give", "A", [60], "no such text"),
+        ("give", "A", [-1], "no such text"),
+        ("give", "A", ["0"], "no such text"),
+        ("give", "A", [True], "no such text"),
+        ("give", "A", [0.0], "no such text"),
+        ("drop", "A", [0], "no action"),
+        (["give"], "A", [0], "no action"),
+    ],
+)
+def test_an_action_that_is_not_possible_is_refused(
+    make_session: MakeSession, log_path: Path, do: Any, label: Any, rows: Any, message: str
+) -> None:
+    session = make_session()
+    before = log_path.read_bytes()
+    with pytest.raises(ActionError, match=message):
+        session.act(do, label, rows)
+    assert log_path.read_bytes() == before
+    assert session.state()["version"] == 0
+
+
+def test_the_number_of_labels_is_bounded(make_session: MakeSession) -> None:
+    session = make_session()
+    for i in range(500):
+        session.log.state.labels.append(f"label {i}")
+    session.act("give", "label 3", [0])
+    with pytest.raises(ActionError, match="500 labels already"):
+        session.act("give", "one more", [0])
+
+
+def test_agreement_is_the_mean_cosine_to_the_others(make_session: MakeSession) -> None:
+    session = make_session()
+    rows = [0, 3, 6, 9, 1]
+    found = session.agreement(rows)
+    unit = session.vectors[rows].astype("float64")
+    cosines = unit @ unit.T
+    expected = [(cosines[i].sum() - cosines[i, i]) / 4 for i in range(5)]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert int(np.argmin(found)) == 4
+    assert session.agreement([3]) == [1.0]
+
+
+def test_positions_stay_near_the_last_ones(make_session: MakeSession) -> None:
+    session = make_session()
+    positions = []
+    for topic, label in enumerate("ABC"):
+        session.act("give", label, list(range(topic, 30, 3)))
+        wait_for_learning(session)
+        positions.append(np.reshape(session.state()["learned"]["xy"], (-1, 2)))
+    before, after = (xy - xy.mean(axis=0) for xy in positions[1:])
+    turned = sum(np.linalg.norm(after @ np.diag(s) - before) for s in [(1, -1), (-1, 1), (-1, -1)])
+    assert np.linalg.norm(after - before) < turned / 3
+    assert math.isfinite(turned)
