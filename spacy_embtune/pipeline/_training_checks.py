@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from spacy.errors import Errors
@@ -201,7 +201,13 @@ def require_something_to_learn(pipe: Any, corpus: TrainingCorpus) -> None:
 
 
 def check_corpus(
-    corpus: TrainingCorpus, name: str, labels: Sequence[str], counts: Any, *, exclusive: bool
+    corpus: TrainingCorpus,
+    name: str,
+    labels: Sequence[str],
+    counts: Any,
+    *,
+    exclusive: bool,
+    described: Collection[str] = (),
 ) -> None:
     """Log how many labels and documents a training corpus has, and warn of labels and documents
     that teach nothing.
@@ -212,6 +218,7 @@ def check_corpus(
     counts (ndarray): How often each label is known to be present and known to be absent, shape
         (2, L).
     exclusive (bool): Whether a document carries exactly one label.
+    described (Collection[str]): The labels that have texts to learn from.
     """
     n_docs = len(corpus.cats)
     n_unlabelled = sum(not known for known in corpus.cats)
@@ -220,6 +227,7 @@ def check_corpus(
         logger.info("[%s] %d of %d documents have no cats", name, n_unlabelled, n_docs)
     present, absent = counts
     never = [label for label, n in zip(labels, present, strict=True) if n == 0]
+    never = [label for label in never if label not in described]
     if never:
         logger.warning(
             "[%s] no training document carries %s, so these labels cannot be learned.",
@@ -230,6 +238,7 @@ def check_corpus(
     if not exclusive:
         counted = zip(labels, present, absent, strict=True)
         always = [label for label, n, m in counted if n and not m]
+    always = always if len(described) < 2 else []
     if always:
         logger.warning(
             "[%s] no training document is known to lack %s, so these labels cannot be learned: "
@@ -238,7 +247,7 @@ def check_corpus(
             _quote(always),
         )
     carriers = Counter(label for cats in corpus.cats for label, value in cats.items() if value > 0)
-    once = [label for label in labels if carriers[label] == 1]
+    once = [label for label in labels if carriers[label] == 1 and label not in described]
     if once:
         logger.warning(
             "[%s] only one training document carries %s: it has no other document to be close to.",
@@ -246,7 +255,7 @@ def check_corpus(
             _quote(once),
         )
     n_classes = sum(int(n > 0) for n in present) + sum(int(n > 0) for n in absent)
-    if labels and n_classes <= 1 and not corpus.has_pairs:
+    if labels and n_classes <= 1 and len(described) < 2 and not corpus.has_pairs:
         logger.warning(
             "[%s] all labelled training documents are of one class, so there is nothing to tell "
             "apart. Add documents with another label, or documents where the label is known to be "
