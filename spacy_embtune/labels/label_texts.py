@@ -35,7 +35,9 @@ def tidy_name(label: str) -> str:
     RETURNS (str): Its words in lower case, with a space between them. Empty if it has none.
     """
     name = _BORDER.sub(" ", _PREFIX.sub("", label)).replace("&", " and ").replace("_", " ")
-    words = (word.lstrip("'\u2019#").rstrip("'\u2019") for word in _NOT_A_WORD.sub(" ", name).split())
+    words = (
+        word.lstrip("'\u2019#").rstrip("'\u2019") for word in _NOT_A_WORD.sub(" ", name).split()
+    )
     return " ".join(word for word in words if word).lower()
 
 
