@@ -111,10 +111,13 @@ def test_only_proportions_of_weights_matter(vectors, scale):
 def test_wrong_names_are_left_out_with_one_warning(vectors):
     X, y = drawn(60)
     wrong = {"ART": vectors["FOOD"], "FOOD": vectors["SPORT"], "SPORT": vectors["ART"]}
+    tuner = FeedForwardTuner(n_epochs=2, random_state=0, label_vectors=wrong)
     with pytest.warns(UserWarning, match="label_vectors are left out") as caught:
-        tuner = FeedForwardTuner(n_epochs=2, random_state=0, label_vectors=wrong).fit(X, y)
-        assert tuner.temperature_ > 0
+        tuner.fit(X, y)
     assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tuner.temperature_ > 0
     plain = FeedForwardTuner(n_epochs=2, random_state=0).fit(X, y)
     np.testing.assert_array_equal(tuner.transform(X), plain.transform(X))
 
