@@ -93,7 +93,7 @@ def texts_mean_something(
     >>> known = np.ones((20, 2))
     >>> texts_mean_something(np.asarray([0, 1] * 10), carried, known, odds=0.1)
     True
-    >>> texts_mean_something(np.asarray([0, 0, 1, 1] * 5), carried, known, odds=9.0)
+    >>> texts_mean_something(np.asarray([0, 0, 1, 1] * 5), carried, known, odds=1.0)
     False
 
     nearest (ndarray of int): The nearest label of each of n documents, -1 without one, shape (n,).
