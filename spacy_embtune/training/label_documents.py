@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ..labels import CARRIES
 from ..metrics.ranking import unit_rows
 
-# Up to this many labelled documents, the texts of a label count like one document together. Then
-# their weight falls, so that they count like so many parts of a document (benchmarks/names.py).
-FULL_WEIGHT = 4.0
+# The texts of a label count like two documents together, and from 4 labelled documents on like this
+# number divided by theirs. With larger weights three development sets gained a little more, but
+# names that fit badly would do more harm (benchmarks/names.py).
+MOST_WEIGHT, SHARE = 2.0, 8.0
 # With so many labelled documents, the texts of a label are left out.
 MOST_DOCUMENTS = 100
 # The odds that texts mean something before any labelled document is looked at: of words, and of
@@ -126,17 +127,16 @@ def label_text_weights(counts: NDArray[Any], columns: NDArray[Any]) -> NDArray[n
     """Compute how much each text of a label counts, in documents. The texts of a label share one
     weight.
 
-    >>> label_text_weights(np.asarray([2, 8, 500]), np.asarray([0, 1, 1, 2])).tolist()
-    [1.0, 0.25, 0.25, 0.0]
+    >>> label_text_weights(np.asarray([2, 16, 500]), np.asarray([0, 1, 1, 2])).tolist()
+    [2.0, 0.25, 0.25, 0.0]
 
     counts (ndarray): How many labelled documents carry each label, shape (L,).
     columns (ndarray of int): The column of the label of each text, shape (m,).
-    RETURNS (ndarray): The weight of each text, 0..1, shape (m,).
+    RETURNS (ndarray): The weight of each text, 0..2, shape (m,).
     """
     counts = np.asarray(counts, dtype=np.float64)
-    of_label = np.where(
-        counts >= MOST_DOCUMENTS, 0.0, FULL_WEIGHT / np.maximum(counts, FULL_WEIGHT)
-    )
+    falling = SHARE / np.maximum(counts, SHARE / MOST_WEIGHT)
+    of_label = np.where(counts >= MOST_DOCUMENTS, 0.0, falling)
     n_texts = np.bincount(columns, minlength=len(counts))
     weights: NDArray[np.float64] = (of_label / np.maximum(n_texts, 1))[columns]
     return weights

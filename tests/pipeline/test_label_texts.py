@@ -101,8 +101,8 @@ def test_each_text_is_used_about_once_an_epoch(make_nlp: MakeNlp) -> None:
         np.concatenate([added.columns for added in used]),
         np.concatenate([added.weights for added in used]),
     )
-    # 8 documents a label: half a document.
-    assert_allclose(weights, 0.5)
+    # 8 documents a label: one document.
+    assert_allclose(weights, 1.0)
     assert documents.select(0) is None
 
 
@@ -144,7 +144,7 @@ def test_a_label_may_have_a_text_only(make_nlp: MakeNlp, caplog: pytest.LogCaptu
     pipe = initialize(nlp, examples, TEXTS)
     assert set(pipe.labels) == set(TEXTS)
     assert "cannot be learned" not in caplog.text
-    assert pipe._get_label_documents().select(20).weights.max() == 1.0
+    assert pipe._get_label_documents().select(20).weights.max() == 2.0
 
 
 @pytest.mark.parametrize(

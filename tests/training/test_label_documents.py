@@ -15,17 +15,17 @@ from spacy_embtune.training import (
 
 def test_the_weight_falls_as_labels_grow_and_ends():
     weights = label_text_weights(np.arange(0, 300), np.arange(300))
-    assert weights[0] == weights[4] == 1.0
+    assert weights[0] == weights[4] == 2.0
     assert (np.diff(weights) <= 0).all()
-    assert weights[8] == 0.5
+    assert weights[8] == 1.0
     assert weights[99] > 0.0
     assert not weights[100:].any()
 
 
 def test_the_texts_of_a_label_share_its_weight():
     weights = label_text_weights(np.asarray([1, 1]), np.asarray([0, 0, 0, 1]))
-    assert weights.sum() == pytest.approx(2.0)
-    assert weights[:3].sum() == pytest.approx(1.0)
+    assert weights.sum() == pytest.approx(4.0)
+    assert weights[:3].sum() == pytest.approx(2.0)
 
 
 def test_nearness_does_not_depend_on_the_common_part_of_names_or_documents():
