@@ -15,7 +15,11 @@ _MOST_NAMES = 5
 
 
 def encode_labels(
-    labels: Iterable[Any], encoder: Any, texts: LabelTexts | Mapping[Any, Any] = "names"
+    labels: Iterable[Any],
+    encoder: Any,
+    texts: LabelTexts | Mapping[Any, Any] = "names",
+    *,
+    keep_codes: bool = False,
 ) -> dict[Any, NDArray[np.float32]]:
     """Encode the names of labels, or texts that describe them, for the parameter `label_vectors` of
     a tuner. Names are tidied: "CARD_notWorking" is read as "card not working".
@@ -33,6 +37,8 @@ def encode_labels(
     encoder (Any): The encoder of the rows, with `transform(texts)`, such as `SentenceEncoder`.
     texts (str | Mapping): "names", or a mapping from class to a text or a list of texts. Its
         classes may be others than `labels`.
+    keep_codes (bool): Whether to keep names that look like codes, such as "neg". A tuner with
+        enough labelled rows finds out itself whether they mean something.
     RETURNS (dict): For each class, the vectors of its texts, float32, shape (k, d). Names that mean
         nothing, such as "LABEL_3", are left out with a warning.
     RAISES (ValueError): If `texts` has another form.
@@ -43,7 +49,7 @@ def encode_labels(
         classes |= {_name(label): label for label in texts}
         texts = {_name(label): given for label, given in texts.items()}
     found = read_label_texts(texts, classes)
-    if isinstance(texts, str):
+    if isinstance(texts, str) and not keep_codes:
         codes = find_codes(classes, _token_counter(encoder))
         if codes:
             more = "" if len(codes) <= _MOST_NAMES else f" and {len(codes) - _MOST_NAMES} others"

@@ -55,6 +55,7 @@ def test_codes_are_left_out_with_one_warning():
     with pytest.warns(UserWarning, match=r"'0', '1' look like codes") as caught:
         assert encode_labels([0, 1, None], Words()) == {}
     assert len(caught) == 1
+    assert set(encode_labels([0, 1, None], Words(), keep_codes=True)) == {0, 1}
 
 
 def test_numbers_as_classes_may_have_texts():
