@@ -26,7 +26,7 @@ from wasabi import msg
 from spacy_embtune.encoder import EncoderSettings, TextEncoder, token_counter
 from spacy_embtune.finetune import ContrastiveTuner, FeedForwardTuner
 from spacy_embtune.labels import find_codes, tidy_name
-from spacy_embtune.training import find_nearest_labels
+from spacy_embtune.training import find_nearest_labels, label_documents
 
 SIZES = (1, 2, 4, 8, 16)
 # Gives the accuracy of a draw; None for the names: without them.
@@ -41,9 +41,14 @@ def main(
     sets: Annotated[str, typer.Option(help="Folders")] = "ag_news,sst2,trec,goemotions",
     sizes: Annotated[str, typer.Option(help="Texts a class")] = ",".join(map(str, SIZES)),
     contrastive: Annotated[bool, typer.Option(help="ContrastiveTuner, nearest text")] = False,
+    weight: Annotated[
+        float | None, typer.Option(help="Weight of the names up to 4 labelled texts a class")
+    ] = None,
     component: Annotated[bool, typer.Option(help="The component, in spaCy")] = False,
 ) -> None:
     """Print accuracies, mean (lowest to highest), without and with names, and their difference."""
+    if weight is not None:
+        label_documents.MOST_WEIGHT, label_documents.SHARE = weight, 4.0 * weight
     run = run_component if component else run_contrastive if contrastive else run_feed_forward
     count_tokens = token_counter(TextEncoder.load(EncoderSettings()))
     print("| set | texts a class | without | with names | difference | any names |")
