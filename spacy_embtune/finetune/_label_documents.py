@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..labels import MOST_DENSE, SparseTargets
+from ..labels import MOST_DENSE, SparseTargets, to_sparse
 from ..training import (
     ODDS_OF_WORDS,
     find_nearest_labels,
@@ -145,6 +145,8 @@ def add_label_documents(
     of_documents = np.ones(n) if targets.weights is None else np.asarray(targets.weights)
     both: Any = np.concatenate([of_documents, weights]).astype("float32")
     base = np.concatenate([base, rows])
+    if not isinstance(targets, SparseTargets) and (n + m) * len(classes) > MOST_DENSE:
+        targets = to_sparse(targets)
     if isinstance(targets, SparseTargets):
         return base, targets._replace(
             rows=np.concatenate([targets.rows, np.arange(n, n + m)]),

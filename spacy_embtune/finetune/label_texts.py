@@ -58,7 +58,8 @@ def encode_labels(
                 "they are left out. Give texts that describe the classes: texts={class: text}.",
                 stacklevel=2,
             )
-        found = {name: given for name, given in found.items() if name not in set(codes)}
+        for name in codes:
+            found.pop(name, None)
     if not found:
         return {}
     rows = np.asarray(

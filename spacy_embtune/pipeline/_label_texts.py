@@ -151,7 +151,8 @@ def described_labels(
     except ValueError as error:
         raise ValueError(f"[{name}] {error}") from error
     known = list(found if labels is None else labels)
-    more = [label for label in given if label not in set(known)]
+    there = set(known)
+    more = [label for label in given if label not in there]
     if more and labels is not None:
         raise ValueError(
             f"[{name}] label_texts has a text for {more[0]!r}, which is not among the labels. Add "
@@ -183,8 +184,8 @@ def make_label_documents(
             odds = ODDS_OF_CODES
         elif codes:
             _say_left_out(pipe.name, codes, "these names look like codes")
-            texts = {label: texts[label] for label in texts if label not in set(codes)}
-    texts = {label: given for label, given in texts.items() if label in set(pipe.labels)}
+            for label in codes:
+                del texts[label]
     if not texts:
         return None
     inputs, columns = _make_inputs(pipe, texts, nlp)
@@ -264,10 +265,12 @@ def _mean_something(
     if not judged:
         return odds > 1.0
     described, place = np.unique(columns, return_inverse=True)
-    labels = [pipe.labels[column] for column in described]
+    names = pipe.labels
+    labels = [names[column] for column in described]
+    wanted = set(labels)
     exclusive = bool(pipe.cfg["exclusive_classes"]) and len(labels) > 1
     known = [
-        {label: value for label, value in corpus.sample_cats[i].items() if label in set(labels)}
+        {label: value for label, value in corpus.sample_cats[i].items() if label in wanted}
         for i in judged
     ]
     targets = make_targets(known, labels, exclusive=exclusive)

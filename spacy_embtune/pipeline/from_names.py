@@ -51,7 +51,8 @@ def pipeline_from_names(
     labels = list(dict.fromkeys(labels))
     given = read_label_texts(label_texts, labels)
     without = [label for label in labels if label not in given]
-    more = [label for label in given if label not in set(labels)]
+    there = set(labels)
+    more = [label for label in given if label not in there]
     if len(labels) < 2:
         raise ValueError(f"The labels are {labels!r}: give two or more.")
     if without or more:

@@ -60,6 +60,8 @@ def find_nearest_labels(
         of `base`.
     RETURNS (NearestLabels): The cosines and the nearest labels.
     """
+    from scipy.sparse import csr_array
+
     columns = np.asarray(columns, dtype=np.intp)
     n_labels = int(columns.max(initial=-1)) + 1
     present = np.asarray(base).any(axis=1)
@@ -72,9 +74,11 @@ def find_nearest_labels(
     of_text = np.zeros(texts.shape)
     rows, kept = unit_rows(texts - shift)
     of_text[kept] = rows
-    share = np.zeros((len(columns), n_labels))
-    share[np.arange(len(columns)), columns] = 1.0 / np.bincount(columns)[columns]
-    cosines = unit @ of_text.T @ share
+    cosines = unit @ of_text.T
+    if not np.array_equal(columns, np.arange(n_labels)):
+        share = 1.0 / np.bincount(columns)[columns]
+        place = columns, np.arange(len(columns))
+        cosines = (csr_array((share, place), shape=(n_labels, len(columns))) @ cosines.T).T
     nearest = np.where(unit.any(axis=1), cosines.argmax(axis=1) if n_labels else -1, -1)
     return NearestLabels(cosines, nearest.astype(np.intp))
 
