@@ -9,6 +9,7 @@
     _batches.py               texts as batches of tokens, made ahead of the model
     _runtimes.py              ONNX Runtime, OpenVINO, weights of 8 bits
     _precision.py             the numeric type in which an encoder computes on this machine
+    words.py                  how many tokens a word is
     _sample.py                texts on which two ways of computing are compared
     _properties.py            prompt, window, width and routes of a model; the processor
     fingerprint.py            tells encoders apart
@@ -41,6 +42,7 @@ from .store import DEFAULT_MAX_BYTES, VectorStore
 from .text_encoder import TextEncoder
 from .token_table import TokenTable, token_shares, tokens_of
 from .trainer import EncoderTrainer
+from .words import token_counter
 
 if TYPE_CHECKING:
     from .doc_vectors import DocVectors, choose_source
@@ -73,6 +75,7 @@ __all__ = [
     "has_native_bfloat16",
     "prepare",
     "to_device",
+    "token_counter",
     "token_shares",
     "tokens_of",
 ]

@@ -112,6 +112,12 @@ class TextEncoder:
                     self._model = opened.eval().requires_grad_(False)
         return self._model
 
+    @property
+    def tokenizer(self) -> Any:
+        """RETURNS (Any): The tokenizer, of transformers or, of a table, of tokenizers. None if the
+        model has none."""
+        return self.model.tokenizer if self._table is None else self._table.tokenizer
+
     @cached_property
     def _batcher(self) -> Batcher:
         return Batcher(self.model)

@@ -7,6 +7,7 @@ and parameters of embetter's finetuners.
     ContrastiveLearner     tunes vectors to pairs, with a tower for each side if they differ
     SbertLearner           finetunes an encoder on scored pairs of texts
     DifferenceClassifier   classifies pairs by the difference of their vectors
+    encode_labels          vectors of the names of labels, for tuners with few labelled rows
     cached                 keeps the vectors of an encoder on disk
     calc_distances         computes the distances of inputs to a few anchors
     batched                splits a stream into batches, for partial_fit
@@ -16,6 +17,7 @@ from .cached import CachedEncoder, cached
 from .difference import DifferenceClassifier
 from .distances import batched, calc_distances
 from .encoder import SentenceEncoder
+from .label_texts import encode_labels
 from .pair_estimators import ContrastiveLearner
 from .sbert import SbertLearner
 from .tuners import ContrastiveTuner, FeedForwardTuner, ForwardFinetuner
@@ -32,4 +34,5 @@ __all__ = [
     "batched",
     "cached",
     "calc_distances",
+    "encode_labels",
 ]

@@ -1,7 +1,7 @@
 """The base class of the tuners: a scikit-learn estimator around a head."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -29,6 +29,12 @@ from . import _estimator_files as storage
 from ._apply import apply_head
 from ._class_order import merge_classes, name_columns, order_output, sort_columns
 from ._distinct_rows import merge_equal_rows
+from ._label_documents import (
+    add_label_documents,
+    check_label_vectors,
+    may_add_classes,
+    new_classes,
+)
 from ._parameters import DEFAULT_STEPS, MIN_EPOCHS, check_parameters, count_epochs, require_vectors
 from ._temperature import Temperature
 from .labels import AnyTargets, Kind, Labels, n_documents, read_labels, require_contrast
@@ -56,6 +62,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     weight_decay: float
     exclusive_classes: bool | None
     random_state: Any
+    label_vectors: Mapping[Any, Any] | None = None
     _default_steps: ClassVar[int] = DEFAULT_STEPS
     _min_epochs: ClassVar[int] = MIN_EPOCHS
 
@@ -89,7 +96,8 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         base, targets = merge_equal_rows(X, labels.targets)
         if len(base) == 0:
             raise ValueError("All sample weights are 0, so there is nothing to learn from.")
-        require_contrast(targets, labels.classes)
+        if not self.label_vectors:
+            require_contrast(targets, labels.classes)
         rng = check_random_state(self.random_state)
         batches, n_steps = self._begin_fit(base, labels, targets, rng)
         if self._train(batches, n_steps=n_steps):
@@ -123,6 +131,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             self._optimizer.L2 = float(self.weight_decay)
         if len(base) == 0:
             return self
+        base, targets = self._add_label_documents(base, targets)
         batches = label_batches(
             base,
             _without_even_weights(targets, self.label_counts_),
@@ -256,13 +265,26 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
         names = classes if reset else merge_classes(self.classes_, classes, self._label_kind)
+        # y may lack classes that have vectors, or hold no class at all.
+        adds_classes = reset and names is None and may_add_classes(self.label_vectors, y)
         labels = read_labels(
             y,
-            classes=names,
+            classes=list(self.label_vectors or ()) if adds_classes else names,
+            allow_new=adds_classes,
             exclusive=self.exclusive_classes if reset else self.exclusive_classes_,
             weights=weights,
         )
         check_consistent_length(X, range(n_documents(labels.targets)))
+        if reset and self.label_vectors:
+            check_label_vectors(self.label_vectors, labels, width=X.shape[1])
+            more = new_classes(self.label_vectors, labels)
+            if more:
+                labels = read_labels(
+                    y,
+                    classes=[*labels.classes.tolist(), *more],
+                    exclusive=self.exclusive_classes,
+                    weights=weights,
+                )
         labels = sort_columns(labels) if reset else name_columns(labels, y, classes)
         return X, self._weigh(labels, whole=whole)
 
@@ -278,6 +300,7 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         RETURNS (tuple): The batches to train on, and the number of steps.
         """
         self._begin(base, labels, targets, rng)
+        base, targets = self._add_label_documents(base, targets)
         n_epochs = count_epochs(
             len(base),
             self.batch_size,
@@ -293,6 +316,24 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             rng=rng,
         )
         return batches, n_epochs * count_batches(len(base), self.batch_size)
+
+    def _add_label_documents(
+        self, base: NDArray[Any], targets: AnyTargets
+    ) -> tuple[NDArray[Any], AnyTargets]:
+        """RETURNS (tuple): The rows to train on: documents, then the vectors of labels. The mean of
+        the documents and the counts of labels, which are known before, hold documents only."""
+        if not self.label_vectors:
+            return base, targets
+        layer: Any = self.head_.get_ref("standardize")
+        mean = layer.ops.to_numpy(layer.get_param("mean"))
+        return add_label_documents(
+            base,
+            targets,
+            self.label_vectors,
+            classes=self.classes_.tolist(),
+            counts=np.asarray(self.label_counts_)[0],
+            mean=mean,
+        )
 
     def _calibrate(self, base: NDArray[Any], labels: Labels, targets: AnyTargets) -> None:
         """Prepare `temperature_` after a fit, if the tuner predicts probabilities."""

@@ -66,13 +66,16 @@ def _train_head(tuner: Any, base: NDArray[Any], labels: Labels, learned: AnyTarg
     """RETURNS (Model | None): The head of a tuner that is trained on some rows. None if they have
     nothing to learn from."""
     try:
-        require_contrast(learned, labels.classes)
+        if not tuner.label_vectors:
+            require_contrast(learned, labels.classes)
     except ValueError:
         return None
     part = clone(tuner)
     part.n_features_in_ = tuner.n_features_in_
-    batches, n_steps = part._begin_fit(base, labels, learned, np.random.RandomState(0))
     with warnings.catch_warnings():
+        # The fit of the tuner itself has said so.
+        warnings.filterwarnings("ignore", message="label_vectors are left out")
+        batches, n_steps = part._begin_fit(base, labels, learned, np.random.RandomState(0))
         # Nothing that the user trains is interrupted.
         warnings.filterwarnings("ignore", message="Interrupted after")
         is_complete = part._train(batches, n_steps=n_steps)

@@ -99,7 +99,7 @@ def reading(path: str | Path) -> Iterator[None]:
 
 def to_json(value: Any) -> Any:
     """Turn a parameter into a value for JSON. Numbers of numpy become numbers of Python. A dict
-    becomes a list of its items, because keys in JSON are strings.
+    becomes a list of its items, because keys in JSON are strings. An array becomes a list.
 
     >>> to_json({1: np.float64(0.5)})
     {'items': [[1, 0.5]]}
@@ -109,6 +109,8 @@ def to_json(value: Any) -> Any:
     """
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
     if isinstance(value, dict):
         return {"items": [[to_json(k), to_json(v)] for k, v in value.items()]}
     return value

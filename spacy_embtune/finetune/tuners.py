@@ -1,6 +1,6 @@
 """Tuners for labelled vectors: `FeedForwardTuner` and `ContrastiveTuner`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -51,6 +51,11 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         saving, pickling): by three more tuners on two thirds of the rows each, or by one from 3000
         rows on. None: if classes are exclusive; otherwise it hardly changes anything.
         `partial_fit` does not calibrate.
+    label_vectors (Mapping | None): For a class, the vector of its name or of a text that describes
+        it, shape (d,), or of several texts, shape (k, d); `encode_labels` makes it. Each class is
+        then trained on its texts as well, with a weight that falls as labels grow, so that few
+        labelled rows are enough. Classes that y does not have are learned from their texts alone.
+        The texts are left out, with a warning, if they do not tell the rows of y apart.
     random_state (int | RandomState | None): The seed for reproducible results.
     """
 
@@ -69,6 +74,7 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         exclusive_classes: bool | None = None,
         threshold: float = 0.5,
         calibrate: bool | None = None,
+        label_vectors: Mapping[Any, Any] | None = None,
         random_state: Any = None,
     ) -> None:
         self.hidden_dim = hidden_dim
@@ -83,6 +89,7 @@ class FeedForwardTuner(ClassifierMixin, HeadTuner):
         self.exclusive_classes = exclusive_classes
         self.threshold = threshold
         self.calibrate = calibrate
+        self.label_vectors = label_vectors
         self.random_state = random_state
 
     def head_config(self) -> dict[str, Any]:
@@ -274,7 +281,7 @@ class ContrastiveTuner(HeadTuner):
     dropout (float): The dropout rate of the hidden layer, 0..1.
     weight_decay (float): The decoupled weight decay, as in AdamW. It pulls the network back to the
         identity.
-    exclusive_classes, random_state: As for `FeedForwardTuner`.
+    exclusive_classes, label_vectors, random_state: As for `FeedForwardTuner`.
     """
 
     _default_steps: ClassVar[int] = CONTRASTIVE_STEPS
@@ -296,6 +303,7 @@ class ContrastiveTuner(HeadTuner):
         dropout: float = 0.2,
         weight_decay: float = 2.0,
         exclusive_classes: bool | None = None,
+        label_vectors: Mapping[Any, Any] | None = None,
         random_state: Any = None,
     ) -> None:
         self.hidden_dim = hidden_dim
@@ -311,6 +319,7 @@ class ContrastiveTuner(HeadTuner):
         self.dropout = dropout
         self.weight_decay = weight_decay
         self.exclusive_classes = exclusive_classes
+        self.label_vectors = label_vectors
         self.random_state = random_state
 
     def head_config(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from .corpus_units import check_unit, unit_records
 from .doc_embedding import DocEmbedding
 from .extensions import MissingVectorError, get_vector, register_extension, set_vector_hooks
 from .factory import make_embtune
+from .from_names import pipeline_from_names
 from .logger import console_logger
 from .lookup import find_component
 from .model import EmbTuneModel, Prediction
@@ -34,6 +35,7 @@ __all__ = [
     "make_calibrate",
     "make_embtune",
     "make_embtune_scorer",
+    "pipeline_from_names",
     "register_extension",
     "register_span_extension",
     "set_span_hooks",

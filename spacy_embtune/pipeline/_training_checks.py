@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from spacy.errors import Errors
@@ -204,7 +204,13 @@ def require_something_to_learn(pipe: Any, corpus: TrainingCorpus) -> None:
 
 
 def check_corpus(
-    corpus: TrainingCorpus, name: str, labels: Sequence[str], counts: Any, *, exclusive: bool
+    corpus: TrainingCorpus,
+    name: str,
+    labels: Sequence[str],
+    counts: Any,
+    *,
+    exclusive: bool,
+    described: Collection[str] = (),
 ) -> None:
     """Log how many labels and documents a training corpus has, and warn of labels and documents
     that teach nothing.
@@ -215,6 +221,7 @@ def check_corpus(
     counts (ndarray): How often each label is known to be present and known to be absent, shape
         (2, L).
     exclusive (bool): Whether a document carries exactly one label.
+    described (Collection[str]): The labels that have texts to learn from.
     """
     n_docs = len(corpus.cats)
     unit = "document" if corpus.spans is None else "span"
@@ -224,6 +231,7 @@ def check_corpus(
         logger.info("[%s] %d of %d %ss have no labels", name, n_unlabelled, n_docs, unit)
     present, absent = counts
     never = [label for label, n in zip(labels, present, strict=True) if n == 0]
+    never = [label for label in never if label not in described]
     if never:
         logger.warning(
             "[%s] no training %s carries %s, so these labels cannot be learned.",
@@ -235,6 +243,7 @@ def check_corpus(
     if not exclusive:
         counted = zip(labels, present, absent, strict=True)
         always = [label for label, n, m in counted if n and not m]
+    always = always if len(described) < 2 else []
     if always:
         logger.warning(
             "[%s] no training %s is known to lack %s, so these labels cannot be learned: "
@@ -244,7 +253,7 @@ def check_corpus(
             quote_some(always, MOST_NAMES),
         )
     carriers = Counter(label for cats in corpus.cats for label, value in cats.items() if value > 0)
-    once = [label for label in labels if carriers[label] == 1]
+    once = [label for label in labels if carriers[label] == 1 and label not in described]
     if once:
         logger.warning(
             "[%s] only one training %s carries %s: there is no other one to be close to.",
@@ -253,7 +262,7 @@ def check_corpus(
             quote_some(once, MOST_NAMES),
         )
     n_classes = sum(int(n > 0) for n in present) + sum(int(n > 0) for n in absent)
-    if labels and n_classes <= 1 and not corpus.has_pairs:
+    if labels and n_classes <= 1 and len(described) < 2 and not corpus.has_pairs:
         logger.warning(
             "[%s] all labelled training %ss are of one class, so there is nothing to tell apart. "
             "Add %ss with another label, or %ss where the label is known to be absent.",

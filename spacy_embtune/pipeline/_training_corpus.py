@@ -48,6 +48,8 @@ class TrainingCorpus(NamedTuple):
     cats (list[dict[str, float]]): The cats of each document.
     sample (list[Doc | str]): Documents to initialize the model with: all distinct texts that fit
         the encoder's cache. They are strings if the encoder reads texts, else Docs.
+    sample_cats (list[dict[str, float]]): The cats of a labelled document with the text of each
+        document of `sample`; empty if there is none.
     n_empty (int): Number of documents without text.
     n_left_out (int): Number of distinct texts that do not fit the encoder's cache.
     has_pairs (bool): Whether a document has partners or a group.
@@ -62,6 +64,7 @@ class TrainingCorpus(NamedTuple):
 
     cats: list[dict[str, float]]
     sample: list[Any]
+    sample_cats: list[dict[str, float]]
     n_empty: int
     n_left_out: int
     has_pairs: bool
@@ -137,6 +140,7 @@ def read_corpus(
     return TrainingCorpus(
         cats,
         list(sample.values()),
+        [cats_of_text.get(text_key(text), {}) for text in sample],
         n_empty,
         n_left_out,
         has_pairs,
@@ -160,18 +164,18 @@ def _read_units(
     reads_texts = encoder.attrs.get("reads_texts", False)
     for example in examples:
         if counts is None:
-            yield example, partial(_annotate, example.predicted, nlp, pipe, encoder)
+            yield example, partial(annotate, example.predicted, nlp, pipe, encoder)
             continue
         counts.add(example.reference, pipe.spans)
         seen.add([example.reference.text])
         if not reads_texts and pipe.spans in example.reference.spans:
-            annotated = _annotate(example.predicted, nlp, pipe, encoder)
+            annotated = annotate(example.predicted, nlp, pipe, encoder)
             example = Example(annotated, example.reference)
         for unit in make_span_units([example], pipe.spans, encoder):
             yield unit.example, partial(getattr, unit, "input")
 
 
-def _annotate(doc: Doc, nlp: Language | None, pipe: Any, encoder: Model[Any, Any]) -> Doc:
+def annotate(doc: Doc, nlp: Language | None, pipe: Any, encoder: Model[Any, Any]) -> Doc:
     """Run the components before `pipe` on a Doc, because an encoder that pools `doc.tensor` needs
     it to be initialized. Frozen components run as well, although spaCy disables them meanwhile.
 

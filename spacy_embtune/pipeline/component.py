@@ -31,6 +31,13 @@ from ..training import (
 )
 from ..types import HeadOutput, Loss, Output
 from . import _serialization, extensions
+from ._label_texts import (
+    LabelDocuments,
+    add_texts,
+    described_labels,
+    make_label_documents,
+    restore_label_documents,
+)
 from ._labels import add_labels
 from ._listeners import ListenedTo
 from ._temperature import find_temperature
@@ -165,6 +172,7 @@ class EmbTune(ListenedTo, TrainablePipe):
         self.seen: SeenTexts | None = None
         self._has_gradient = False
         self._n_idle = 0
+        self._label_documents: LabelDocuments | None = None
         self.listener_map = {}
         self.overwritten_by = set()
         if extension == base_extension:
@@ -235,6 +243,7 @@ class EmbTune(ListenedTo, TrainablePipe):
         *,
         nlp: Language | None = None,
         labels: list[str] | None = None,
+        label_texts: str | dict[str, Any] | None = None,
     ) -> None:
         """Learn from the training corpus what the labels are, whether they are exclusive, and the
         mean of the base vectors, and set random weights. This encodes all texts that fit the
@@ -243,7 +252,12 @@ class EmbTune(ListenedTo, TrainablePipe):
         get_examples (Callable): Gives the training examples.
         nlp (Language | None): The pipeline.
         labels (list[str] | None): The labels. None: the labels of the examples.
-        RAISES (ValueError): When there are no examples or no labels, or cats are invalid.
+        label_texts (str | dict | None): Texts that are learned as documents of their label, with a
+            weight that falls as labels grow: "names" for the names of the labels, or a mapping from
+            label to a text or a list of texts. Its labels need no labelled document. Texts that
+            mean nothing, such as "LABEL_3", are left out, and the log says so. None: no texts.
+        RAISES (ValueError): When there are no examples or no labels, or cats or label_texts are
+            invalid.
         """
         validate_get_examples(get_examples, "EmbTune.initialize")
         if nlp is not None:
@@ -252,9 +266,14 @@ class EmbTune(ListenedTo, TrainablePipe):
         corpus = read_corpus(get_examples(), self.model, nlp, self, labels=learned)
         check_spans(self, corpus)
         assert corpus.sample, Errors.E923.format(name=self.name)
-        add_labels(self, labels_in(corpus.cats) if labels is None else labels)
+        labels = described_labels(label_texts, labels, labels_in(corpus.cats), self.name)
+        add_labels(self, labels)
         require_something_to_learn(self, corpus)
-        exclusive = find_exclusive(corpus, self.name, self.labels, self.exclusive_classes)
+        setting = self.exclusive_classes
+        if setting is None and label_texts is not None and not any(corpus.cats):
+            # Without labelled documents, nothing says that a document has several labels.
+            setting = len(self.labels) > 1
+        exclusive = find_exclusive(corpus, self.name, self.labels, setting)
         if self.learn_spans and not exclusive:
             cats = [complete_cats(carried, self.labels) for carried in corpus.cats]
             corpus = corpus._replace(cats=cats)
@@ -263,13 +282,20 @@ class EmbTune(ListenedTo, TrainablePipe):
         # The component counts as untrained, because its weights are replaced below.
         self.cfg.update(exclusive_classes=exclusive, label_counts=counts.tolist(), is_trained=False)
         self.cfg.update(temperature=1.0, predicts_labels=False)
+        self.cfg.pop("label_texts", None)
         self.seen = corpus.seen
         self._has_gradient = False
-        check_corpus(corpus, self.name, self.labels, counts, exclusive=exclusive)
+        described = set(self.labels if isinstance(label_texts, str) else label_texts or ())
+        check_corpus(
+            corpus, self.name, self.labels, counts, exclusive=exclusive, described=described
+        )
         check_cache_size(corpus, self.name, self.model)
         self.bank.clear()
         sample = targets.select(range(min(10, targets.shape[0])))
         self.model.initialize(X=corpus.sample, Y=cast(Any, sample.values))
+        self._label_documents = None
+        if label_texts is not None:
+            self._label_documents = make_label_documents(self, label_texts, corpus, counts, nlp)
 
     def predict(self, docs: Iterable[Doc], *, with_spans: bool = True) -> Prediction:
         """Compute vectors and label probabilities of documents, and, with the setting spans, the
@@ -365,16 +391,26 @@ class EmbTune(ListenedTo, TrainablePipe):
 
         RETURNS (float): The loss.
         """
+        documents = self._get_label_documents()
+        n_labelled = int(cast(Any, batch.targets.known).any(axis=1).sum())
+        added = None if documents is None else documents.select(n_labelled)
+        inputs = batch.docs if added is None else [*batch.docs, *added.inputs]
+        n = len(batch.docs)
         # Losses compare with the vectors of the untuned encoder. They are computed here because
         # the encoder runs with its learned weights below.
         untuned = None
         if self.encoder is not None and getattr(self.loss, "reads_base", True):
-            untuned = self.encoder.reference_vectors(batch.docs)
+            untuned = self.encoder.reference_vectors(inputs)
         if self.seen is not None:
             # initialize reads only the beginning of a streamed corpus.
             self.seen.add(batch.keys)
-        base, backprop_base = self.model.get_ref("encoder").begin_update(batch.docs)
-        rows, targets = add_memory(batch, base, self.bank, self.model.ops)
+        base, backprop_base = self.model.get_ref("encoder").begin_update(inputs)
+        rows, targets = add_memory(batch, base[:n], self.bank, self.model.ops)
+        n_compared = len(rows)
+        if documents is not None and added is not None:
+            rows, targets = add_texts(
+                rows, targets, base[n:], added, documents.shift, self.model.ops
+            )
         compared = None if untuned is None else self.model.ops.asarray2f(cast(Any, untuned))
         run_head = head_forward(self.model.get_ref("head"), compared=compared)
 
@@ -384,9 +420,13 @@ class EmbTune(ListenedTo, TrainablePipe):
             def backprop(gradient: HeadOutput) -> None:
                 if cast(Any, gradient.scores).any():
                     self.cfg["predicts_labels"] = True
-                # Gradients go back to the encoder for the documents of the batch only, not for
-                # those of the memory bank.
-                backprop_base(backprop_head(gradient)[: len(base)])
+                # Gradients go back to the encoder for the documents of the batch and the texts of
+                # labels only, not for those of the memory bank.
+                d_rows = backprop_head(gradient)
+                if n_compared > n:
+                    xp: Any = self.model.ops.xp
+                    d_rows = xp.concatenate([d_rows[:n], d_rows[n_compared:]])
+                backprop_base(d_rows)
 
             return output, backprop
 
@@ -399,6 +439,14 @@ class EmbTune(ListenedTo, TrainablePipe):
             if self._n_idle == IDLE_UPDATES:
                 warn_of_idle_updates(self)
         return loss
+
+    def _get_label_documents(self) -> LabelDocuments | None:
+        """RETURNS (LabelDocuments | None): The texts of labels that are learned as documents."""
+        if "label_texts" not in self.cfg:
+            return None
+        if self._label_documents is None:
+            self._label_documents = restore_label_documents(self)
+        return self._label_documents
 
     def get_loss(self, examples: Iterable[Example], output: Output) -> tuple[float, HeadOutput]:
         """Compute the loss of a batch and its gradient. Unknown labels and documents without a

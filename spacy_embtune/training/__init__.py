@@ -7,6 +7,8 @@ make_batch      examples -> a batch of documents and their targets
 label_batches, pair_batches
                 base vectors -> batches of rows and their targets
 side_batches    base vectors of two sides -> batches of pairs; the negatives are in the batch
+find_nearest_labels, label_text_weights, move_to_documents, texts_mean_something
+                texts of labels as documents
 MemoryBank      keeps earlier base vectors to compare a batch with
 SeenTexts       remembers the training texts as digests
 make_batch_by_class
@@ -16,6 +18,15 @@ make_batch_by_class
 from .adam import BlockAdam
 from .batchers import make_batch_by_class
 from .batches import Batch, add_memory, describe, make_batch
+from .label_documents import (
+    ODDS_OF_CODES,
+    ODDS_OF_WORDS,
+    NearestLabels,
+    find_nearest_labels,
+    label_text_weights,
+    move_to_documents,
+    texts_mean_something,
+)
 from .loop import run_steps, seeded, train_head
 from .memory_bank import Entries, MemoryBank
 from .row_batches import (
@@ -34,10 +45,13 @@ from .side_batches import SidePairs, has_negatives, side_batches
 from .step import StepResult, head_forward, training_step
 
 __all__ = [
+    "ODDS_OF_CODES",
+    "ODDS_OF_WORDS",
     "Batch",
     "BlockAdam",
     "Entries",
     "MemoryBank",
+    "NearestLabels",
     "RowBatch",
     "ScoredPairs",
     "SeenTexts",
@@ -47,11 +61,14 @@ __all__ = [
     "build_section",
     "count_batches",
     "describe",
+    "find_nearest_labels",
     "has_negatives",
     "head_forward",
     "label_batches",
+    "label_text_weights",
     "make_batch",
     "make_batch_by_class",
+    "move_to_documents",
     "pair_batches",
     "pair_targets",
     "run_steps",
@@ -59,6 +76,7 @@ __all__ = [
     "select_rows",
     "shuffled_batches",
     "side_batches",
+    "texts_mean_something",
     "train_head",
     "training_step",
 ]

@@ -1,0 +1,119 @@
+"""A pipeline that needs no labelled text: each text gets the label whose name is nearest."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import spacy
+from numpy.typing import NDArray
+from spacy.language import Language
+
+from ..encoder import DEFAULT_ENCODER, token_counter
+from ..labels import LabelTexts, find_codes, read_label_texts
+from .component import EmbTune
+
+# The difference of two cosines times this is the difference of raw scores. Measured: probabilities
+# are then about as high as predictions are often right (benchmarks/names.py).
+_SCALE = 10.0
+
+
+def pipeline_from_names(
+    labels: Sequence[str],
+    texts: Sequence[str],
+    *,
+    encoder: str | Mapping[str, Any] = DEFAULT_ENCODER,
+    label_texts: LabelTexts = "names",
+    lang: str = "en",
+) -> Language:
+    """Make a pipeline that predicts the label whose name is nearest to a text. It has learned no
+    labelled text: all commands and reports can start from it, such as `bulk` and `page`.
+
+    The tuned vector is the base vector. Probabilities are made of cosines and are rough.
+
+    >>> pile = ["The midfielder scored.", "The soup is salty.", "A goal!", "Bread with butter."]
+    >>> nlp = pipeline_from_names(["SPORT", "FOOD"], pile)
+    >>> doc = nlp("They won the match.")
+    >>> max(doc.cats, key=doc.cats.get)
+    'SPORT'
+
+    labels (Sequence[str]): The L labels, two or more.
+    texts (Sequence[str]): Texts without labels. Their mean is subtracted from vectors; a few
+        hundred are enough.
+    encoder (str | Mapping): The name of a sentence-transformers model, or the settings of
+        `spacy-embtune.SentenceTransformer.v1`.
+    label_texts (str | Mapping): "names" for the names of the labels, or a mapping from label to a
+        text or a list of texts.
+    lang (str): The language of the pipeline.
+    RETURNS (Language): A pipeline with the component "embtune", which sets `doc.cats`.
+    RAISES (ValueError): If there are fewer than two labels, if a label has no text or a name
+        that means nothing, or if there is no text.
+    """
+    labels = list(dict.fromkeys(labels))
+    given = read_label_texts(label_texts, labels)
+    without = [label for label in labels if label not in given]
+    there = set(labels)
+    more = [label for label in given if label not in there]
+    if len(labels) < 2:
+        raise ValueError(f"The labels are {labels!r}: give two or more.")
+    if without or more:
+        raise ValueError(
+            f"label_texts has no text for {without!r} and a text for {more!r}, which is no label. "
+            "Give each label a text: {LABEL: TEXT}."
+        )
+    pile = [text for text in texts if text.strip()]
+    if not pile:
+        raise ValueError("There is no text. Give texts like those that the labels are for.")
+    settings = {"name": encoder} if isinstance(encoder, str) else dict(encoder)
+    nlp = spacy.blank(lang)
+    head = {"@architectures": "spacy-embtune.Linear.v1"}
+    config = {
+        "set_cats": True,
+        "exclusive_classes": True,
+        "model": {
+            "@architectures": "spacy-embtune.EmbTune.v1",
+            "encoder": {"@architectures": "spacy-embtune.SentenceTransformer.v1", **settings},
+            "head": head,
+        },
+    }
+    pipe = cast(EmbTune, nlp.add_pipe("embtune", config=config))
+    for label in labels:
+        pipe.add_label(label)
+    pipe.model.initialize(X=pile[:1], Y=cast(Any, np.zeros((1, len(labels)), dtype="float32")))
+    assert pipe.encoder is not None
+    if isinstance(label_texts, str):
+        codes = find_codes(labels, token_counter(pipe.encoder.encoder))
+        if codes:
+            raise ValueError(
+                f"The names {codes[:5]!r} look like codes. Describe the labels: "
+                "label_texts={LABEL: TEXT}."
+            )
+    _set_output_layer(pipe, given, pile)
+    pipe.cfg.update(
+        label_counts=np.zeros((2, len(labels))).tolist(), is_trained=True, predicts_labels=True
+    )
+    return nlp
+
+
+def _set_output_layer(pipe: EmbTune, texts: Mapping[str, list[str]], pile: list[str]) -> None:
+    """Make the raw scores of the linear head the cosines with the labels, up to a factor of each
+    row, which changes no prediction."""
+    encoder = pipe.model.get_ref("encoder")
+    mean = _unit(_encode(encoder, pile)).mean(axis=0)
+    rows = [_unit(_encode(encoder, texts[label])) for label in pipe.labels]
+    shift = np.concatenate(rows).mean(axis=0)
+    directions = np.stack([_unit(of_label - shift).mean(axis=0) for of_label in rows])
+    layer = pipe.model.get_ref("output_layer")
+    ops: Any = layer.ops
+    # The head gives rows the length sqrt(d).
+    scaled = _SCALE * directions / mean.size**0.5
+    layer.set_param("W", ops.asarray(np.ascontiguousarray(scaled, dtype="float32")))
+    layer.set_param("b", ops.asarray((-_SCALE * directions @ mean).astype("float32")))
+
+
+def _encode(encoder: Any, texts: list[str]) -> NDArray[Any]:
+    return cast(NDArray[Any], encoder.ops.to_numpy(encoder.predict(texts)))
+
+
+def _unit(rows: NDArray[Any]) -> NDArray[Any]:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, lengths, out=np.zeros(rows.shape), where=lengths > 1e-9)
