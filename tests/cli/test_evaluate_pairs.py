@@ -67,6 +67,7 @@ def test_options_that_do_not_fit_pairs_are_errors(trained, tmp_path, options, ma
     assert match in error
 
 
+@pytest.mark.slow
 def test_an_invalid_pair_is_an_error_or_skipped(trained, tmp_path):
     path = write_pairs(tmp_path / "pairs.jsonl")
     path.write_text(path.read_text() + '{"text1": "", "text2": "b"}\n')

@@ -63,6 +63,7 @@ def test_each_command_has_one_row_for_each_unit(embtune, model, data, tmp_path, 
         assert "1 of 20 documents have no spans under the key 'sc'" in said
 
 
+@pytest.mark.slow
 def test_spans_of_a_spacy_file(embtune, model, tmp_path):
     nlp = spacy.blank("en")
     docs = []
@@ -100,6 +101,7 @@ def test_an_unknown_unit_is_refused_before_anything_is_read(embtune):
     assert "spans:KEY" in said
 
 
+@pytest.mark.slow
 def test_documents_without_units_are_an_error(embtune, model, tmp_path):
     srsly.write_jsonl(tmp_path / "empty.jsonl", [{"text": " "}])
     code, _, said = embtune("evaluate", model, tmp_path / "empty.jsonl", "--unit", "sents")

@@ -12,6 +12,7 @@ from spacy_embtune.data._pair_sampling import (
 )
 
 
+@pytest.mark.slow
 def test_memory_stays_far_below_that_of_all_pairs(monkeypatch):
     monkeypatch.setattr(_pair_sampling, "BLOCK_ENTRIES", 2**14)
     n = 2000

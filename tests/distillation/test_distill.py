@@ -74,6 +74,7 @@ def test_a_student_has_all_that_its_teacher_had(teacher, student):
     assert len(list(student.nlp("One sentence. Another one.").sents)) == 2
 
 
+@pytest.mark.slow
 def test_the_teacher_is_not_changed(tiny_encoder, texts):
     nlp = make_teacher(tiny_encoder)
     before = nlp.to_bytes()
@@ -82,6 +83,7 @@ def test_the_teacher_is_not_changed(tiny_encoder, texts):
     assert nlp.get_pipe("embtune").encoder.store is None
 
 
+@pytest.mark.slow
 def test_a_saved_student_is_the_same_and_sentence_transformers_opens_it(student, tmp_path):
     expected = np.stack([doc._.embtune for doc in student.nlp.pipe(NEW)])
     save_student(student, tmp_path / "out")
@@ -111,6 +113,7 @@ def test_model2vec_opens_a_static_student(static, layers, tmp_path):
         export_model2vec(layers, tmp_path / "n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "share"), [("float16", 0.5), ("int8", 0.25)])
 def test_fewer_bytes_give_nearly_the_same(teacher, texts, static, tmp_path, dtype, share):
     small = distill(teacher, texts, dtype=dtype)
@@ -131,6 +134,7 @@ def test_fewer_bytes_give_nearly_the_same(teacher, texts, static, tmp_path, dtyp
     assert cosines(found, rows).min() > 0.9999
 
 
+@pytest.mark.slow
 def test_several_components_become_students_of_their_own(
     tiny_encoder, other_encoder, texts, tmp_path
 ):
@@ -167,6 +171,7 @@ def test_the_comparison_has_three_columns_and_says_what_is_lost(teacher, static)
     assert max(map(len, found.to_text().splitlines()[:-1])) <= 80
 
 
+@pytest.mark.slow
 def test_a_student_that_agrees_too_little_is_not_good(teacher, texts):
     # Of texts without a known word it learns nothing about other texts.
     found = distill(teacher, [f"{i} {i % 3}" for i in range(80)], fidelity=0.99)
@@ -198,6 +203,7 @@ class Stop(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_the_vectors_of_the_teacher(teacher, texts, tmp_path):
     many = [f"{text} {i}" for i, text in enumerate(texts * 6)]
 
@@ -219,6 +225,7 @@ def test_an_interrupted_run_goes_on_with_the_vectors_of_the_teacher(teacher, tex
     assert encoder.n_encoded == before + len(many) - 2048
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_pipeline_and_keeps_the_earlier_one(static, layers, tmp_path):
     save_student(layers, tmp_path / "out")
     before = spacy.load(tmp_path / "out")(NEW[0])._.embtune
@@ -228,6 +235,7 @@ def test_a_full_disk_leaves_no_pipeline_and_keeps_the_earlier_one(static, layers
     np.testing.assert_array_equal(spacy.load(tmp_path / "out")(NEW[0])._.embtune, before)
 
 
+@pytest.mark.slow
 def test_a_textcat_that_reads_the_vectors_reads_those_of_the_student(tiny_encoder, texts):
     nlp = make_teacher(tiny_encoder)
     layer = {"@architectures": "spacy-embtune.DocEmbedding.v1", "component": "embtune"}

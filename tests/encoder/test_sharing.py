@@ -176,6 +176,7 @@ def test_a_layer_that_gets_another_encoder_leaves_the_others(
     assert not get_shim(second).encoder.shared.is_shared
 
 
+@pytest.mark.slow
 def test_an_encoder_without_a_layer_is_dropped(tiny_encoder: Path) -> None:
     import gc
 

@@ -167,6 +167,7 @@ def test_pooling_that_takes_the_last_place_whatever_it_is(tmp_path: Path) -> Non
         SplitModel(model, 1)
 
 
+@pytest.mark.slow
 def test_an_error_within_a_part_leaves_the_model_whole(tmp_path: Path) -> None:
     model = load(make_model(tmp_path, "bert"))
     split = SplitModel(model, 1)

@@ -94,6 +94,7 @@ def test_vectors_and_gradients_are_those_of_a_plain_pass(
     assert_same_gradients(found, reference_gradients(path, TEXTS, gradient))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["albert", "t5", "xlnet"])
 def test_models_that_cannot_be_cut_learn_as_a_whole(kind: str, tmp_path: Path) -> None:
     side = "left" if kind == "xlnet" else "right"

@@ -207,6 +207,7 @@ def test_a_component_that_spacy_trained_becomes_an_estimator(train, tiny_encoder
     assert pipeline.predict(["bread and soup"]).tolist() == ["FOOD"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "expected"),
     [

@@ -76,6 +76,7 @@ def test_vectors_are_the_encoders_and_made_once(tiny_encoder: Path, tmp_path: Pa
     assert (encoder.n_requested, encoder.n_encoded) == (11, 1)
 
 
+@pytest.mark.slow
 def test_other_weights_or_precision_other_vectors(
     tiny_encoder: Path, other_encoder: Path, tmp_path: Path
 ) -> None:

@@ -141,6 +141,7 @@ def contrastive(package, **settings):
     return vectors, nearest_accuracy(vectors, y, tuner.transform(X_TEST), Y_TEST)
 
 
+@pytest.mark.slow
 def test_contrastive_tuner_with_defaults():
     (_, theirs), (_, our) = run(contrastive)
     assert our >= theirs

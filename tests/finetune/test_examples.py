@@ -190,6 +190,7 @@ def test_data_that_is_not_there_is_an_error(name, break_it, match, run, tmp_path
     assert re.search(match, printed.replace("\n", " "))
 
 
+@pytest.mark.slow
 def test_two_sides(run, tmp_path):
     data = write(tmp_path / "topics", topics)
     code, printed = run("two_sides.py", data, "--words", 50, "--fewest", 4)

@@ -112,6 +112,7 @@ def test_a_lower_temperature_is_another_fit():
 # Pairs with scores
 
 
+@pytest.mark.slow
 def test_towers_learn_scores():
     X1, X2 = make_sides(300)
     turned = np.random.RandomState(0).permutation(300)

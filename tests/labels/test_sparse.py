@@ -15,6 +15,7 @@ CATS = st.lists(st.dictionaries(st.sampled_from([*LABELS, "other"]), VALUES), ma
 EXCLUSIVE = st.lists(st.sampled_from([{label: 1.0} for label in LABELS] + [{}, {"A": 0.0}]))
 
 
+@pytest.mark.slow
 @given(CATS, st.data())
 def test_sparse_targets_are_the_dense_ones(cats, data):
     sparse = make_sparse_targets(cats, LABELS, exclusive=False)

@@ -73,6 +73,7 @@ def test_labels_that_are_points_have_no_width():
     assert unrelated.within == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.slow
 @given(corpora(), corpora(), st.integers(1, 4))
 def test_overlap_equals_the_naive_computation(one, other, k):
     n = min(len(one[0]), len(other[0]))

@@ -77,6 +77,7 @@ def test_call_pipe_and_two_processes_agree(train: MakeNlp) -> None:
             assert all(doc._.get(name).dtype == np.float32 for doc in docs)
 
 
+@pytest.mark.slow
 def test_annotating_twice_changes_nothing(train: MakeNlp) -> None:
     nlp = train()
     doc = nlp("bread and soup")
@@ -108,6 +109,7 @@ def test_a_text_without_content_gets_zeros_and_no_label(train: MakeNlp, text: st
     assert doc.similarity(nlp("bread")) == 0.0
 
 
+@pytest.mark.slow
 def test_a_batch_of_no_documents_is_fine(train: MakeNlp) -> None:
     nlp = train()
     assert list(nlp.pipe([])) == []
@@ -124,6 +126,7 @@ def test_a_text_of_a_megabyte_is_embedded(train: MakeNlp) -> None:
     assert np.isfinite(doc._.embtune).all()
 
 
+@pytest.mark.slow
 def test_annotated_rows_do_not_keep_their_batch_alive(train: MakeNlp) -> None:
     docs = list(train().pipe(["bread", "soup", "song"]))
     for name in ("embtune", "embedding"):
@@ -560,6 +563,7 @@ def test_a_name_taken_by_a_method_is_an_error(make_nlp: MakeNlp) -> None:
         make_nlp()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_extensions")
 def test_a_plain_attribute_of_the_user_is_written_to(train: MakeNlp) -> None:
     Doc.set_extension("embtune", default=None)
@@ -578,6 +582,7 @@ def test_one_name_for_both_vectors_is_an_error(make_nlp: MakeNlp) -> None:
         make_nlp(extension="same", base_extension="same")
 
 
+@pytest.mark.slow
 def test_the_error_handler_of_the_pipeline_is_used(train: MakeNlp) -> None:
     nlp = train()
     failed: list[int] = []
@@ -657,6 +662,7 @@ def test_a_torch_head_from_the_config_trains_and_is_stored(
     assert nlp.get_pipe("embtune").labels == tuple(sorted(TOPICS))
 
 
+@pytest.mark.slow
 def test_shuffled_minibatches_train_as_well(make_nlp: MakeNlp) -> None:
     fix_random_seed(0)
     nlp = make_nlp(set_cats=True)

@@ -232,6 +232,7 @@ def test_a_document_for_training_has_the_spans_of_its_record(nlp: Language) -> N
 # Memory
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus_units, "_MOST_DOCS", 20)
 

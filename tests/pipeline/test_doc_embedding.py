@@ -97,6 +97,7 @@ def test_a_linear_classifier_learns_on_tuned_vectors(classified: Language) -> No
     assert model.get_ref("output_layer").get_param("W").shape == (3, width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 @pytest.mark.parametrize("which", ["tuned", "base"])
 def test_every_classifier_of_spacy_takes_the_layer(train: MakeNlp, kind: str, which: str) -> None:
@@ -106,6 +107,7 @@ def test_every_classifier_of_spacy_takes_the_layer(train: MakeNlp, kind: str, wh
     assert sum(nlp(TEXT).cats.values()) == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_both_train_in_one_run(make_nlp: MakeNlp) -> None:
     nlp = make_nlp()
     add_textcat(nlp)
@@ -113,6 +115,7 @@ def test_both_train_in_one_run(make_nlp: MakeNlp) -> None:
     assert accuracy(nlp) > 0.9
 
 
+@pytest.mark.slow
 def test_a_classifier_does_not_change_the_vectors(train: MakeNlp) -> None:
     nlp = train()
     before = nlp(TEXT)._.embtune
@@ -151,6 +154,7 @@ def test_a_document_without_text_is_classified(classified: Language) -> None:
 # Saved, loaded, sourced
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_loaded(classified: Language, tmp_path: Path) -> None:
     expected = classified(TEXT).cats
     classified.to_disk(tmp_path)
@@ -177,6 +181,7 @@ def test_both_are_sourced(classified: Language, train: MakeNlp) -> None:
     assert nlp(TEXT).cats == pytest.approx(classified(TEXT).cats, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_an_embtune_component_is_sourced_for_a_new_classifier(train: MakeNlp) -> None:
     nlp = spacy.blank("en")
     nlp.add_pipe("embtune", source=train())
@@ -273,6 +278,7 @@ def test_an_unknown_kind_of_vector_is_an_error() -> None:
         DocEmbedding(which="best")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_component_that_embeds_sentences_gives_vectors_of_docs_without_sentences(
     train: MakeNlp,
 ) -> None:

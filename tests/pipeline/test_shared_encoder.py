@@ -67,6 +67,7 @@ def test_heads_train_on_one_encoder_and_encode_each_text_once(heads: MakeNlp) ->
     assert encoder.n_encoded == len(set(TEXTS)) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [4, 1000])
 def test_a_loaded_pipeline_encodes_each_text_once(
     heads: MakeNlp, tmp_path: Path, batch_size: int
@@ -80,6 +81,7 @@ def test_a_loaded_pipeline_encodes_each_text_once(
     assert all(doc.has_extension(f"head{i}") for i in range(3) for doc in docs)
 
 
+@pytest.mark.slow
 def test_the_encoder_is_stored_once(heads: MakeNlp, tmp_path: Path) -> None:
     nlp = heads(3)
     expected = [nlp("bread and soup")._.get(f"head{i}") for i in range(3)]
@@ -111,6 +113,7 @@ def test_a_component_saved_alone_has_the_whole_encoder(heads: MakeNlp, tmp_path:
     assert (tmp_path / "alone" / "encoder" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_pipeline_loads_without_the_component_that_stores_the_encoder(
     heads: MakeNlp, tmp_path: Path
 ) -> None:
@@ -126,6 +129,7 @@ def test_a_pipeline_loads_without_the_component_that_stores_the_encoder(
     assert_array_equal(spacy.load(tmp_path / "one")("bread")._.head1, nlp("bread")._.head1)
 
 
+@pytest.mark.slow
 def test_a_component_that_was_removed_is_not_referred_to(heads: MakeNlp, tmp_path: Path) -> None:
     nlp = heads()
     nlp.to_disk(tmp_path)
@@ -199,6 +203,7 @@ def test_a_reference_that_leads_nowhere_is_an_error_that_names_the_directory(
         nlp.get_pipe("head1").from_disk(tmp_path / "head1")
 
 
+@pytest.mark.slow
 def test_an_interrupted_save_does_not_load(
     heads: MakeNlp, other_encoder: Path, tmp_path: Path
 ) -> None:
@@ -244,6 +249,7 @@ def test_a_frozen_and_a_learning_head_with_one_attribute_are_an_error(tiny_encod
         nlp.initialize(lambda: make_examples(nlp))
 
 
+@pytest.mark.slow
 def test_two_loaded_components_that_write_to_one_attribute_are_told_of(
     heads: MakeNlp, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -274,6 +280,7 @@ def test_settings_that_contradict_each_other_in_one_attribute_are_an_error(
         nlp.initialize(lambda: make_examples(nlp))
 
 
+@pytest.mark.slow
 def test_settings_that_contradict_each_other_are_logged_once(
     tiny_encoder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -287,6 +294,7 @@ def test_settings_that_contradict_each_other_are_logged_once(
     assert "max_seq_length (8, None). So it is in memory twice" in message
 
 
+@pytest.mark.slow
 def test_a_sourced_frozen_annotating_component_shares_with_a_new_one(
     train: MakeNlp, tiny_encoder: Path, tmp_path: Path
 ) -> None:

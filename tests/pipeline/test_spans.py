@@ -106,6 +106,7 @@ def train_(train: Callable[..., Language]) -> MakeNlp:
     return make
 
 
+@pytest.mark.slow
 def test_documents_and_sentences_go_through_the_encoder_together_and_once(
     train_: MakeNlp,
 ) -> None:
@@ -377,6 +378,7 @@ def test_an_encoder_that_reads_docs_only_gets_a_doc_of_each_span() -> None:
 # Training
 
 
+@pytest.mark.slow
 def test_training_on_labelled_spans_brings_spans_of_a_label_together() -> None:
     nlp = make_static(spans="sc", learn_spans=True, sentences=False)
     examples = as_examples(make_span_docs(nlp, 30))
@@ -523,6 +525,7 @@ def test_other_tokens_in_the_predicted_document() -> None:
     assert unit.input.text.endswith("goal soup")
 
 
+@pytest.mark.slow
 def test_calibration_on_spans() -> None:
     nlp = make_static(spans="sc", learn_spans=True)
     train(nlp, as_examples(make_span_docs(nlp, 20)))

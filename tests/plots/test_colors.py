@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,6 +102,7 @@ def to_oklab(rgb):
     return np.array(to_lab) @ np.cbrt(np.array(to_lms) @ rgb)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 12), st.integers(0, 12), st.integers(0, 4), st.integers(0, 999))
 def test_each_document_has_one_group_and_no_group_is_empty(n, n_labels, most, seed):
     rng = np.random.default_rng(seed)

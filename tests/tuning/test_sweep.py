@@ -25,6 +25,7 @@ def made_up(n=60, seed=0):
     return vectors.astype("float32"), make_targets(cats, ["A", "B", "C"], exclusive=True)
 
 
+@pytest.mark.slow
 def test_trials_are_sorted_and_the_own_settings_are_among_them():
     vectors, targets = made_up()
     found = sweep(vectors, targets, OWN, n_candidates=3, checkpoints=STEPS)
@@ -221,6 +222,7 @@ def test_its_own_settings_are_tried_once():
     assert found.n_left == len(candidates()) - 1 - 1
 
 
+@pytest.mark.slow
 def test_each_setting_has_one_row_at_its_best():
     vectors, targets = made_up()
     found = sweep(vectors, targets, OWN, n_candidates=6, checkpoints=(2, 10, 40))

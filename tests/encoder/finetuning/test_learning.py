@@ -103,6 +103,7 @@ def test_pairs_teach_the_encoder(make: MakeNlp, head: str, loss: str) -> None:
     assert {name for name in before if "layer.1." in name} <= changed(before, weights(nlp))
 
 
+@pytest.mark.slow
 def test_the_text_that_a_document_is_paired_with_learns_too(make: MakeNlp) -> None:
     """Its vector depends on nothing else than the upper layers, and those on it."""
     results = []
@@ -247,6 +248,7 @@ def test_memory_does_not_change_what_is_learned(make: MakeNlp) -> None:
 # What is in the Docs and in the scores
 
 
+@pytest.mark.slow
 def test_vectors_are_never_stale(make: MakeNlp, tmp_path: Path) -> None:
     nlp = make(cache_dir=str(tmp_path / "vectors"))
     examples, optimizer = start(nlp)
@@ -381,6 +383,7 @@ def test_two_components_have_encoders_of_their_own(
     assert (doc._.embtune != doc._.second).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preserve", [False, True])
 def test_texts_are_encoded_untuned_only_for_losses_that_compare(
     make: MakeNlp, preserve: bool

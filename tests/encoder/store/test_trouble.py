@@ -127,6 +127,7 @@ def look_into(folder: Path, content: bytes) -> str:
     return "right" if np.array_equal(rows, encode.rows(texts)) else "wrong"
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_damage_is_an_error_or_does_no_harm(whole: bytes, data: st.DataObject) -> None:
