@@ -418,6 +418,7 @@ def test_odd_cats_are_errors_that_name_document_label_and_value(
     assert text[:10] in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.bool_, bool, int, np.int64])
 def test_numbers_of_every_type_are_values(kind: Any, make_nlp: Callable[..., Language]) -> None:
     nlp = fit(make_nlp(), [{"A": kind(1), "B": kind(0)}, {"A": kind(0), "B": kind(1)}] * 3)

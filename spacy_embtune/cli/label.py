@@ -79,19 +79,6 @@ def label(
     skipped = SkippedRecords()
 
     def make() -> "Pile":
-        records = _reading.read_all(
-            data,
-            text_field=text_field,
-            label_field="",
-            id_field=id_field,
-            kind=kind,
-            delimiter=delimiter,
-            encoding=encoding,
-            quotes=quotes,
-            on_error=on_error,
-            report=skipped,
-        )
-        skipped.conclude()
         title = Path(data).name
         if model is not None:
             nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
@@ -109,5 +96,19 @@ def label(
     with reporting_errors("The page was not opened"):
         for module in ("starlette", "uvicorn"):
             import_extra(module, f"The page of `label` needs {module}", extra="label")
+        # Before the log is made.
+        records = _reading.read_all(
+            data,
+            text_field=text_field,
+            label_field="",
+            id_field=id_field,
+            kind=kind,
+            delimiter=delimiter,
+            encoding=encoding,
+            quotes=quotes,
+            on_error=on_error,
+            report=skipped,
+        )
+        skipped.conclude()
         serve_labelling(make, log, labels=offered, exclusive=not several, port=port, ready=ready)
     good(f"The labels are in {log}")

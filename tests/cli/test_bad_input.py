@@ -27,6 +27,8 @@ LINES = {
     "sweep": "CONFIG TRAIN OUT:best.cfg --folds 2 --seconds 1",
     "distill": "MODEL DATA OUT:fast --labelled TRAIN --export OUT:my_encoder",
     "export-encoder": "MODEL OUT:my_encoder",
+    # Tests of the app say what happens to its log.
+    "label": "DATA labels.jsonl --encoder ENCODER --no-browser",
 }
 
 

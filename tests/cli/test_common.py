@@ -144,6 +144,7 @@ def load(*args, **settings):
     return loaded, result.exit_code, words(result.stderr)
 
 
+@pytest.mark.slow
 def test_a_pipeline_is_loaded_with_its_component(tmp_path, make_nlp):
     make_nlp(name="mine").to_disk(tmp_path)
     ((nlp, component),), code, _ = load(str(tmp_path), None)

@@ -53,6 +53,7 @@ def test_records_become_docs_and_missing_labels_stay_missing(embtune, tmp_path, 
     }
 
 
+@pytest.mark.slow
 def test_a_table_becomes_a_corpus(embtune, tmp_path):
     path = tmp_path / "data.csv"
     path.write_text(
@@ -105,6 +106,7 @@ def test_the_files_are_the_same_to_the_byte_in_every_process(tmp_path):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_files_of_their_own_are_kept_whole_and_train_loses_what_they_hold(embtune, tmp_path):
     path = write_lines(tmp_path / "data.jsonl", entries(10))
     dev = write_lines(tmp_path / "dev.jsonl", [{"text": "TEXT  3", "cats": {"L0": 0}}])
@@ -209,6 +211,7 @@ def test_what_cannot_be_converted_is_a_clear_error_and_writes_nothing(
     assert not list(tmp_path.glob(".*unfinished*"))
 
 
+@pytest.mark.slow
 def test_a_corpus_is_replaced_only_when_that_is_asked_for(embtune, tmp_path):
     path = write_lines(tmp_path / "data.jsonl", entries(20))
     out = tmp_path / "out"
@@ -227,6 +230,7 @@ def test_a_corpus_is_replaced_only_when_that_is_asked_for(embtune, tmp_path):
     assert (code, "is a file" in error) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_failure_while_writing_leaves_the_earlier_corpus_as_it_was(
     embtune, tmp_path, monkeypatch
 ):

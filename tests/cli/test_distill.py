@@ -68,6 +68,7 @@ def test_commands_take_a_student_as_any_pipeline(trained, embtune, pile, tmp_pat
     assert code == 0, error
 
 
+@pytest.mark.slow
 def test_what_exists_is_replaced_only_if_asked(trained, embtune, pile, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -84,6 +85,7 @@ def test_what_exists_is_replaced_only_if_asked(trained, embtune, pile, tmp_path)
     spacy.load(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -101,6 +101,7 @@ def test_a_corpus_becomes_a_file_of_vectors(pipeline, data, tmp_path, suffix):
     np.testing.assert_allclose(np.asarray(tuned), expected, atol=0.1)
 
 
+@pytest.mark.slow
 def test_only_tuned_vectors_are_written_unless_more_is_asked_for(pipeline, data, tmp_path):
     assert embed(pipeline, data, tmp_path / "out.npz")[0] == 0
     assert set(np.load(tmp_path / "out.npz")) == {"ids", "tuned"}

@@ -136,6 +136,7 @@ def test_texts_that_were_trained_on_are_named_with_and_without_train(model):
         assert "Not held out:" in text
 
 
+@pytest.mark.slow
 def test_labels_that_the_model_does_not_know_are_named_and_measured(model, tmp_path):
     path = tmp_path / "data.jsonl"
     rows = [(text, {"SPORT": "GAMES"}.get(topic, topic)) for text, topic in make_texts(30)]
@@ -146,6 +147,7 @@ def test_labels_that_the_model_does_not_know_are_named_and_measured(model, tmp_p
     assert "30 documents; 3 labels, exclusive" in output
 
 
+@pytest.mark.slow
 def test_documents_without_labels_show_the_shape_of_the_space(model, tmp_path):
     path = tmp_path / "data.txt"
     path.write_text("\n".join(text for text, _ in make_texts(30)))
@@ -156,6 +158,7 @@ def test_documents_without_labels_show_the_shape_of_the_space(model, tmp_path):
     assert "Nothing to compare" in output
 
 
+@pytest.mark.slow
 def test_invalid_records_are_fatal_or_left_out_as_asked(model, tmp_path):
     path = tmp_path / "data.jsonl"
     lines = [json.dumps({"text": text, "label": label}) for text, label in make_texts(30)]
@@ -214,6 +217,7 @@ def test_bad_input_ends_with_a_message_and_without_a_file(model, tmp_path, tiny_
     assert run(tmp_path / "two", data, "--name", "other")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_file_that_exists_is_replaced_only_if_asked(model, tmp_path):
     args = (model / "model", model / "data.spacy")
     (tmp_path / "out.json").write_text("old")

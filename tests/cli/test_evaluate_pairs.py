@@ -27,6 +27,7 @@ def run(*args):
     return result.exit_code, result.stdout, " ".join(result.stderr.split())
 
 
+@pytest.mark.slow
 def test_a_file_of_pairs_is_found_out_by_its_fields(trained, tmp_path):
     path = write_pairs(tmp_path / "pairs.jsonl")
     written = ("--json", tmp_path / "out.json", "--markdown", tmp_path / "out.md")
@@ -39,6 +40,7 @@ def test_a_file_of_pairs_is_found_out_by_its_fields(trained, tmp_path):
     assert "| MRR |" in (tmp_path / "out.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_fields_and_the_range_of_scores_can_be_named(trained, tmp_path):
     path = write_pairs(tmp_path / "pairs.jsonl", names=("q", "a"), extra=lambda i: {"grade": i % 6})
     options = ("--text1", "q", "--text2", "a", "--score", "grade", "--score-range", "0,5")
@@ -80,6 +82,7 @@ def test_an_invalid_pair_is_an_error_or_skipped(trained, tmp_path):
     assert "skipped 1 of 31 pairs" in error
 
 
+@pytest.mark.slow
 def test_a_file_with_a_text_beside_is_no_file_of_pairs(trained, tmp_path):
     path = write_pairs(
         tmp_path / "pairs.jsonl", extra=lambda i: {"text": f"a text {i}", "label": "AB"[i % 2]}

@@ -17,6 +17,7 @@ def test_what_is_exported_gives_the_vectors_of_the_pipeline(trained, embtune, tm
     np.testing.assert_allclose(vector, doc._.embedding, rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_directory_that_exists_is_replaced_only_if_asked(trained, embtune, tmp_path):
     out = tmp_path / "encoder"
     out.mkdir()
@@ -33,6 +34,7 @@ def test_a_directory_that_exists_is_replaced_only_if_asked(trained, embtune, tmp
     assert embtune("export-encoder", trained.model, tmp_path / "no" / "where")[0] == 1
 
 
+@pytest.mark.slow
 def test_nothing_but_an_encoder_is_replaced(trained, embtune, tmp_path, monkeypatch):
     precious = tmp_path / "precious"
     precious.mkdir()
@@ -58,6 +60,7 @@ def test_nothing_but_an_encoder_is_replaced(trained, embtune, tmp_path, monkeypa
     spacy.load(model)
 
 
+@pytest.mark.slow
 def test_an_encoder_that_pools_windows_is_told_of(embtune, tiny_encoder, tmp_path):
     nlp = spacy.blank("en")
     encoder = {"name": str(tiny_encoder), "pool_windows": True}

@@ -60,6 +60,7 @@ def test_every_command_has_the_options(command):
     assert all(option in result.stdout for option in OPTIONS)
 
 
+@pytest.mark.slow
 def test_bulk_reads_labels_with_the_options_and_train_without_them(tmp_path, trained, embtune):
     path = write(tmp_path / "h.csv", FORMS["columns"][0])
     out = tmp_path / "out.jsonl"
@@ -70,6 +71,7 @@ def test_bulk_reads_labels_with_the_options_and_train_without_them(tmp_path, tra
     assert [row["label"] for row in rows] == [label for _, label in ROWS]
 
 
+@pytest.mark.slow
 def test_embed_keeps_labels_that_it_reads_with_the_options(tmp_path, trained, embtune):
     path = write(tmp_path / "h.csv", FORMS["columns"][0])
     out = tmp_path / "out.jsonl"

@@ -25,6 +25,7 @@ def test_json_is_what_the_functions_find(trained, embtune):
     assert sum(neighbor["labels"] == ["MUSIC"] for neighbor in found["tuned"]) >= 5
 
 
+@pytest.mark.slow
 def test_json_has_the_other_fields(trained, embtune, tmp_path):
     data = tmp_path / "data.jsonl"
     rows = [
@@ -38,6 +39,7 @@ def test_json_has_the_other_fields(trained, embtune, tmp_path):
         assert neighbor["fields"] == {k: row[k] for k in ("text2", "price", "tags", "rank")}
 
 
+@pytest.mark.slow
 def test_the_table_fits_in_80_columns(trained, embtune):
     code, output, error = embtune("neighbors", trained.model, trained.data, "guitar drum")
     assert (code, error) == (0, "")
@@ -48,6 +50,7 @@ def test_the_table_fits_in_80_columns(trained, embtune):
     assert lines[-1].rstrip().endswith("of 5 are in both lists")
 
 
+@pytest.mark.slow
 def test_more_neighbours_than_documents_are_all_of_them(trained, embtune, tmp_path):
     data = tmp_path / "data.txt"
     data.write_text("ball goal\n\nbread soup\n")

@@ -212,6 +212,7 @@ def test_a_file_that_exists_stays_as_it_is_unless_forced(trained, embtune, tmp_p
     assert out.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -292,6 +293,7 @@ def test_a_missing_package_is_told_of_before_any_work(
     assert expected in error
 
 
+@pytest.mark.slow
 def test_a_page_needs_no_matplotlib(trained, embtune, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.style", None)
     assert embtune("plot", trained.model, trained.data, tmp_path / "out.html")[0] == 0

@@ -14,6 +14,7 @@ def write_csv(path, *, delimiter=";", encoding="utf8"):
     return path
 
 
+@pytest.mark.slow
 def test_a_table_of_excel_needs_no_options(trained, embtune, tmp_path):
     data = write_csv(tmp_path / "data.csv", delimiter="\t", encoding="utf-16")
     out = tmp_path / "out.jsonl"
@@ -45,6 +46,7 @@ def test_every_command_that_reads_data_takes_delimiter_encoding_and_quotes(
         assert code == 0, (command, err)
 
 
+@pytest.mark.slow
 def test_another_encoding_is_an_error_that_names_the_option_that_helps(trained, embtune, tmp_path):
     data = write_csv(tmp_path / "data.csv", encoding="cp1252")
     code, _, err = embtune("evaluate", trained.model, data)

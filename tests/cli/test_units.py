@@ -81,6 +81,7 @@ def test_spans_of_a_spacy_file(embtune, model, tmp_path):
     assert "They have spans under 'topics': say spans:topics" in said
 
 
+@pytest.mark.slow
 def test_axes_are_fitted_on_units_too(embtune, model, data, tmp_path):
     out = tmp_path / "page.html"
     code, printed, said = embtune("plot", model, data, out, "--fit", data, "--unit", "sents")

@@ -154,6 +154,7 @@ COMPRESSORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", COMPRESSORS)
 def test_compressed_files_are_read_whatever_their_name(tmp_path, suffix):
     data = COMPRESSORS[suffix](LINES)

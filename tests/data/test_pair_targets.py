@@ -35,6 +35,7 @@ def known_pairs(draw):
     return n, explicit, groups
 
 
+@pytest.mark.slow
 @given(known_pairs())
 def test_scores_precede_groups(known):
     similarity, weight = combine_pairs(*known)

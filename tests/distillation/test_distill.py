@@ -287,6 +287,7 @@ def test_too_few_texts_are_an_error_that_says_how_many_help(teacher, given):
         distill(teacher, given)
 
 
+@pytest.mark.slow
 def test_what_has_no_teacher_is_an_error(teacher, static, texts, make_nlp):
     with pytest.raises(ValueError, match="has no embtune component"):
         distill(spacy.blank("en"), texts)
@@ -309,6 +310,7 @@ def test_texts_of_another_language_are_measured_as_they_are(teacher):
     assert np.isfinite(found.fidelity["embtune"].cosine)
 
 
+@pytest.mark.slow
 def test_random_numbers_of_the_program_are_left_alone(teacher, texts):
     fix_random_seed(0)
     expected = torch.rand(1), random.random(), np.random.rand()  # noqa: NPY002

@@ -207,6 +207,7 @@ def test_chunks_end_after_so_many_records_or_characters(lengths, size, most):
         assert len(chunk) == size or sum(len(record.text) for record in chunk) >= most
 
 
+@pytest.mark.slow
 def test_the_vocabulary_does_not_grow_with_the_corpus(nlp, tmp_path):
     before = len(nlp.vocab.strings)
     run_to_the_end(nlp, tmp_path / "out.spacy")
@@ -230,6 +231,7 @@ def test_a_pipeline_works_on_after_an_interrupted_run(nlp, tmp_path, monkeypatch
     assert run_to_the_end(nlp, out).n == 60
 
 
+@pytest.mark.slow
 def test_progress_estimates_the_time_left_by_what_was_read(nlp, out, capsys, monkeypatch):
     monkeypatch.setattr(run, "progress_interval", lambda: 0.0)
     monkeypatch.setattr(run, "DELAY", 0)

@@ -196,6 +196,7 @@ def test_another_pipeline_is_another(pipeline):
     assert identify(tokenizes) != before
 
 
+@pytest.mark.slow
 def test_static_vectors_and_earlier_components_belong_to_the_pipeline():
     nlp = make_static_pipeline()
     before = identify(nlp)

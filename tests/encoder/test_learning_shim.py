@@ -146,6 +146,7 @@ def test_gradients_add_up_until_the_update(tiny_encoder: Path) -> None:
     assert abs(results[0] - make_layer(tiny_encoder).predict(TEXTS)).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [Adam, RAdam, lambda rate, **kw: Optimizer(rate, beta1=0, beta2=0)]
 )

@@ -40,6 +40,7 @@ CUT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CUT)
 def test_both_parts_one_after_the_other_are_the_whole(kind: str, tmp_path: Path) -> None:
     model = load(make_model(tmp_path, kind))

@@ -129,6 +129,7 @@ def test_a_longer_text_has_the_vector_of_a_repeated_one(tiny_encoder: Path) -> N
     assert_allclose(three, one, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_pools_or_has_nothing_to_pool(
     family: str, tiny_encoder: Path, tmp_path: Path

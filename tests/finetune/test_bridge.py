@@ -270,6 +270,7 @@ def test_a_tuner_that_is_not_fitted_is_an_error(encoder, nlp):
     assert nlp.pipe_names == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "settings", "match"),
     [

@@ -33,6 +33,7 @@ def fitted():
     return X, y, short(**LONG).fit(X, y)
 
 
+@pytest.mark.slow
 def test_probabilities_are_calibrated_and_nothing_else_changes(fitted):
     X, y, tuner = fitted
     plain = short(**LONG, calibrate=False).fit(X, y)
@@ -91,6 +92,7 @@ def test_a_class_of_one_document_does_no_harm():
     assert_allclose(tuner.predict_proba(X).sum(axis=1), 1.0)
 
 
+@pytest.mark.slow
 def test_unknown_labels_do_not_count(fitted):
     X, y, tuner = fitted
     more, _ = make_vectors(30, seed=3)

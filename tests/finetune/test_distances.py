@@ -31,6 +31,7 @@ def test_anchors_may_have_a_pipeline_of_their_own():
     assert_allclose(found, calc_distances(INPUTS, ANCHORS[:, ::-1], AS_IT_IS))
 
 
+@pytest.mark.slow
 def test_texts_like_the_anchors_come_first(tiny_encoder):
     texts, topics = zip(*make_texts(120), strict=True)
     pipeline = make_pipeline(SentenceEncoder(str(tiny_encoder)), FeedForwardTuner(random_state=0))

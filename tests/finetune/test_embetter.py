@@ -148,6 +148,7 @@ def test_contrastive_tuner_with_defaults():
     assert our > BASE + 0.05
 
 
+@pytest.mark.slow
 def test_contrastive_tuner_with_embetters_settings():
     settings = {"hidden_dim": 50, "n_neg": 3, "epochs": 20, "learning_rate": 0.001}
     (vectors, theirs), (our_vectors, our) = run(contrastive, **settings)
@@ -292,6 +293,7 @@ def difference(package, path):
     return predicted, mod.predict_proba(X1=first, X2=second), (predicted == similar).mean()
 
 
+@pytest.mark.slow
 def test_difference_classifier(tiny_encoder):
     theirs, our = run(difference, tiny_encoder)
     for one, other in zip(theirs[:2], our[:2], strict=True):

@@ -141,6 +141,7 @@ def test_threads_and_device_are_settings(tiny_encoder):
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_it_works_in_pipelines_on_frames(encoder):
     texts, topics = zip(*make_texts(90), strict=True)
     frame = pandas.DataFrame({"text": texts, "topic": topics}, index=range(100, 190))

@@ -159,6 +159,7 @@ def test_finetune_encoder(run, tmp_path):
     assert picture.read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_another_label_can_be_asked_for(run, tmp_path):
     data = write(tmp_path / "abstracts", lambda i, topic: {"LOUD": int(topic != "FOOD")})
     code, printed = run("new_dataset.py", data, "--label", "LOUD")

@@ -286,6 +286,7 @@ def test_exclusive_labels_that_contradict_each_other_are_an_error():
         read_labels(["a", "b"], exclusive="yes")
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_matrix_says_the_same_as_cats(data):
     n_labels = data.draw(st.integers(2, 4))

@@ -68,6 +68,7 @@ def test_the_callers_model_stays_as_it_is_unless_asked(model):
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+@pytest.mark.slow
 def test_fit_starts_afresh_from_the_callers_model(model):
     X1, X2, y = make_pairs(32)
     fitted = learner(model).fit(X1, X2, y)
@@ -98,6 +99,7 @@ def test_torchs_random_numbers_are_left_alone(model):
     assert torch.equal(torch.rand(2), expected)
 
 
+@pytest.mark.slow
 def test_a_model_may_be_named(model, tiny_encoder):
     X1, X2, y = make_pairs(32)
     for name in (str(tiny_encoder), tiny_encoder):
@@ -148,6 +150,7 @@ def test_a_parameter_out_of_range_is_an_error(settings, match, model):
         SbertLearner(**{"sent_tfm": model, **settings}).fit(*make_pairs(32))
 
 
+@pytest.mark.slow
 def test_it_is_saved_as_a_model_that_others_open(model, tmp_path):
     X1, X2, y = make_pairs(32)
     fitted = learner(model).fit(X1, X2, y)

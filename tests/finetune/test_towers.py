@@ -45,6 +45,7 @@ def test_sides_of_different_widths_find_each_other(fitted):
     assert_allclose(fitted.predict(X1, X2), paired_cosines(*found))
 
 
+@pytest.mark.slow
 def test_an_asymmetric_relation_needs_towers():
     # The right side is the left one, turned: nothing tells the sides apart.
     rng = np.random.RandomState(0)

@@ -34,6 +34,7 @@ def one_hot(y):
 # what is learned
 
 
+@pytest.mark.slow
 @each_tuner
 def test_neighbours_come_to_share_classes(Tuner):
     X, y = make_vectors(150)
@@ -232,6 +233,7 @@ def test_a_dict_of_class_weights_is_weights_of_rows():
         short(FeedForwardTuner, class_weight={0: 2.0}).fit(X, [[1, 1]] * 30 + [[0, 0]] * 30)
 
 
+@pytest.mark.slow
 def test_label_smoothing_makes_predictions_less_sure():
     X, y = make_vectors(60)
     # Calibration would undo it.
@@ -256,6 +258,7 @@ def test_preserve_keeps_the_similarities_of_before(loss):
     assert change(100.0) < change(10.0) < change(0.0)
 
 
+@pytest.mark.slow
 def test_the_length_of_a_fit_is_counted_in_steps_unless_it_is_given():
     assert count_epochs(200, 64, None) * 4 >= DEFAULT_STEPS
     assert count_epochs(1, 64, None) == DEFAULT_STEPS
@@ -315,6 +318,7 @@ def test_a_weight_is_so_many_rows_in_whatever_order(case):
                 assert_array_equal(one.weights, other.weights)
 
 
+@pytest.mark.slow
 @each_tuner
 @settings(max_examples=8, deadline=None)
 @given(counts=arrays("int64", 12, elements=st.integers(0, 3)))

@@ -124,6 +124,7 @@ def test_output_and_gradients_are_the_modules(standardize):
         assert_allclose(ours.grad, theirs.grad, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("standardize", [True, False])
 def test_it_overfits_a_tiny_problem(standardize):
     model = initialized(standardize=standardize)

@@ -185,6 +185,7 @@ class TestColors:
         assert {number for number in numbers if number is not None} == set(range(len(table.colors)))
         return [None if number is None else table.colors[number] for number in numbers]
 
+    @pytest.mark.slow
     def test_there_are_at_most_ten(self):
         values = np.eye(30)[np.arange(90) % 30]
         values[60:] = np.eye(30)[[0] * 30]

@@ -50,6 +50,7 @@ def test_a_positive_class_implies_the_absence_of_others(cats):
     assert_array_equal(sparse.count_labels(), count_labels(dense))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.integers(0, 99), st.integers(2, 20), st.floats(0, 1), st.booleans())
 def test_scores_of_sparse_targets_are_those_of_dense_ones(seed, n_docs, share, exclusive):

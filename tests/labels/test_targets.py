@@ -223,12 +223,14 @@ def weighted_targets(draw):
     return made._replace(weights=counts), repeated, rows
 
 
+@pytest.mark.slow
 @given(weighted_targets())
 def test_labels_are_counted_by_weight(both):
     weighted, repeated, _ = both
     assert_allclose(count_labels(weighted), count_labels(repeated), rtol=1e-6)
 
 
+@pytest.mark.slow
 @given(weighted_targets(), st.sampled_from(["ignore", "class"]), st.data())
 def test_documents_are_balanced_by_weight(both, negatives, data):
     weighted, repeated, rows = both
@@ -386,6 +388,7 @@ def test_similarity_agrees_with_the_naive_one_whatever_stands_where_nothing_is_k
     assert_allclose(weight, expected_weight, atol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_similarity_is_symmetric_within_0_to_1_and_1_with_itself_where_it_counts(data):

@@ -168,6 +168,7 @@ def test_different_texts_at_the_same_place_give_finite_numbers(loss):
     assert np.isfinite(gradient.tuned).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(clean_and_dirty_targets(), st.sampled_from(list(LOSSES.values())))
 def test_what_stands_where_nothing_is_known_changes_neither_loss_nor_gradient(targets, loss):

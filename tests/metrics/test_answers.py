@@ -71,6 +71,7 @@ def sides(draw):
     return queries, candidates, draw(st.lists(pair, max_size=8)), same
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(sides(), st.sampled_from([None, 1, 2]))
 def test_scores_are_means_over_all_orders_of_ties(given_sides, block_size):

@@ -48,6 +48,7 @@ def assert_equals_naive(scores, naive, n_labels):
         assert scores.n_queries == sum(row[3] for row in naive.values())
 
 
+@pytest.mark.slow
 @given(corpora(), st.sampled_from([None, 1, 2, 3, 100]))
 def test_retrieval_equals_the_naive_computation_for_any_block_size(corpus, block_size):
     vectors, values, known = corpus
@@ -102,6 +103,7 @@ def test_equal_vectors_tie_however_the_matrix_product_rounds():
         assert scores.map_at_r == pytest.approx((0.5 + 0.5 + 1.0) / 3)
 
 
+@pytest.mark.slow
 @given(corpora(), st.sampled_from([2.0**-20, 4.0, 2.0**30]))
 def test_retrieval_does_not_depend_on_the_lengths_of_the_vectors(corpus, factor):
     vectors, values, known = corpus
@@ -226,6 +228,7 @@ def test_scores_and_effects_of_queries_equal_the_naive_computation(corpus, block
             assert got.map_at_r_effect[i, label] == pytest.approx(effects[1], abs=1e-9)
 
 
+@pytest.mark.slow
 @given(corpora())
 def test_the_mean_over_queries_is_the_score_of_the_label(corpus):
     vectors, values, known = corpus

@@ -115,6 +115,7 @@ def test_carriers_count_what_arrays_say(corpus):
         np.testing.assert_array_equal(found.subset(rows).counts(), carries[rows].sum(axis=0))
 
 
+@pytest.mark.slow
 @given(corpora(), corpora())
 @settings(max_examples=60)
 def test_neighbours_predict_the_same(train, test):

@@ -142,6 +142,7 @@ def test_spacy_train_calibrates_each_time_it_saves(make_nlp: MakeNlp, tmp_path: 
     assert "SPORT" in found.meta["performance"]["embtune_per_type"]
 
 
+@pytest.mark.slow
 def test_the_callback_only_warns_of_what_it_cannot_calibrate(
     train: MakeNlp, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -86,6 +86,7 @@ def test_annotating_twice_changes_nothing(train: MakeNlp) -> None:
     assert_array_equal(doc._.embtune, before)
 
 
+@pytest.mark.slow
 def test_vectors_survive_docbin_and_bytes(train: MakeNlp) -> None:
     nlp = train()
     doc = nlp("bread and soup")
@@ -199,6 +200,7 @@ def test_training_brings_neighbours_of_one_label_together(train: MakeNlp) -> Non
     assert scores["embtune_map_r"] > scores["embtune_base_map_r"] + 0.1
 
 
+@pytest.mark.slow
 def test_training_is_the_same_for_the_same_seed(train: MakeNlp) -> None:
     first, second = train(n_steps=5), train(n_steps=5)
     assert_array_equal(first("bread")._.embtune, second("bread")._.embtune)
@@ -382,6 +384,7 @@ def test_a_loaded_pipeline_keeps_no_vectors(train: MakeNlp, tmp_path: Any) -> No
 # Labels
 
 
+@pytest.mark.slow
 def test_labels_come_from_the_data_or_from_the_argument(make_nlp: MakeNlp) -> None:
     nlp = make_nlp()
     nlp.initialize(lambda: make_examples(nlp))
@@ -412,6 +415,7 @@ def test_add_label_after_training_keeps_what_was_learned(train: MakeNlp, tmp_pat
     assert spacy.load(tmp_path / "pipeline")("new old good").cats["NEWS"] > 0.5
 
 
+@pytest.mark.slow
 def test_a_subset_of_the_labels_is_not_taken_for_exclusive(make_nlp: MakeNlp) -> None:
     for labels in (["FOOD"], ["FOOD", "MUSIC"]):
         nlp = make_nlp()
@@ -420,6 +424,7 @@ def test_a_subset_of_the_labels_is_not_taken_for_exclusive(make_nlp: MakeNlp) ->
         assert pipe.cfg["exclusive_classes"] is False
 
 
+@pytest.mark.slow
 def test_two_components_need_attributes_of_their_own(
     make_nlp: MakeNlp, tiny_encoder: Any, other_encoder: Any
 ) -> None:
@@ -507,6 +512,7 @@ def test_a_label_that_is_no_string_is_an_error(make_nlp: MakeNlp, label: Any) ->
         nlp.initialize(lambda: examples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [1.5, -0.1, math.nan, math.inf, "yes", None])
 def test_a_value_outside_0_to_1_is_an_error_that_names_document_and_label(
     make_nlp: MakeNlp, value: Any

@@ -254,6 +254,7 @@ def test_an_untrained_component_is_an_error_with_a_cure(make_nlp: MakeNlp) -> No
         nlp(TEXT)
 
 
+@pytest.mark.slow
 def test_base_vectors_need_no_training(make_nlp: MakeNlp) -> None:
     nlp = make_nlp()
     add_textcat(nlp, which="base")

@@ -155,6 +155,7 @@ def test_each_label_has_the_precision_recall_and_f1_of_scikit_learn(train: MakeN
         assert scores[label]["n"] == 20
 
 
+@pytest.mark.slow
 def test_an_unknown_label_is_neither_right_nor_wrong_in_the_scores_of_labels(
     train: MakeNlp,
 ) -> None:

@@ -188,12 +188,14 @@ def test_saving_again_mends_a_damaged_encoder(train: MakeNlp, tmp_path: Path) ->
     assert_array_equal(spacy.load(tmp_path)("bread")._.embtune, nlp("bread")._.embtune)
 
 
+@pytest.mark.slow
 def test_damaged_bytes_say_so(train: MakeNlp, make_nlp: MakeNlp) -> None:
     data = train(n_steps=1).get_pipe("embtune").to_bytes(exclude=["vocab"])
     with pytest.raises(StorageError, match="damaged"):
         make_nlp().get_pipe("embtune").from_bytes(data[:-100])
 
 
+@pytest.mark.slow
 def test_a_newer_format_says_to_upgrade(train: MakeNlp, tmp_path: Path) -> None:
     train(n_steps=1).to_disk(tmp_path)
     manifest = tmp_path / "embtune" / "manifest.json"
@@ -257,6 +259,7 @@ def test_what_cannot_be_serialized_leaves_an_old_save_alone(
     assert listing(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_the_config_say_so(train: MakeNlp, tmp_path: Path) -> None:
     nlp = train(n_steps=1)
     nlp.to_disk(tmp_path)
@@ -278,6 +281,7 @@ def test_parts_can_be_excluded(train: MakeNlp, make_nlp: MakeNlp, tmp_path: Path
     assert len(data) < 200_000
 
 
+@pytest.mark.slow
 def test_an_untrained_pipeline_is_stored_as_such(make_nlp: MakeNlp, tmp_path: Path) -> None:
     make_nlp().to_disk(tmp_path)
     doc = spacy.load(tmp_path)("bread")

@@ -97,6 +97,7 @@ def test_the_encoder_is_stored_once(heads: MakeNlp, tmp_path: Path) -> None:
         assert_array_equal(loaded("bread and soup")._.get(f"head{i}"), expected[i])
 
 
+@pytest.mark.slow
 def test_checkpoints_keep_the_reference(heads: MakeNlp, tmp_path: Path) -> None:
     nlp = heads()
     weights = tmp_path / "head0" / "encoder" / "model.safetensors"

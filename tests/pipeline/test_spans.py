@@ -201,6 +201,7 @@ def test_without_the_setting_spans_have_no_attribute() -> None:
     assert nlp(TEXT)[:2]._.embtune == 1
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_on_spans_is_an_error() -> None:
     Span.set_extension("embtune", getter=lambda span: 1)
     with pytest.raises(ValueError, match=r"span\._\.embtune cannot hold.*with a getter.*Span\.rem"):
@@ -302,6 +303,7 @@ def test_vectors_of_spans_come_back_from_other_processes() -> None:
             assert_allclose(mine._.embtune, yours._.embtune, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_settings_are_saved(tmp_path: Any) -> None:
     nlp = make_static(spans="sc", learn_spans=True)
     train(nlp, as_examples(make_span_docs(nlp)), n_steps=2)
@@ -400,6 +402,7 @@ def test_training_on_labelled_spans_brings_spans_of_a_label_together() -> None:
     assert all(span._.embtune.any() for span in doc.spans["sc"])
 
 
+@pytest.mark.slow
 def test_training_on_spans_reads_texts_too(make_nlp: MakeNlp) -> None:
     nlp = make_nlp(spans="sc", learn_spans=True)
     examples = as_examples(make_span_docs(nlp, 20))
@@ -409,6 +412,7 @@ def test_training_on_spans_reads_texts_too(make_nlp: MakeNlp) -> None:
     assert nlp.get_pipe("embtune").encoder.n_encoded < 200
 
 
+@pytest.mark.slow
 def test_training_by_spacy_s_commands_with_a_contrastive_loss() -> None:
     loss = {"@losses": "spacy-embtune.supervised_contrastive.v1"}
     nlp = make_static(spans="sc", learn_spans=True, loss=loss)
@@ -569,6 +573,7 @@ def test_spacy_train_learns_spans_of_a_file_of_prodigy(
     assert loaded.meta["performance"]["embtune_p1"] > 0.5
 
 
+@pytest.mark.slow
 def test_a_config_with_spans_is_read() -> None:
     nlp = make_static(spans="sents", vector_hooks=True)
     config = Config().from_str(nlp.config.to_str())

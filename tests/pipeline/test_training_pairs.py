@@ -79,6 +79,7 @@ def test_pairs_alone_teach_what_labels_would(
     assert_allclose(spacy.load(tmp_path)("bread")._.embtune, nlp("bread")._.embtune, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_groups_teach_without_labels_and_show_in_the_labels(
     make_nlp: MakeNlp, tiny_encoder: Any
 ) -> None:

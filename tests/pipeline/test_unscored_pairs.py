@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from thinc.api import fix_random_seed
 
 from spacy_embtune.data import PairsReader
@@ -14,6 +15,7 @@ from .test_component import MakeNlp
 FOOD, MUSIC, SPORT = (TOPICS[name].split() for name in ("FOOD", "MUSIC", "SPORT"))
 
 
+@pytest.mark.slow
 def test_the_texts_of_a_pair_find_each_other(
     make_nlp: MakeNlp, tiny_encoder: Any, tmp_path: Any
 ) -> None:

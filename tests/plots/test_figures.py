@@ -68,6 +68,7 @@ def assert_inside(figure):
             assert not box.padded(-1).overlaps(other_box.padded(-1)), (text, other)
 
 
+@pytest.mark.slow
 def test_a_picture_shows_both_spaces_in_three_parts():
     documents = draw()
     figure = plot(documents, title="My texts")
@@ -225,6 +226,7 @@ def test_names_of_labels_are_not_interpreted_and_cannot_break_the_layout(tmp_pat
     assert not any(text.get_parse_math() for text in figure.findobj(Legend)[0].get_texts())
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60), st.sampled_from([0.3, 1.0, 3.0]), st.sampled_from([7, 9]))
 @settings(deadline=None, max_examples=60)
 def test_any_text_is_brought_to_a_width(text, width, size):

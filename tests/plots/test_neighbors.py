@@ -31,6 +31,7 @@ def test_nearest_rows_equal_the_naive_computation(corpus, k):
         assert row.tolist() == expected + [-1] * (k - len(expected))
 
 
+@pytest.mark.slow
 @given(corpora(), st.integers(1, 20))
 def test_neighbors_of_a_query_equal_the_naive_computation(corpus, k):
     vectors = corpus[0]
@@ -61,6 +62,7 @@ def test_queries_and_numbers_that_ask_for_nothing_are_an_error():
         find_neighbors(documents, documents, "base", 0)
 
 
+@pytest.mark.slow
 @given(corpora(), st.booleans())
 def test_the_matrix_equals_the_naive_computation(corpus, exclusive):
     vectors, values, known = corpus

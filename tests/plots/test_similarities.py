@@ -8,6 +8,7 @@ from ..metrics.made_up import corpora, cosine_steps
 from ..reports.cases import make_documents
 
 
+@pytest.mark.slow
 @given(corpora())
 def test_pairs_are_those_of_which_labels_are_known_in_both(corpus):
     vectors, values, known = corpus

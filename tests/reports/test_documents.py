@@ -126,6 +126,7 @@ def test_the_component_says_whether_labels_exclude_each_other_unless_that_cannot
     assert "several labels" in several.note
 
 
+@pytest.mark.slow
 def test_documents_that_name_one_label_each_mean_that_the_others_are_absent(train):
     apart = make_pipe(train, exclusive_classes=False)
     named = choose_labels(apart, [{"SPORT": 1.0}, {"FOOD": 1.0}, {}])
@@ -175,6 +176,7 @@ def test_invalid_labels_name_the_document(train):
         documents(nlp, None, make_records([("x", {}), ("ball", {"SPORT": 2.0})]))
 
 
+@pytest.mark.slow
 def test_of_several_components_one_is_named(train, make_nlp):
     nlp = train(n_steps=1)
     nlp.add_pipe("second", source=make_nlp("second", extension="more"))
@@ -207,6 +209,7 @@ def test_a_random_output_layer_predicts_nothing(train):
     assert found.probabilities.shape == (2, 0)
 
 
+@pytest.mark.slow
 def test_labels_of_other_components_are_left_out(train, tiny_encoder):
     nlp = train(n_steps=2)
     model = {"encoder": {"name": str(tiny_encoder)}}

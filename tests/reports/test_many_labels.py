@@ -152,6 +152,7 @@ def test_documents_of_a_pipeline_are_held_by_their_size(train, monkeypatch):
     np.testing.assert_array_equal(found.tuned, expected.tuned)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_calibration_is_that_of_the_metric_before_and_after(exclusive):
     rng = np.random.default_rng(0)

@@ -119,6 +119,7 @@ def test_too_few_documents_are_an_error():
         sweep(vectors, targets, OWN)
 
 
+@pytest.mark.slow
 def test_multi_label_and_missing_labels():
     vectors, _ = made_up()
     cats = [{"A": float(i % 3 == 0), "B": float(i % 2)} for i in range(60)]

@@ -54,6 +54,7 @@ def test_it_learns_under_every_head(make: MakeNlp, head: str, trainable_layers: 
     assert {name for name in before if "layer.1." in name} <= learned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_the_gradient_of_the_encoder_by_finite_differences(make: MakeNlp, head: str) -> None:
     """Through the head, its Standardize, both losses, and the encoder."""
@@ -155,6 +156,7 @@ def test_preserve_leads_back_to_the_untuned_encoder(make: MakeNlp, head: str) ->
     assert distance() < away * 0.5
 
 
+@pytest.mark.slow
 def test_without_anything_to_learn_from_nothing_changes(make: MakeNlp) -> None:
     nlp = make()
     _, optimizer = start(nlp)
@@ -186,6 +188,7 @@ def test_labels_that_are_missing_here_and_there(make: MakeNlp) -> None:
     assert nlp.evaluate(held_out)["embtune_map_r"] > base + 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["Linear", "FeedForward", "Contrastive"])
 def test_labels_can_be_added_later(make: MakeNlp, head: str) -> None:
     nlp = make(head)
@@ -206,6 +209,7 @@ def test_labels_can_be_added_later(make: MakeNlp, head: str) -> None:
     assert changed(encoder, weights(nlp))
 
 
+@pytest.mark.slow
 def test_gradients_gathered_over_parts_of_a_batch(make: MakeNlp) -> None:
     """accumulate_gradient: nothing changes until finish_update."""
     nlp = make()
@@ -285,6 +289,7 @@ def test_base_scores_are_those_of_the_untuned_encoder(make: MakeNlp, tmp_path: P
         assert loaded[name] == pytest.approx(expected[name], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_other_components_see_documents_of_the_encoder_in_use(make: MakeNlp) -> None:
     """As annotating component of another one in training."""
     nlp = make()
@@ -341,6 +346,7 @@ def test_averages_are_evaluated_and_saved(make: MakeNlp, tmp_path: Path) -> None
     nlp.update(examples, sgd=optimizer)
 
 
+@pytest.mark.slow
 def test_a_frozen_component_stays(make: MakeNlp) -> None:
     nlp = make()
     examples, optimizer = start(nlp)

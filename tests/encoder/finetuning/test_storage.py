@@ -100,6 +100,7 @@ def test_a_checkpoint_writes_the_encoder_if_it_changed(make: MakeNlp, tmp_path: 
     assert_allclose(row, nlp("bread and soup")._.embedding, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_stored_encoder_is_a_plain_model(make: MakeNlp, tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
 

@@ -14,6 +14,7 @@ from .encoding import MANY, Encode, finish, run, size_of
 # The bound
 
 
+@pytest.mark.slow
 def test_the_directory_stays_below_the_bound_and_the_newest_are_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -18,6 +18,7 @@ from .encoding import TEXTS, Encode
 # What it gives
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.lists(st.sampled_from(TEXTS), max_size=12), max_size=5))
 def test_rows_are_right_and_each_text_is_encoded_once_ever(batches: list[list[str]]) -> None:
