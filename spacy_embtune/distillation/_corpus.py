@@ -1,6 +1,5 @@
 """Texts and their base vectors on disk, so that memory does not grow with the number of texts."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,13 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from thinc.util import to_numpy as _to_numpy
+from spacy.util import minibatch
 
 from .._progress import progress_interval
+from .._texts import digest_number
 from ..pipeline import EmbTune
-
-# thinc's function has no type hints.
-to_numpy: Any = _to_numpy
+from ..pipeline.component import as_numpy
 
 # Number of texts that are encoded, or read from disk, at a time.
 BLOCK = 2048
@@ -62,7 +60,7 @@ class Corpus:
 
     def _choose_part(self, text: str) -> int:
         # By a digest, so that the same texts in another order give the same student.
-        part = {0: HELD_OUT, 1: VALIDATION}.get(_digest(text) // N_SEEN % TEN, FIT)
+        part = {0: HELD_OUT, 1: VALIDATION}.get(digest_number(text) // N_SEEN % TEN, FIT)
         if part != FIT and self._n_in_part[part] >= MOST_HELD_OUT:
             part = FIT
         self._n_in_part[part] += 1
@@ -122,9 +120,9 @@ def collect(
     with tqdm(
         desc="Teacher", unit=" texts", disable=not progress, mininterval=progress_interval()
     ) as bar:
-        for block in _blocks(_distinct(texts)):
+        for block in minibatch(_distinct(texts), BLOCK):  # type: ignore[no-untyped-call]
             for pipe, corpus in zip(pipes, corpora, strict=True):
-                corpus.add(block, _as_numpy(pipe.model.get_ref("encoder").predict(block)))
+                corpus.add(block, as_numpy(pipe.model.get_ref("encoder").predict(block)))
             bar.update(len(block))
     return corpora
 
@@ -135,25 +133,10 @@ def _distinct(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         if not text.strip():
             continue
-        place, bit = divmod(_digest(text) % N_SEEN, 8)
+        place, bit = divmod(digest_number(text) % N_SEEN, 8)
         if not seen[place] >> bit & 1:
             seen[place] |= 1 << bit
             yield text
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf8"), digest_size=8).digest())
-
-
-def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
-    block = []
-    for text in texts:
-        block.append(text)
-        if len(block) == BLOCK:
-            yield block
-            block = []
-    if block:
-        yield block
 
 
 def head_outputs(pipe: EmbTune, base: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -161,15 +144,4 @@ def head_outputs(pipe: EmbTune, base: NDArray[Any]) -> tuple[NDArray[Any], NDArr
     (n, L), of base vectors, float32."""
     head: Any = pipe.model.get_ref("head")
     tuned, scores = head.predict(head.ops.asarray2f(base))
-    return _as_numpy(tuned), _as_numpy(scores)
-
-
-def unit_rows(rows: NDArray[Any]) -> NDArray[Any]:
-    """RETURNS (ndarray): Rows at unit length, float32; rows of zeros stay zero."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-
-
-def _as_numpy(rows: Any) -> NDArray[Any]:
-    found: NDArray[Any] = to_numpy(rows)
-    return found
+    return as_numpy(tuned), as_numpy(scores)

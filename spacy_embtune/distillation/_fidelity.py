@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from ..encoder import TextEncoder
 from ..metrics import neighbour_overlap
+from ..metrics.ranking import unit_vectors
 from ..pipeline import EmbTune
-from ._corpus import HELD_OUT, MOST_HELD_OUT, Corpus, head_outputs, unit_rows
+from ._corpus import HELD_OUT, MOST_HELD_OUT, Corpus, head_outputs
 
 N_NEIGHBOURS = 10
 
@@ -51,7 +52,7 @@ def measure_fidelity(
         return Fidelity(0, float("nan"), None, None)
     tuned, scores = head_outputs(teacher, held_out.base)
     rows, own_scores = head_outputs(student, encoder.encode(held_out.texts))
-    cosines = np.einsum("ij,ij->i", unit_rows(tuned), unit_rows(rows))
+    cosines = np.einsum("ij,ij->i", unit_vectors(tuned), unit_vectors(rows))
     n = len(held_out.texts)
     overlap = neighbour_overlap(tuned, rows, k=N_NEIGHBOURS)
     agreement = None

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from .._progress import progress_interval
 from ..encoder import EncoderSettings, TextEncoder, find_layers, prepare, to_device
+from ..metrics.ranking import unit_vectors
 from ..pipeline import EmbTune
-from ._corpus import FIT, VALIDATION, Corpus, head_outputs, unit_rows
+from ._corpus import FIT, VALIDATION, Corpus, head_outputs
 from ._ridge import RidgeSums
 
 # Texts that the closed-form map of the start is fitted to.
@@ -63,16 +64,16 @@ def fit_layers(
     settings = EncoderSettings(precision="float32", device=str(model.device))
     first = corpus.first(MOST_FIRST, FIT)
     pooled = TextEncoder(model, settings)
-    targets = unit_rows(head_outputs(pipe, first.base)[0])
+    targets = unit_vectors(head_outputs(pipe, first.base)[0])
     with_map = _add_map(pooled, first.texts, targets, progress=progress)
     student = TextEncoder(with_map, settings)
     check = corpus.first(MOST_TRAINED, VALIDATION)
-    wanted = unit_rows(head_outputs(pipe, check.base)[0])
+    wanted = unit_vectors(head_outputs(pipe, check.base)[0])
     start = _mean_cosine(student.encode(check.texts), wanted)
     before = copy.deepcopy(with_map.state_dict())
     fit = corpus.first(MOST_TRAINED, FIT)
     n_steps = _train(
-        with_map, fit.texts, unit_rows(head_outputs(pipe, fit.base)[0]), seconds, progress
+        with_map, fit.texts, unit_vectors(head_outputs(pipe, fit.base)[0]), seconds, progress
     )
     with_map.eval().requires_grad_(False)
     end = _mean_cosine(student.encode(check.texts), wanted)
@@ -187,4 +188,4 @@ def _batches(texts: list[str], rng: np.random.Generator) -> list[NDArray[Any]]:
 
 
 def _mean_cosine(rows: NDArray[Any], wanted: NDArray[Any]) -> float:
-    return float(np.einsum("ij,ij->i", unit_rows(rows), wanted).mean()) if len(rows) else 0.0
+    return float(np.einsum("ij,ij->i", unit_vectors(rows), wanted).mean()) if len(rows) else 0.0

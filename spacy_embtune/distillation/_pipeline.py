@@ -10,6 +10,7 @@ from spacy.util import load_model_from_config
 from thinc.api import Config
 
 from ..encoder import TextEncoder
+from ..metrics.ranking import unit_vectors
 from ..pipeline import EmbTune
 from ._corpus import FIT, Corpus, head_outputs
 from ._ridge import RidgeSums
@@ -97,12 +98,8 @@ def fit_output_layer(teacher: EmbTune, corpus: Corpus, student: EmbTune) -> None
     encoder, layer = student.encoder.encoder, student.model.get_ref("head").layers[0]
     sums = RidgeSums(encoder.width, len(teacher.labels), n_folds=1)
     for block in corpus.blocks(FIT):
-        rows = encoder.encode(block.texts)
         # As the head does: rows of the length sqrt(width).
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        rows *= np.divide(
-            encoder.width**0.5, lengths, out=np.zeros_like(lengths), where=lengths > 0
-        )
+        rows = unit_vectors(encoder.encode(block.texts)) * encoder.width**0.5
         sums.add(rows, head_outputs(teacher, block.base)[1])
     W = sums.solve(_PENALTY).astype("float32")
     ops: Any = layer.ops

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ..encoder import TextEncoder, TokenTable, token_shares, tokens_of
 from ..encoder.token_table import MODULES, NORMALIZE, SETTINGS, STATIC, TOKENIZER
+from ..metrics.ranking import unit_vectors
 from ..pipeline import EmbTune
-from ._corpus import FIT, VALIDATION, Block, Corpus, head_outputs, unit_rows
+from ._corpus import FIT, VALIDATION, Block, Corpus, head_outputs
 from ._ridge import RidgeSums
 from ._vocabulary import extend, find_phrases, surfaces
 
@@ -89,7 +90,7 @@ def fit_static(
     exact = np.ascontiguousarray(refined, dtype="float32")
     rounded = round_table(exact, dtype)
     shares = _shares(tokenizer, corpus.first(MOST_REFINED, VALIDATION), len(exact))
-    cosines = np.einsum("ij,ij->i", unit_rows(shares @ exact), unit_rows(shares @ rounded))
+    cosines = np.einsum("ij,ij->i", unit_vectors(shares @ exact), unit_vectors(shares @ rounded))
     made = TokenTable(
         rounded,
         tokenizer,
@@ -145,7 +146,7 @@ def _shares(tokenizer: Any, block: Block, n_tokens: int) -> Any:
 
 
 def _targets(pipe: EmbTune, block: Block) -> NDArray[Any]:
-    return unit_rows(head_outputs(pipe, block.base)[0])
+    return unit_vectors(head_outputs(pipe, block.base)[0])
 
 
 def _fit_ridge(

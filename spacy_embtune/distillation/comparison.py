@@ -62,9 +62,8 @@ def compare_student(
         (row.title, row.base, row.tuned, by_key.get(row.key))
         for row in (*theirs.primary, *theirs.secondary)
     ]
-    is_static = find_component(student, name).encoder is not None and bool(
-        student.meta.get("embtune_distilled", {}).get("student", "static") == "static"
-    )
+    shim = find_component(student, name).encoder
+    is_static = shim is not None and shim.encoder.is_table
     scores = {row.key: (row.base, row.tuned, by_key.get(row.key)) for row in theirs.primary}
     base, tuned, own = scores.get("map_at_r", (None, None, None))
     if base is None or tuned is None or own is None:

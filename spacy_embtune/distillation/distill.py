@@ -118,6 +118,7 @@ def distill(
                 corpora = collect(teachers, texts, folder / "texts", progress=progress)
         teacher_seconds = time.monotonic() - begin
         _check_number(corpora[0])
+        n_texts = corpora[0].n
         made: dict[str, StaticStudent | LayersStudent] = {}
         encoders = {}
         for pipe, corpus in zip(teachers, corpora, strict=True):
@@ -148,10 +149,9 @@ def distill(
             verdicts[pipe.name] = judge_student(measured[pipe.name], wanted=fidelity, n=n_layers)
         result.meta["embtune_distilled"] = {
             "student": student,
-            "n_texts": corpora[0].n,
+            "n_texts": n_texts,
             "fidelity": {name: one._asdict() for name, one in measured.items()},
         }
-        n_texts = corpora[0].n
     total = time.monotonic() - begin
     return Distillation(
         result,
@@ -201,7 +201,7 @@ def find_teachers(nlp: Language) -> list[EmbTune]:
                 f"The component {pipe.name!r} pools vectors of the pipeline (DocVectors), which is "
                 "as fast as a student would be. Distill a pipeline with SentenceTransformer.v1."
             )
-        if pipe.encoder.encoder.device_type == "cpu" and _is_static(pipe.encoder.encoder):
+        if _is_static(pipe.encoder.encoder):
             raise ValueError(
                 f"The encoder of the component {pipe.name!r} is a table of token vectors already. "
                 "Distill the pipeline that it was made from."

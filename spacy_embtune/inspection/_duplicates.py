@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .._texts import count, shorten, text_key
 from ..data import Record
 from ..labels import CARRIES, TOLERANCE
+from ..metrics.ranking import unit_vectors
 from .types import Finding
 
 MOST_EXAMPLES = 3
@@ -151,8 +152,8 @@ def find_nearest(vectors: NDArray[Any], gallery: NDArray[Any] | None = None) -> 
     gallery (ndarray | None): The vectors to choose from, shape (m, d). None: the other vectors.
     RETURNS (Nearest): The nearest of each vector.
     """
-    unit = _unit(vectors)
-    others = unit if gallery is None else _unit(gallery)
+    unit = unit_vectors(vectors)
+    others = unit if gallery is None else unit_vectors(gallery)
     n = len(unit)
     nearest = Nearest(np.zeros(n, dtype=np.intp), np.full(n, -1.0, dtype="float32"))
     if not len(others) or (gallery is None and n < 2):
@@ -166,12 +167,6 @@ def find_nearest(vectors: NDArray[Any], gallery: NDArray[Any] | None = None) -> 
         nearest.cosine[rows] = cosines.max(axis=1)
     nearest.cosine[~unit.any(axis=1)] = -1.0
     return nearest
-
-
-def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
-    array = np.asarray(vectors, dtype="float32")
-    lengths = np.linalg.norm(array, axis=1, keepdims=True)
-    return np.asarray(np.divide(array, lengths, out=np.zeros_like(array), where=lengths > 0))
 
 
 def inspect_near_copies(

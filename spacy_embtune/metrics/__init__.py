@@ -43,7 +43,7 @@ from ._classification import (
     score_predictions,
 )
 from ._clusters import ClusterScores, cluster_scores
-from ._correlation import CorrelationScores, correlation_scores
+from ._correlation import CorrelationScores, correlation_scores, pair_correlation
 from ._geometry import SpaceScores, neighbour_overlap, space_scores
 from ._intervals import (
     LEVEL,
@@ -111,6 +111,7 @@ __all__ = [
     "map_at_r_ratios",
     "neighbour_overlap",
     "p_at_1_ratios",
+    "pair_correlation",
     "precision_recall",
     "predict_by_neighbour",
     "predict_by_other_neighbour",

@@ -1,8 +1,9 @@
 """Correlate the similarities of pairs with the scores that people gave to the pairs."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .ranking import Array
 
@@ -45,6 +46,27 @@ def correlation_scores(similarity: Array, scores: Array) -> CorrelationScores:
         raise ValueError("Similarities and scores must be finite, but some are NaN or infinity.")
     spearman = _pearson(stats.rankdata(x), stats.rankdata(y))
     return CorrelationScores(spearman, _pearson(x, y), x.size)
+
+
+def pair_correlation(
+    first: NDArray[Any], second: NDArray[Any], scores: NDArray[Any]
+) -> CorrelationScores:
+    """Correlate the cosines of pairs of vectors with the scores of the pairs. A pair with a vector
+    of zeros has no cosine and is left out.
+
+    >>> first, second = np.eye(3), np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    >>> pair_correlation(first, second, np.array([5.0, 3.0, 1.0])).n
+    3
+
+    first, second (ndarray): The vectors of n pairs, shape (n, d).
+    scores (ndarray): The score of each pair, shape (n,).
+    RETURNS (CorrelationScores): The correlations.
+    RAISES (ValueError): If a number is not finite.
+    """
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    has_both = lengths > 0
+    cosines = (first * second).sum(axis=1)[has_both] / lengths[has_both]
+    return correlation_scores(cosines, scores[has_both])
 
 
 def _pearson(x: np.ndarray, y: np.ndarray) -> float | None:

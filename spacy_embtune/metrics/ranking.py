@@ -32,6 +32,20 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
 
+def unit_vectors(vectors: Array) -> NDArray[np.float32]:
+    """Normalise vectors to unit length. Those that are all zeros stay as they are.
+
+    >>> unit_vectors([[0.0, 2.0], [0.0, 0.0]]).tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+
+    vectors (Array): The vectors, shape (n, d).
+    RETURNS (ndarray): The vectors, float32, shape (n, d).
+    """
+    array = np.asarray(vectors, dtype="float32")
+    lengths = np.linalg.norm(array, axis=1, keepdims=True)
+    return np.asarray(np.divide(array, lengths, out=np.zeros_like(array), where=lengths > 0))
+
+
 def unit_rows(vectors: Array) -> tuple[Floats, Ints]:
     """Normalise vectors to unit length, and leave out those that are all zeros.
 

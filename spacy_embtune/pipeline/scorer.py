@@ -16,7 +16,7 @@ from ..metrics import (
     CARRIES,
     LabelScores,
     Rows,
-    correlation_scores,
+    pair_correlation,
     precision_recall,
     predict_by_threshold,
     retrieval_scores,
@@ -272,12 +272,7 @@ def _correlate(
 ) -> dict[str, float | None]:
     spearman, pearson = None, None
     if vectors is not None and of_partners is not None:
-        a, b = vectors[documents], of_partners
-        lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        # A text without a vector has no cosine.
-        has_both = lengths > 0
-        cosines = (a * b).sum(axis=1)[has_both] / lengths[has_both]
-        spearman, pearson, _ = correlation_scores(cosines, gold[has_both])
+        spearman, pearson, _ = pair_correlation(vectors[documents], of_partners, gold)
     return {"spearman": spearman, "pearson": pearson}
 
 

@@ -12,8 +12,8 @@ from ..metrics import (
     Ratios,
     answer_ratios,
     compare_ratios,
-    correlation_scores,
     link_sides,
+    pair_correlation,
 )
 from .types import Row, Verdict
 from .verdict import FEWEST_DOCUMENTS, Finding, judge
@@ -148,10 +148,7 @@ def correlate_pairs(
     found = []
     for vectors in (base, tuned):
         a, b = vectors[ends[:, 0]].astype(float), vectors[ends[:, 1]].astype(float)
-        lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        has_both = lengths > 0
-        cosines = (a * b).sum(axis=1)[has_both] / lengths[has_both]
-        found.append(correlation_scores(cosines, scores[has_both]))
+        found.append(pair_correlation(a, b, scores))
     return [
         Row("spearman", found[0].spearman, found[1].spearman),
         Row("pearson", found[0].pearson, found[1].pearson),
