@@ -28,16 +28,26 @@ from .other_fields import (
 )
 from .pair_targets import combine_pairs
 from .parts import write_parts
+from .pseudo_labels import (
+    WEIGHT_FIELD,
+    PseudoLabel,
+    check_weight,
+    read_pseudo_labels,
+    text_digest,
+    write_pseudo_labels,
+)
 from .records import Location, Record, read_records
 from .records_reader import RecordsReader, make_records_reader
 from .scored_pairs import PairsReader, make_pairs_reader, pairs_to_examples
 from .spans import SPANS_FIELD, TextSpan, describe_spans, find_misplaced, read_spans
 from .splitting import RecordSplit, find_groups, link_documents, split_records
+from .unlabelled import UnlabelledReader, make_unlabelled_reader
 
 __all__ = [
     "ESCAPED",
     "FORMATS",
     "SPANS_FIELD",
+    "WEIGHT_FIELD",
     "CatsReader",
     "InvalidRowError",
     "LabelAction",
@@ -49,13 +59,16 @@ __all__ = [
     "PairsReader",
     "Partner",
     "Position",
+    "PseudoLabel",
     "Record",
     "RecordDoc",
     "RecordSplit",
     "RecordsReader",
     "Row",
     "TextSpan",
+    "UnlabelledReader",
     "bin_name",
+    "check_weight",
     "combine_pairs",
     "describe_spans",
     "digest_text",
@@ -74,10 +87,12 @@ __all__ = [
     "make_pairs_from_corpus",
     "make_pairs_reader",
     "make_records_reader",
+    "make_unlabelled_reader",
     "pairs_to_examples",
     "parse_action",
     "read_fields",
     "read_header",
+    "read_pseudo_labels",
     "read_record_docs",
     "read_records",
     "read_spans",
@@ -85,10 +100,12 @@ __all__ = [
     "set_group",
     "set_partners",
     "split_records",
+    "text_digest",
     "to_arrow",
     "to_cell",
     "to_json",
     "to_json_value",
     "unescape_cells",
     "write_parts",
+    "write_pseudo_labels",
 ]

@@ -12,9 +12,11 @@ from .from_names import pipeline_from_names
 from .logger import console_logger
 from .lookup import find_component
 from .model import EmbTuneModel, Prediction
+from .pseudo_labels import PseudoLabels, pseudo_label
 from .rows import ComputedRows
 from .scorer import EmbTuneScorer, make_embtune_scorer
 from .span_extensions import get_span_vector, register_span_extension, set_span_hooks
+from .text_inputs import prepare_texts
 from .units import complete_cats
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "EmbTuneScorer",
     "MissingVectorError",
     "Prediction",
+    "PseudoLabels",
     "StorageError",
     "check_unit",
     "complete_cats",
@@ -36,6 +39,8 @@ __all__ = [
     "make_embtune",
     "make_embtune_scorer",
     "pipeline_from_names",
+    "prepare_texts",
+    "pseudo_label",
     "register_extension",
     "register_span_extension",
     "set_span_hooks",

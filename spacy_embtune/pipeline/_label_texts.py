@@ -3,17 +3,16 @@
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.tokens import Doc
-from thinc.types import Floats2d
 
 from ..encoder import token_counter
 from ..encoder.shim import find_shim
-from ..labels import MOST_DENSE, find_codes, make_targets, read_label_texts
+from ..labels import MOST_DENSE, SparseTargets, find_codes, make_targets, read_label_texts
 from ..training import (
     ODDS_OF_CODES,
     ODDS_OF_WORDS,
@@ -22,7 +21,7 @@ from ..training import (
     move_to_documents,
     texts_mean_something,
 )
-from ..types import PairTargets, Targets
+from ._added_documents import AddedDocuments
 from ._training_corpus import TrainingCorpus, annotate
 
 logger = logging.getLogger(__name__)
@@ -35,27 +34,13 @@ MOST_IN_BATCH = 256
 MOST_NAMES = 5
 
 
-class AddedTexts(NamedTuple):
-    """The texts of labels that are added to a batch.
-
-    inputs (list[Any]): What the encoder reads: strings, or Docs.
-    rows (ndarray of int): Their zero-based positions among all texts of labels, shape (k,).
-    columns (ndarray of int): The columns of their labels, shape (k,).
-    weights (ndarray): How much each text counts, in documents, shape (k,).
-    """
-
-    inputs: list[Any]
-    rows: NDArray[Any]
-    columns: NDArray[Any]
-    weights: NDArray[Any]
-
-
 class LabelDocuments:
     """The texts of labels as documents. In an epoch, each of them is used about once.
 
     inputs (list[Any]): What the encoder reads for each of the m texts: strings, or Docs.
     columns (ndarray of int): The columns of their labels, shape (m,).
     weights (ndarray): How much each text counts, in documents, shape (m,).
+    n_labels (int): The number of labels L.
     n_documents (int): The number of labelled documents of the training corpus.
     shift (ndarray | None): What is added to the base vectors of the texts, shape (d,).
     """
@@ -66,21 +51,23 @@ class LabelDocuments:
         columns: NDArray[Any],
         weights: NDArray[Any],
         *,
+        n_labels: int,
         n_documents: int,
         shift: NDArray[Any] | None,
     ) -> None:
         counted = np.flatnonzero(weights > 0)
         self.inputs = [inputs[i] for i in counted]
         self.columns, self.weights = columns[counted], weights[counted]
+        self.n_labels = n_labels
         self.n_documents = n_documents
         self.shift = shift
         self._next = 0
 
-    def select(self, n_labelled: int) -> AddedTexts | None:
+    def select(self, n_labelled: int) -> AddedDocuments | None:
         """Choose the texts for a batch, in turn.
 
         n_labelled (int): The number of labelled documents in the batch.
-        RETURNS (AddedTexts | None): The texts: as large a share of all as the batch has of the
+        RETURNS (AddedDocuments | None): The texts: as large a share of all as the batch has of the
             labelled documents. None if there are none.
         """
         m = len(self.inputs)
@@ -90,48 +77,17 @@ class LabelDocuments:
             return None
         rows = (self._next + np.arange(k)) % m
         self._next = (self._next + k) % m
-        return AddedTexts(
-            [self.inputs[i] for i in rows],
-            rows,
-            self.columns[rows],
-            self.weights[rows] * (m * share / k),
+        weights: Any = (self.weights[rows] * (m * share / k)).astype("float32")
+        targets = SparseTargets(
+            rows=np.arange(k),
+            columns=self.columns[rows],
+            values=np.ones(k, dtype="float32"),
+            is_complete=np.ones(k, dtype=bool),
+            n_labels=self.n_labels,
+            exclusive=False,
+            weights=weights,
         )
-
-
-def add_texts(
-    rows: Floats2d, targets: Targets, vectors: Floats2d, added: AddedTexts, shift: Any, ops: Any
-) -> tuple[Floats2d, Targets]:
-    """Put the texts of labels behind the documents of a batch and of the memory bank.
-
-    rows (Floats2d): The base vectors of the n documents, shape (n, d).
-    targets (Targets): Their targets.
-    vectors (Floats2d): The base vectors of the k texts, shape (k, d).
-    added (AddedTexts): The texts.
-    shift (ndarray | None): What is added to the vectors of the texts, shape (d,).
-    ops (Ops): The ops of the device.
-    RETURNS (tuple[Floats2d, Targets]): The base vectors and targets of the n + k.
-    """
-    xp: Any = ops.xp
-    n, k = rows.shape[0], len(added.inputs)
-    if shift is not None:
-        vectors = vectors + ops.asarray(shift) * (cast(Any, vectors) != 0).any(
-            axis=1, keepdims=True
-        )
-    values = np.zeros((k, targets.values.shape[1]), dtype="float32")
-    values[np.arange(k), added.columns] = 1.0
-    weights = np.ones(n, dtype="float32") if targets.weights is None else targets.weights
-    pairs = targets.pairs
-    if pairs is not None:
-        # Nothing but labels is known of pairs with a text.
-        pairs = PairTargets(*(xp.pad(array, ((0, k), (0, k))) for array in pairs))
-    return xp.concatenate([rows, vectors]), targets._replace(
-        values=xp.concatenate([targets.values, ops.asarray(values)]),
-        known=xp.concatenate([targets.known, ops.asarray(np.ones_like(values))]),
-        weights=xp.concatenate(
-            [ops.asarray(weights), ops.asarray(added.weights.astype("float32"))]
-        ),
-        pairs=pairs,
-    )
+        return AddedDocuments([self.inputs[i] for i in rows], targets, self.shift)
 
 
 def described_labels(
@@ -296,4 +252,11 @@ def _make(
         mean = head.ops.to_numpy(head.get_ref("standardize").get_param("mean"))
         shift = (move_to_documents(vectors, columns, mean) - vectors)[0]
     weights = label_text_weights(counts[0], columns)
-    return LabelDocuments(inputs, columns, weights, n_documents=n_documents, shift=shift)
+    return LabelDocuments(
+        inputs,
+        columns,
+        weights,
+        n_labels=len(pipe.labels),
+        n_documents=n_documents,
+        shift=shift,
+    )

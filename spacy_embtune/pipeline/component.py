@@ -31,9 +31,9 @@ from ..training import (
 )
 from ..types import HeadOutput, Loss, Output
 from . import _serialization, extensions
+from ._added_documents import add_documents, select_documents
 from ._label_texts import (
     LabelDocuments,
-    add_texts,
     described_labels,
     make_label_documents,
     restore_label_documents,
@@ -51,6 +51,12 @@ from ._training_checks import (
     warn_of_no_spans,
 )
 from ._training_corpus import find_exclusive, read_corpus
+from ._unlabelled import (
+    Corpus,
+    PseudoLabelledDocuments,
+    make_pseudo_labelled,
+    read_unlabelled,
+)
 from .annotations import annotate, count_cats, register_attributes
 from .model import Prediction, to_probabilities
 from .rows import probability_rows
@@ -173,6 +179,7 @@ class EmbTune(ListenedTo, TrainablePipe):
         self._has_gradient = False
         self._n_idle = 0
         self._label_documents: LabelDocuments | None = None
+        self._pseudo_labelled: PseudoLabelledDocuments | None = None
         self.listener_map = {}
         self.overwritten_by = set()
         if extension == base_extension:
@@ -244,6 +251,7 @@ class EmbTune(ListenedTo, TrainablePipe):
         nlp: Language | None = None,
         labels: list[str] | None = None,
         label_texts: str | dict[str, Any] | None = None,
+        unlabelled: Corpus | None = None,
     ) -> None:
         """Learn from the training corpus what the labels are, whether they are exclusive, and the
         mean of the base vectors, and set random weights. This encodes all texts that fit the
@@ -256,8 +264,14 @@ class EmbTune(ListenedTo, TrainablePipe):
             weight that falls as labels grow: "names" for the names of the labels, or a mapping from
             label to a text or a list of texts. Its labels need no labelled document. Texts that
             mean nothing, such as "LABEL_3", are left out, and the log says so. None: no texts.
-        RAISES (ValueError): When there are no examples or no labels, or cats or label_texts are
-            invalid.
+        unlabelled (Callable | None): A corpus of texts without labels, such as the reader
+            `spacy-embtune.unlabelled.v1`: takes the pipeline and gives Examples. The mean of the
+            base vectors is learned from them as well. Texts with cats have a pseudo-label: they are
+            learned beside the documents of each batch, with the weight in `user_data["weight"]`
+            (default 1). Nothing counts them. They are never saved, so a component that was loaded
+            goes on learning without them. None: no such texts.
+        RAISES (ValueError): When there are no examples or no labels, or cats, label_texts or
+            unlabelled are invalid.
         """
         validate_get_examples(get_examples, "EmbTune.initialize")
         if nlp is not None:
@@ -291,9 +305,13 @@ class EmbTune(ListenedTo, TrainablePipe):
         )
         check_cache_size(corpus, self.name, self.model)
         self.bank.clear()
+        pile = None if unlabelled is None else read_unlabelled(self, unlabelled, corpus, nlp)
         sample = targets.select(range(min(10, targets.shape[0])))
-        self.model.initialize(X=corpus.sample, Y=cast(Any, sample.values))
-        self._label_documents = None
+        texts = corpus.sample if pile is None else [*corpus.sample, *pile.sample]
+        self.model.initialize(X=texts, Y=cast(Any, sample.values))
+        self._label_documents, self._pseudo_labelled = None, None
+        if pile is not None:
+            self._pseudo_labelled = make_pseudo_labelled(self, pile, corpus)
         if label_texts is not None:
             self._label_documents = make_label_documents(self, label_texts, corpus, counts, nlp)
 
@@ -391,10 +409,10 @@ class EmbTune(ListenedTo, TrainablePipe):
 
         RETURNS (float): The loss.
         """
-        documents = self._get_label_documents()
         n_labelled = int(cast(Any, batch.targets.known).any(axis=1).sum())
-        added = None if documents is None else documents.select(n_labelled)
-        inputs = batch.docs if added is None else [*batch.docs, *added.inputs]
+        sources = (self._get_label_documents(), self._pseudo_labelled)
+        added = select_documents(sources, n_labelled)
+        inputs = [*batch.docs, *(text for part in added for text in part.inputs)]
         n = len(batch.docs)
         # Losses compare with the vectors of the untuned encoder. They are computed here because
         # the encoder runs with its learned weights below.
@@ -407,10 +425,7 @@ class EmbTune(ListenedTo, TrainablePipe):
         base, backprop_base = self.model.get_ref("encoder").begin_update(inputs)
         rows, targets = add_memory(batch, base[:n], self.bank, self.model.ops)
         n_compared = len(rows)
-        if documents is not None and added is not None:
-            rows, targets = add_texts(
-                rows, targets, base[n:], added, documents.shift, self.model.ops
-            )
+        rows, targets = add_documents(rows, targets, base[n:], added, self.model.ops)
         compared = None if untuned is None else self.model.ops.asarray2f(cast(Any, untuned))
         run_head = head_forward(self.model.get_ref("head"), compared=compared)
 
@@ -420,8 +435,8 @@ class EmbTune(ListenedTo, TrainablePipe):
             def backprop(gradient: HeadOutput) -> None:
                 if cast(Any, gradient.scores).any():
                     self.cfg["predicts_labels"] = True
-                # Gradients go back to the encoder for the documents of the batch and the texts of
-                # labels only, not for those of the memory bank.
+                # Gradients go back to the encoder for the documents of the batch and those that
+                # are added to it, not for those of the memory bank.
                 d_rows = backprop_head(gradient)
                 if n_compared > n:
                     xp: Any = self.model.ops.xp
@@ -643,6 +658,7 @@ class EmbTune(ListenedTo, TrainablePipe):
 
     def _after_loading(self) -> None:
         self.bank.clear()
+        self._pseudo_labelled = None
         # The config comes first if its threshold is another than when the component was saved.
         if self.cfg["configured_threshold"] != self._configured_threshold:
             self.threshold = self._configured_threshold

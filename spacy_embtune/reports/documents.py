@@ -23,7 +23,13 @@ from ..labels import (
     validate_cats,
 )
 from ..metrics import Rows
-from ..pipeline import EmbTune, complete_cats, find_component, unit_records
+from ..pipeline import (
+    EmbTune,
+    complete_cats,
+    find_component,
+    prepare_texts,
+    unit_records,
+)
 from ..pipeline.rows import probability_rows
 from .types import Documents
 
@@ -280,7 +286,7 @@ def _predict(
     ) as bar:
         for start in range(0, len(texts), _BATCH_SIZE):
             batch = texts[start : start + _BATCH_SIZE]
-            inputs = _prepare(nlp, pipe, batch)
+            inputs = prepare_texts(nlp, pipe, batch)
             prediction = pipe.predict(inputs, with_spans=False)
             # If the encoder learned, compare with the vectors of the encoder before training.
             untuned = pipe.encode_untuned(inputs)
@@ -296,14 +302,3 @@ def _predict(
     if is_many and pipe.predicts_labels:
         return arrays[0], arrays[1], probability_rows(pipe, np.concatenate(encoded))
     return arrays[0], arrays[1], arrays[2]
-
-
-def _prepare(nlp: Language, pipe: EmbTune, texts: Sequence[str]) -> Any:
-    """RETURNS (list[Doc | str]): The input of the encoder: the texts, or the Docs that earlier
-    components annotate."""
-    if pipe.model.get_ref("encoder").attrs.get("reads_texts", False):
-        return list(texts)
-    names = nlp.pipe_names
-    before = names[: names.index(pipe.name)]
-    with nlp.select_pipes(enable=before):
-        return list(nlp.pipe(texts))

@@ -9,6 +9,9 @@ label_batches, pair_batches
 side_batches    base vectors of two sides -> batches of pairs; the negatives are in the batch
 find_nearest_labels, label_text_weights, move_to_documents, texts_mean_something
                 texts of labels as documents
+choose_pseudo_labels, compare_with_means
+                labels for unlabelled documents, by a trained model
+BalancedOrder   draws documents so that each class is drawn equally often
 MemoryBank      keeps earlier base vectors to compare a batch with
 SeenTexts       remembers the training texts as digests
 make_batch_by_class
@@ -29,6 +32,13 @@ from .label_documents import (
 )
 from .loop import run_steps, seeded, train_head
 from .memory_bank import Entries, MemoryBank
+from .pseudo_labels import (
+    SUREST_SHARE,
+    BalancedOrder,
+    ChosenLabels,
+    choose_pseudo_labels,
+    compare_with_means,
+)
 from .row_batches import (
     RowBatch,
     ScoredPairs,
@@ -47,8 +57,11 @@ from .step import StepResult, head_forward, training_step
 __all__ = [
     "ODDS_OF_CODES",
     "ODDS_OF_WORDS",
+    "SUREST_SHARE",
+    "BalancedOrder",
     "Batch",
     "BlockAdam",
+    "ChosenLabels",
     "Entries",
     "MemoryBank",
     "NearestLabels",
@@ -59,6 +72,8 @@ __all__ = [
     "StepResult",
     "add_memory",
     "build_section",
+    "choose_pseudo_labels",
+    "compare_with_means",
     "count_batches",
     "describe",
     "find_nearest_labels",

@@ -98,8 +98,8 @@ def test_each_text_is_used_about_once_an_epoch(make_nlp: MakeNlp) -> None:
     documents = pipe._get_label_documents()
     used = [documents.select(4) for _ in range(6)]
     weights = np.bincount(
-        np.concatenate([added.columns for added in used]),
-        np.concatenate([added.weights for added in used]),
+        np.concatenate([added.targets.columns for added in used]),
+        np.concatenate([added.targets.weights for added in used]),
     )
     # 8 documents a label: one document.
     assert_allclose(weights, 1.0)
@@ -144,7 +144,7 @@ def test_a_label_may_have_a_text_only(make_nlp: MakeNlp, caplog: pytest.LogCaptu
     pipe = initialize(nlp, examples, TEXTS)
     assert set(pipe.labels) == set(TEXTS)
     assert "cannot be learned" not in caplog.text
-    assert pipe._get_label_documents().select(20).weights.max() == 2.0
+    assert pipe._get_label_documents().select(20).targets.weights.max() == 2.0
 
 
 @pytest.mark.parametrize(
