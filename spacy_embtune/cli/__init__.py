@@ -14,6 +14,7 @@ from .label import label
 from .neighbors import neighbors
 from .plot import plot
 from .sweep import sweep
+from .tune import tune
 
 __all__ = ["app"]
 
@@ -29,6 +30,7 @@ app.command("bulk")(bulk)
 app.command("label")(label)
 app.command("neighbors")(neighbors)
 app.command("sweep")(sweep)
+app.command("tune")(tune)
 app.command("distill")(distill)
 app.command("export-encoder")(export_encoder)
 

@@ -1,5 +1,6 @@
 """Data: files of every format as fields and records, and the pairs of documents for training."""
 
+from ._digest import digest_records
 from ._record_docs import RecordDoc, make_doc, read_record_docs
 from .cats import CatsReader
 from .corpus_pairs import PairsFromCorpus, make_pairs_from_corpus
@@ -71,6 +72,7 @@ __all__ = [
     "check_weight",
     "combine_pairs",
     "describe_spans",
+    "digest_records",
     "digest_text",
     "escape_cells",
     "find_groups",

@@ -324,8 +324,11 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         the documents and the counts of labels, which are known before, hold documents only."""
         if not self.label_vectors:
             return base, targets
-        layer: Any = self.head_.get_ref("standardize")
-        mean = layer.ops.to_numpy(layer.get_param("mean"))
+        layer: Any = self.head_.maybe_get_ref("standardize")
+        if layer is None:
+            mean = base[has_vector(cast(Any, base))[:, 0] > 0].mean(axis=0)
+        else:
+            mean = layer.ops.to_numpy(layer.get_param("mean"))
         return add_label_documents(
             base,
             targets,
@@ -402,7 +405,10 @@ class HeadTuner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         if total == 0:
             return
         mean = share @ base.astype("float64") / total
-        layer = self.head_.get_ref("standardize")
+        layer = self.head_.maybe_get_ref("standardize")
+        if layer is None:
+            # A linear head subtracts no mean.
+            return
         ops: Any = layer.ops
         before = ops.to_numpy(layer.get_param("mean"))
         self._n_seen += total

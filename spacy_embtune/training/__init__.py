@@ -53,6 +53,7 @@ from .sections import build_section
 from .seen_texts import SeenTexts
 from .side_batches import SidePairs, has_negatives, side_batches
 from .step import StepResult, head_forward, training_step
+from .steps import suitable_steps
 
 __all__ = [
     "ODDS_OF_CODES",
@@ -91,6 +92,7 @@ __all__ = [
     "select_rows",
     "shuffled_batches",
     "side_batches",
+    "suitable_steps",
     "texts_mean_something",
     "train_head",
     "training_step",

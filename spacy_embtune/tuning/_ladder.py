@@ -1,0 +1,549 @@
+"""The ladder: rungs are tried one after the other, and kept if held-out documents do not object."""
+
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from spacy.language import Language
+from thinc.api import Config
+
+from ..data import Record
+from ..encoder import token_counter
+from ..encoder.shim import find_shim
+from ..labels import CARRIES, find_codes, read_label_texts
+from ..pipeline import EmbTune, pipeline_from_names
+from ..reports import LabelSpace, documents
+from ..training import build_section
+from ._evidence import (
+    METRICS,
+    Estimate,
+    Fold,
+    FoldScores,
+    estimate,
+    estimate_gain,
+    judge,
+    make_folds,
+)
+from ._fitting import change, fit, quiet, write_documents
+from ._frozen import fit_head, to_documents
+from ._pile import Pile
+from ._rungs import Rung, base_rung, encoder_rungs, head_rungs, pseudo_rung
+
+logger = logging.getLogger(__name__)
+
+# At least so many folds judge a rung whose folds take long.
+LEAST_FOLDS = 2
+# At most so many folds judge a rung that trains a pipeline for each.
+MOST_FOLDS = 4
+# A cost that was only estimated may be so many times as large.
+DOUBT = 1.5
+MOST_ROUNDS = 2
+
+Progress = Callable[["Attempt"], None]
+
+
+class Attempt(NamedTuple):
+    """A rung that was tried.
+
+    key (str): Its name: "names", "base", "contrastive", "feed_forward", "encoder", "encoder_all",
+        "pseudo_labels_1", ...
+    title (str): Its name in words.
+    decision (str): "running", "kept", "dropped", or "left out" if it was not tried.
+    reason (str): Why, in words.
+    scores (list[Estimate]): Accuracy, nearest neighbour accuracy, p@1 and MAP@R on documents that
+        were held out, then their mean. Empty if it was not judged. Labels that do not exclude
+        each other have macro-F1 in place of accuracy.
+    gain (list[Estimate]): The differences from the rung that was kept before. Empty for the first.
+    n_folds (int): The number of folds that it was judged by.
+    seconds (float): How long it took.
+    """
+
+    key: str
+    title: str
+    decision: str
+    reason: str
+    scores: list[Estimate]
+    gain: list[Estimate]
+    n_folds: int
+    seconds: float
+
+
+class Kept(NamedTuple):
+    """The best rung so far.
+
+    rung (Rung | None): The rung. None for the nearest name.
+    nlp (Language): Its pipeline, which learned from all documents.
+    of_folds (list[Language]): Its pipelines of the folds.
+    scores (list[FoldScores]): Its scores on the folds.
+    config (Config): The config of `nlp`.
+    """
+
+    rung: Rung | None
+    nlp: Language
+    of_folds: list[Language]
+    scores: list[FoldScores]
+    config: Config
+
+
+class Ladder:
+    """Climbs the ladder. `kept` is the best pipeline so far.
+
+    config (Config): The config that rungs change.
+    name (str): The name of the component.
+    records (Sequence[Record]): The n labelled documents, each with a text.
+    labels (LabelSpace): Their labels.
+    pile (Sequence[str]): Texts without labels.
+    seconds (float): How long climbing may take, in seconds.
+    label_texts (str | Mapping | None): Texts of labels, see `EmbTune.initialize`.
+    seed (int): The seed of folds and of training.
+    progress (Callable | None): Called with each attempt, when it begins, when a fold is finished,
+        and when it is decided.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        name: str,
+        records: Sequence[Record],
+        labels: LabelSpace,
+        *,
+        pile: Sequence[str],
+        seconds: float,
+        label_texts: str | Mapping[str, Any] | None,
+        seed: int,
+        progress: Progress | None,
+    ) -> None:
+        self.name = name
+        self.records = list(records)
+        self.labels = labels
+        self.label_texts = label_texts
+        self.end = time.monotonic() + seconds
+        self.seconds = seconds
+        self.progress = progress
+        self.attempts: list[Attempt] = []
+        self.kept: Kept | None = None
+        # Those of the base vectors, to compare with.
+        self.base_scores: list[FoldScores] = []
+        self.notes: list[str] = []
+        self.is_interrupted = False
+        self._folder = tempfile.TemporaryDirectory(prefix="embtune-")
+        self.folder = Path(self._folder.name)
+        initialize = f"initialize.components.{name}"
+        self.config = change(
+            config,
+            {
+                "paths.train": str(self.folder / "train.jsonl"),
+                f"{initialize}.labels": list(labels.labels),
+                f"{initialize}.label_texts": label_texts,
+                f"components.{name}.exclusive_classes": labels.exclusive,
+                "system.seed": seed,
+            },
+        )
+        write_documents(self.folder / "train.jsonl", self.records)
+        classes = main_labels(self.records, labels)
+        self.folds = make_folds(
+            [record.text for record in self.records],
+            classes,
+            exclusive=labels.exclusive,
+            seed=seed,
+        )
+        self.texts_a_label = len(self.records) / max(1, len(labels.labels))
+        self.seed = seed
+        self.pile = Pile(pile, self.folder)
+        section = self.config.interpolate()["components"][name]["model"]["encoder"]
+        # It is kept, because the encoders of the pipelines below share its weights.
+        self._encoder: Any = build_section(dict(section))
+        self._encoder.initialize()
+        self.vectors = self._encode([record.text for record in self.records])
+        self.label_vectors = self._encode_names()
+
+    def _encode(self, texts: list[str]) -> NDArray[Any]:
+        return np.asarray(self._encoder.ops.to_numpy(self._encoder.predict(texts)))
+
+    def _encode_names(self) -> dict[str, NDArray[Any]]:
+        """RETURNS (dict): The vectors of the texts of labels. Names that look like codes are left
+        out."""
+        if self.label_texts is None:
+            return {}
+        texts = read_label_texts(self.label_texts, self.labels.labels)
+        if isinstance(self.label_texts, str):
+            shim = find_shim(self._encoder)
+            codes = find_codes(texts, None if shim is None else token_counter(shim.encoder))
+            texts = {label: given for label, given in texts.items() if label not in set(codes)}
+        if not texts:
+            return {}
+        rows = self._encode([text for given in texts.values() for text in given])
+        ends = np.cumsum([len(given) for given in texts.values()])[:-1]
+        return dict(zip(texts, np.split(rows, ends), strict=True))
+
+    def climb(self) -> Kept:
+        """Try all rungs for which there is time.
+
+        RETURNS (Kept): The best. After Ctrl-C, the best so far.
+        RAISES (KeyboardInterrupt): If there is no pipeline yet.
+        """
+        try:
+            with quiet():
+                self._climb()
+        except KeyboardInterrupt:
+            if self.kept is None:
+                raise
+            self.is_interrupted = True
+        assert self.kept is not None
+        return self.kept
+
+    def close(self) -> None:
+        """Remove the temporary files."""
+        self._folder.cleanup()
+
+    def _climb(self) -> None:
+        self._try(base_rung())
+        if self.label_texts is not None and self.labels.exclusive:
+            self._try_names()
+        for rung in head_rungs(len(self.records), self.texts_a_label):
+            self._try(rung)
+        n_layers = self._count_layers()
+        reason = self._why_frozen(n_layers)
+        for rung in encoder_rungs(len(self.records), max(n_layers, 1)):
+            if reason is not None:
+                self._leave_out(rung, reason)
+                break
+            if rung.key == "encoder_all":
+                self._learn_from_pile()
+            self._try(rung)
+        if reason is not None:
+            self._learn_from_pile()
+
+    # One rung
+
+    def _try(self, rung: Rung, file: str | None = None) -> bool:
+        """Try a rung.
+
+        file (str | None): The name of the files with the pseudo-labels of each fold.
+        RETURNS (bool): Whether it was kept.
+        """
+        begin = time.monotonic()
+        folds = self._affordable(rung)
+        if folds is None:
+            return False
+        self._say(rung, "running", "", [], [], 0, begin)
+        fitted: list[Language] = []
+        scores: list[FoldScores] = []
+        for k, fold in enumerate(folds):
+            if k >= LEAST_FOLDS and not self._has_time_for(rung, begin, k):
+                break
+            if rung.learns_encoder or file is not None:
+                nlp = fit(self._config_of(rung, k, file))
+                fitted.append(nlp)
+                scores.append(self._judge(nlp, fold))
+            else:
+                scores.append(self._judge_head(rung, fold))
+            gain = self._gain(scores)
+            self._say(rung, "running", "", estimate(scores), gain, k + 1, begin)
+        found = estimate(scores) if scores else []
+        if not self.base_scores:
+            self.base_scores = scores
+        gain = self._gain(scores)
+        is_kept, reason = self._decide(rung, gain)
+        if is_kept:
+            config = self._config_of(rung, None, file)
+            nlp = fit(config)
+            self.kept = Kept(rung, nlp, fitted, scores, config)
+        self._conclude(rung, "kept" if is_kept else "dropped", reason, found, gain, scores, begin)
+        return is_kept
+
+    def _try_names(self) -> None:
+        """Try the pipeline that predicts the label with the nearest name."""
+        begin = time.monotonic()
+        rung = Rung("names", "nearest name of a label", {}, 0.0, 0.05, 0)
+        encoder = self.config["components"][self.name]["model"]["encoder"]
+        settings = {key: value for key, value in encoder.items() if not key.startswith("@")}
+        texts = [*self.pile.texts, *(record.text for record in self.records)]
+        try:
+            nlp = pipeline_from_names(
+                self.labels.labels,
+                texts,
+                encoder=settings,
+                label_texts=cast(Any, self.label_texts),
+            )
+        except ValueError as error:
+            self._leave_out(rung, str(error))
+            return
+        scores = [self._judge(nlp, fold) for fold in self.folds]
+        gain = self._gain(scores)
+        is_kept, reason = self._decide(rung, gain)
+        if is_kept:
+            assert self.kept is not None
+            nlps = [nlp] * len(scores)
+            self.kept = Kept(None, nlp, nlps, scores, Config(nlp.config))
+        found = estimate(scores) if scores else []
+        self._conclude(rung, "kept" if is_kept else "dropped", reason, found, gain, scores, begin)
+
+    def _judge(self, nlp: Language, fold: Fold) -> FoldScores:
+        held, learned = (
+            documents(
+                nlp,
+                None,
+                [self.records[i] for i in rows],
+                labels=self.labels,
+                progress=None,
+            )
+            for rows in (fold.held, fold.known)
+        )
+        return judge(held, learned, fold.held, held.threshold)
+
+    def _judge_head(self, rung: Rung, fold: Fold) -> FoldScores:
+        known, held = ([self.records[i] for i in rows] for rows in fold)
+        tuner = fit_head(
+            rung,
+            self.vectors[fold.known],
+            known,
+            self.labels,
+            label_vectors=self.label_vectors,
+            seed=self.seed,
+        )
+        component = self.config["components"][self.name]
+        return judge(
+            to_documents(tuner, self.vectors[fold.held], held, self.labels),
+            to_documents(tuner, self.vectors[fold.known], known, self.labels),
+            fold.held,
+            float(component.get("threshold", 0.5)),
+        )
+
+    def _gain(self, scores: Sequence[FoldScores]) -> list[Estimate]:
+        if self.kept is None or not scores or not self.kept.scores:
+            return []
+        return estimate_gain(self.kept.scores, scores)
+
+    def _decide(self, rung: Rung, gain: Sequence[Estimate]) -> tuple[bool, str]:
+        """Decide whether a rung is kept: whether it is expected to be better. What it was worth on
+        other data counts as well, the more the weaker the evidence of the folds is.
+
+        RETURNS (tuple[bool, str]): The decision, and the reason in words.
+        """
+        if self.kept is None:
+            return True, "the start"
+        if not gain or not gain[-1].is_known:
+            is_kept = rung.gain > 0 and rung.spread > 0
+            return is_kept, "no held-out documents; " + (
+                "it helped elsewhere" if is_kept else "it did not help elsewhere"
+            )
+        value, error = gain[-1]
+        expected, _ = combine(Estimate(rung.gain, rung.spread), gain[-1])
+        found = f"{_signed(value)} ± {error:.3f} here"
+        if rung.gain:
+            found += f", {_signed(rung.gain)} elsewhere"
+        return expected > 0, f"{found}: {_signed(expected)} expected"
+
+    # The pile
+
+    def _learn_from_pile(self) -> None:
+        """Try rounds of pseudo-labels."""
+        for n_round in range(1, MOST_ROUNDS + 1):
+            kept = self.kept
+            assert kept is not None
+            accuracy = estimate(kept.scores)[0].value if kept.scores else math.nan
+            rung = base_rung() if kept.rung is None else kept.rung
+            rung = pseudo_rung(rung, n_round, 0.0 if math.isnan(accuracy) else accuracy)
+            if n_round == 1:
+                reason = self.pile.why_unusable(self.records, kept.nlp)
+                if reason is not None:
+                    if self.pile.texts:
+                        self._leave_out(rung, reason)
+                    return
+            file = f"pseudo_labels_{n_round}"
+            if not self._write_pseudo_labels(rung, file):
+                return
+            if not self._try(rung, file):
+                return
+
+    def _write_pseudo_labels(self, rung: Rung, file: str) -> bool:
+        kept = self.kept
+        assert kept is not None
+        if self._affordable(rung) is None:
+            return False
+        if kept.rung is not None:
+            # Heads were judged without a pipeline.
+            for k in range(len(kept.of_folds), min(len(kept.scores), MOST_FOLDS)):
+                kept.of_folds.append(fit(self._config_of(kept.rung, k, None)))
+        for k, (nlp, fold) in enumerate(zip(kept.of_folds, self.folds, strict=False)):
+            known = [self.records[i] for i in fold.known]
+            self.pile.label(nlp, known, f"{file}_{k}.jsonl")
+        found = self.pile.label(kept.nlp, self.records, f"{file}_all.jsonl")
+        if not found:
+            self._leave_out(rung, "no text of the pile has a sure label")
+        return bool(found)
+
+    # Time
+
+    def _affordable(self, rung: Rung) -> list[Fold] | None:
+        """RETURNS (list[Fold] | None): The folds that judge a rung. None if there is no time for
+        it; then the attempt is concluded."""
+        if self.kept is None:
+            # There has to be a pipeline, and this is the fastest.
+            return self.folds if self.seconds >= 5 else []
+        left = self.end - time.monotonic()
+        one = self._expected_seconds(rung)
+        n_needed = min(LEAST_FOLDS, len(self.folds)) + 1
+        if one * n_needed > left:
+            self._leave_out(rung, f"needs {one * n_needed + self.seconds - left:.0f} s or more")
+            return None
+        # The first folds, so that pipelines of the rung before exist for them.
+        n = len(self.folds)
+        if rung.key.startswith("pseudo"):
+            n = min(n, MOST_FOLDS, len(self.kept.of_folds) or n)
+        elif rung.learns_encoder:
+            n = min(n, MOST_FOLDS)
+        return self.folds[: max(n_needed - 1, min(n, int(left / max(one, 1e-9)) - 1))]
+
+    def _has_time_for(self, rung: Rung, begin: float, k: int) -> bool:
+        """RETURNS (bool): Whether there is time for one more fold after k, and for the training on
+        all documents."""
+        of_one = (time.monotonic() - begin) / k
+        return time.monotonic() + 2.2 * of_one < self.end
+
+    def _expected_seconds(self, rung: Rung) -> float:
+        """RETURNS (float): How long one training and judging of a rung takes."""
+        done = [a for a in self.attempts if a.n_folds and a.key not in ("names",)]
+        if not rung.learns_encoder:
+            frozen = [a.seconds / (a.n_folds + 1) for a in done if not a.key.startswith("enc")]
+            return DOUBT * max(frozen, default=1.0)
+        before = [a for a in done if a.key.startswith("encoder")]
+        if before:
+            of_step = before[-1].seconds / (before[-1].n_folds + 1) / self._steps_of(before[-1])
+            factor = 1.5 if rung.key == "encoder_all" else 1.2
+            return factor * of_step * rung.n_steps
+        return DOUBT * self._guess_encoder_seconds(rung)
+
+    def _steps_of(self, attempt: Attempt) -> int:
+        return next(
+            (r.n_steps for r in encoder_rungs(len(self.records), 6) if r.key == attempt.key), 20
+        )
+
+    def _guess_encoder_seconds(self, rung: Rung) -> float:
+        """RETURNS (float): An estimate from the speed of the encoder on some texts: forward and
+        backward pass of all steps take as long as three forward passes, and all documents are
+        encoded once more to judge the rung."""
+        texts = [record.text for record in self.records[:64]]
+        assert self.kept is not None
+        pipe = cast(EmbTune, self.kept.nlp.get_pipe(self.name))
+        begin = time.monotonic()
+        assert pipe.encoder is not None
+        pipe.encoder.encoder.encode(texts)
+        of_text = (time.monotonic() - begin) / len(texts)
+        batch = min(64, len(self.records))
+        return of_text * (3 * rung.n_steps * batch + 2 * len(self.records))
+
+    # What is said
+
+    def _say(self, rung: Rung, decision: str, reason: str, *rest: Any) -> Attempt:
+        scores, gain, n_folds, begin = rest
+        seconds = time.monotonic() - begin
+        attempt = Attempt(rung.key, rung.title, decision, reason, scores, gain, n_folds, seconds)
+        if self.progress is not None:
+            self.progress(attempt)
+        return attempt
+
+    def _conclude(
+        self,
+        rung: Rung,
+        decision: str,
+        reason: str,
+        found: list[Estimate],
+        gain: list[Estimate],
+        scores: Sequence[FoldScores],
+        begin: float,
+    ) -> None:
+        attempt = self._say(rung, decision, reason, found, gain, len(scores), begin)
+        self.attempts.append(attempt)
+
+    def _leave_out(self, rung: Rung, reason: str) -> None:
+        self._conclude(rung, "left out", reason, [], [], [], time.monotonic())
+
+    # Configs
+
+    def _config_of(self, rung: Rung, k: int | None, file: str | None) -> Config:
+        """RETURNS (Config): The config of a rung that learns from fold k, or from all documents."""
+        settings: dict[str, Any] = dict(rung.settings)
+        if k is not None:
+            path = self.folder / f"train_{k}.jsonl"
+            if not path.exists():
+                write_documents(path, [self.records[i] for i in self.folds[k].known])
+            settings["paths.train"] = str(path)
+        if file is not None:
+            part = "all" if k is None else k
+            settings |= self.pile.settings(self.name, f"{file}_{part}.jsonl")
+        return change(self.config, settings, name=self.name)
+
+    def _count_layers(self) -> int:
+        from ..encoder import find_layers
+
+        assert self.kept is not None
+        pipe = cast(EmbTune, self.kept.nlp.get_pipe(self.name))
+        if pipe.encoder is None or pipe.encoder.encoder.is_table:
+            return 0
+        try:
+            return len(find_layers(pipe.encoder.encoder.model))
+        except ValueError:
+            return 0
+
+    def _why_frozen(self, n_layers: int) -> str | None:
+        if n_layers == 0:
+            return "this encoder has no layers that can learn"
+        own = self.config["components"][self.name]["model"]["encoder"]
+        backend = own.get("backend", "torch")
+        if backend != "torch":
+            return f'backend = "{backend}" cannot learn'
+        return None
+
+
+def combine(prior: Estimate, found: Estimate) -> Estimate:
+    """Combine what is known from before with a measurement, both normally distributed.
+
+    >>> combine(Estimate(0.06, 0.05), Estimate(-0.02, 0.05)).value
+    0.02
+
+    prior (Estimate): What is known from before. With an error of 0 it has no weight.
+    found (Estimate): The measurement.
+    RETURNS (Estimate): The mean, weighted by precision, and its standard deviation.
+    """
+    if prior.error == 0 or found.error == 0:
+        return found
+    weights = 1 / prior.error**2, 1 / found.error**2
+    total = sum(weights)
+    value = (weights[0] * prior.value + weights[1] * found.value) / total
+    return Estimate(round(value, 12), total**-0.5)
+
+
+def main_labels(records: Sequence[Record], labels: LabelSpace) -> NDArray[Any]:
+    """Choose one label of each document: of several that it carries, the rarest.
+
+    records (Sequence[Record]): The n documents.
+    labels (LabelSpace): The labels.
+    RETURNS (ndarray of int): The column of the label, -1 if it carries none, shape (n,).
+    """
+    place = {label: i for i, label in enumerate(labels.labels)}
+    carried = [
+        [place[label] for label, value in record.cats.items() if value >= CARRIES]
+        for record in records
+    ]
+    counts = np.bincount([i for one in carried for i in one], minlength=len(place))
+    return np.asarray([min(one, key=lambda i: counts[i]) if one else -1 for one in carried])
+
+
+def metric_titles(*, exclusive: bool) -> Iterator[str]:
+    """YIELDS (str): The titles of the metrics, in the order of `Attempt.scores`."""
+    names = {"p_at_1": "p@1", "map_at_r": "MAP@R"}
+    kind = "accuracy" if exclusive else "macro-F1"
+    for key in METRICS:
+        yield names.get(key, key.replace("knn_accuracy", f"nearest neighbour {kind}"))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"

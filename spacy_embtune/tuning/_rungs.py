@@ -1,0 +1,196 @@
+"""The rungs of the ladder: what each changes in the config, and what it was worth elsewhere."""
+
+from typing import Any, NamedTuple
+
+from ..training import suitable_steps
+
+# Names of the sections that rungs change.
+HEAD = "components.{name}.model.head"
+LOSS = "components.{name}.loss"
+ENCODER = "components.{name}.model.encoder"
+
+
+class Rung(NamedTuple):
+    """A way to make a pipeline.
+
+    key (str): Its name in the receipt.
+    title (str): Its name in tables.
+    settings (dict[str, Any]): What it changes in a config: dotted name -> value. "{name}" stands
+        for the name of the component.
+    gain (float): What it was worth over the rung before it, elsewhere: the mean difference of the
+        score (the mean of accuracy, nearest neighbour accuracy, p@1 and MAP@R).
+    spread (float): The standard deviation of this difference over sets of data.
+    n_steps (int): The number of training steps.
+    learns_encoder (bool): Whether the encoder learns.
+    """
+
+    key: str
+    title: str
+    settings: dict[str, Any]
+    gain: float
+    spread: float
+    n_steps: int
+    learns_encoder: bool = False
+
+
+# Measured over sets of data, see "The ladder" in benchmarks/README.md: gain and its spread.
+CONTRASTIVE_GAIN = (0.06, 0.05)
+FEED_FORWARD_GAIN = (-0.01, 0.03)
+ENCODER_GAIN = (0.07, 0.06)
+ALL_LAYERS_GAIN = (0.005, 0.02)
+# With fewer texts of a label than this, heads gained less elsewhere.
+FEW_TEXTS = 3.0
+
+
+def _steps(n_steps: int, weight_decay: float, learn_rate: Any = None) -> dict[str, Any]:
+    if learn_rate is None:
+        # It falls to 0, as in the tuners.
+        learn_rate = {
+            "@schedules": "warmup_linear.v1",
+            "warmup_steps": 1,
+            "total_steps": n_steps,
+            "initial_rate": 0.001,
+        }
+    return {
+        "training.max_steps": n_steps,
+        "training.optimizer.learn_rate": learn_rate,
+        "training.optimizer.L2": weight_decay,
+    }
+
+
+def base_rung() -> Rung:
+    """RETURNS (Rung): The base vectors, and a linear classifier."""
+    head = {"@architectures": "spacy-embtune.Linear.v1"}
+    loss = {"@losses": "spacy-embtune.cross_entropy.v1"}
+    settings = {HEAD: head, LOSS: loss, **_steps(100, 0.01)}
+    return Rung("base", "base vectors, linear classifier", settings, 0.0, 0.0, 100)
+
+
+def head_rungs(n_texts: int, texts_a_label: float) -> list[Rung]:
+    """List the heads on top of a frozen encoder.
+
+    n_texts (int): The number of labelled texts.
+    texts_a_label (float): The number of labelled texts by that of labels.
+    RETURNS (list[Rung]): The rungs.
+    """
+    n_steps = min(300, max(100, n_texts))
+    # configs/contrastive.cfg, with an output layer that learns the labels.
+    contrastive = {
+        HEAD: {
+            "@architectures": "spacy-embtune.Contrastive.v1",
+            "hidden_width": 384,
+            "output_width": None,
+            "dropout": 0.2,
+            "residual": True,
+        },
+        LOSS: {
+            "@losses": "spacy-embtune.sum.v1",
+            "weights": {"labels": 1.0, "pairs": 1.0, "preserve": 30.0},
+            "losses": {
+                "labels": {"@losses": "spacy-embtune.cross_entropy.v1"},
+                "pairs": {
+                    "@losses": "spacy-embtune.supervised_contrastive.v1",
+                    "temperature": 0.1,
+                    "balanced": True,
+                    "negatives": "ignore",
+                },
+                "preserve": {"@losses": "spacy-embtune.preserve.v1"},
+            },
+        },
+        **_steps(n_steps, 2.0),
+    }
+    # configs/feedforward.cfg
+    feed_forward = {
+        HEAD: {
+            "@architectures": "spacy-embtune.FeedForward.v1",
+            "hidden_width": 200,
+            "dropout": 0.2,
+            "activation": "gelu",
+        },
+        LOSS: {"@losses": "spacy-embtune.cross_entropy.v1", "class_weight": None},
+        **_steps(n_steps, 0.01),
+    }
+    gain, spread = CONTRASTIVE_GAIN
+    gain *= min(1.0, max(0.0, texts_a_label - 1.0) / (FEW_TEXTS - 1.0))
+    return [
+        Rung("contrastive", "contrastive head", contrastive, gain, spread, n_steps),
+        Rung("feed_forward", "feed-forward head", feed_forward, *FEED_FORWARD_GAIN, n_steps),
+    ]
+
+
+def encoder_rungs(n_texts: int, n_layers: int) -> list[Rung]:
+    """List the ways to finetune the encoder.
+
+    n_texts (int): The number of labelled texts.
+    n_layers (int): The number of layers that the encoder has.
+    RETURNS (list[Rung]): The rungs.
+    """
+    n_steps = suitable_steps(n_texts)
+    some = min(n_layers, max(1, round(n_layers * 2 / 3)))
+    rungs = [_encoder_rung(some, n_steps, *ENCODER_GAIN, title=f"encoder, last {some} layers")]
+    if some < n_layers:
+        rungs.append(
+            _encoder_rung(-1, 2 * n_steps, *ALL_LAYERS_GAIN, title="encoder, all layers, 2x steps")
+        )
+    return rungs
+
+
+def _encoder_rung(layers: int, n_steps: int, gain: float, spread: float, *, title: str) -> Rung:
+    schedule = {
+        "@schedules": "warmup_linear.v1",
+        "warmup_steps": max(2, n_steps // 10),
+        "total_steps": n_steps,
+        "initial_rate": 0.001,
+    }
+    # configs/encoder.cfg
+    settings = {
+        f"{ENCODER}.trainable_layers": layers,
+        f"{ENCODER}.learn_rate_scale": 0.1,
+        HEAD: {"@architectures": "spacy-embtune.Linear.v1"},
+        LOSS: {
+            "@losses": "spacy-embtune.sum.v1",
+            "weights": {"labels": 1.0, "pairs": 1.0},
+            "losses": {
+                "labels": {"@losses": "spacy-embtune.cross_entropy.v1"},
+                "pairs": {
+                    "@losses": "spacy-embtune.supervised_contrastive.v1",
+                    "temperature": 0.2,
+                    "balanced": True,
+                    "negatives": "ignore",
+                },
+            },
+        },
+        **_steps(n_steps, 0.01, schedule),
+    }
+    key = "encoder" if layers > 0 else "encoder_all"
+    return Rung(key, title, settings, gain, spread, n_steps, learns_encoder=True)
+
+
+def pseudo_rung(rung: Rung, n_round: int, accuracy: float) -> Rung:
+    """Make the rung that learns from pseudo-labels as well.
+
+    rung (Rung): The rung whose pipeline gives the pseudo-labels.
+    n_round (int): The number of the round, from 1.
+    accuracy (float): The accuracy of this pipeline on held-out documents. Pseudo-labels help where
+        it is right more than four times in five, and harm where it is not
+        (`benchmarks/pseudo_labels.py`).
+    RETURNS (Rung): The rung.
+    """
+    gain = min(max(0.2 * (accuracy - 0.7), -0.03), 0.03)
+    n_steps = 2 * rung.n_steps if rung.learns_encoder and n_round == 1 else rung.n_steps
+    settings = dict(rung.settings)
+    settings["training.max_steps"] = n_steps
+    rate = settings["training.optimizer.learn_rate"]
+    if isinstance(rate, dict):
+        rate = {**rate, "total_steps": n_steps, "warmup_steps": max(2, n_steps // 10)}
+        settings["training.optimizer.learn_rate"] = rate
+    if rung.learns_encoder:
+        settings["training.batcher.size"] = 32
+    return rung._replace(
+        key=f"pseudo_labels_{n_round}",
+        title=f"pseudo-labels, round {n_round}",
+        settings=settings,
+        gain=gain / n_round,
+        spread=0.03,
+        n_steps=n_steps,
+    )
