@@ -17,6 +17,9 @@ from ._common import (
     warn,
 )
 
+# With fewer documents that were held out, the picture shows those that were learned from.
+LEAST_DRAWN = 30
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -186,17 +189,20 @@ def _parse_settings(given: list[str], out: Path) -> dict[str, Any]:
 
 
 def _plot(tuned: "Tuned", records: Any, path: Path) -> None:
-    """Draw the labelled documents by base and by tuned vectors."""
+    """Draw documents by base and by tuned vectors: those that were held out, if they are enough."""
     from ..plots import plot as draw
     from ..plots import save
     from ..reports import documents
 
     labelled = [record for record in records if record.cats and record.text.strip()]
-    if len(labelled) < 3:
-        return
-    found = documents(tuned.nlp, None, labelled, progress=None)
+    shown, note = tuned.held_out, "Documents that the vectors did not learn from."
+    if shown is None or len(shown.ids) < LEAST_DRAWN:
+        if len(labelled) < 3:
+            return
+        shown = documents(tuned.nlp, None, labelled, progress=None)
+        note = "The pipeline has learned from these documents: new ones lie less apart."
     try:
-        figure = draw(found, note="Documents that the pipeline has learned from.")
+        figure = draw(shown, note=note)
     except ImportError as error:
         warn("No picture", str(error))
         return

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from ..encoder import token_counter
 from ..encoder.shim import find_shim
 from ..labels import CARRIES, find_codes, read_label_texts
 from ..pipeline import EmbTune, pipeline_from_names
-from ..reports import LabelSpace, documents
+from ..reports import Documents, LabelSpace, documents
 from ..training import build_section
 from ._evidence import (
     METRICS,
@@ -82,6 +82,8 @@ class Kept(NamedTuple):
     of_folds (list[Language]): Its pipelines of the folds.
     scores (list[FoldScores]): Its scores on the folds.
     config (Config): The config of `nlp`.
+    held_out (Documents | None): The documents of the first fold that were held out. None: none
+        were.
     """
 
     rung: Rung | None
@@ -89,6 +91,11 @@ class Kept(NamedTuple):
     of_folds: list[Language]
     scores: list[FoldScores]
     config: Config
+    held_out: Documents | None
+
+
+# The scores of a fold, and its documents that were held out.
+Judged: TypeAlias = tuple[FoldScores, Documents]
 
 
 class Ladder:
@@ -196,7 +203,23 @@ class Ladder:
                 raise
             self.is_interrupted = True
         assert self.kept is not None
+        self._compare_with_chance()
         return self.kept
+
+    def _compare_with_chance(self) -> None:
+        """Add a note if the labels of held-out documents cannot be predicted."""
+        kept = self.kept
+        if kept is None or not kept.scores or not self.labels.exclusive:
+            return
+        accuracy = estimate(kept.scores)[0]
+        classes = main_labels(self.records, self.labels)
+        most = float(np.bincount(classes[classes >= 0]).max() / len(classes))
+        if accuracy.is_known and accuracy.value - most < 2 * accuracy.error:
+            self.notes.append(
+                f"The accuracy on held-out texts is {accuracy.value:.3f} ± {accuracy.error:.3f}, "
+                f"no better than always predicting the most frequent label ({most:.3f}). Label "
+                "more texts, or check the labels: python -m spacy embtune inspect."
+            )
 
     def close(self) -> None:
         """Remove the temporary files."""
@@ -235,15 +258,19 @@ class Ladder:
         self._say(rung, "running", "", [], [], 0, begin)
         fitted: list[Language] = []
         scores: list[FoldScores] = []
+        first = None
         for k, fold in enumerate(folds):
             if k >= LEAST_FOLDS and not self._has_time_for(rung, begin, k):
                 break
             if rung.learns_encoder or file is not None:
                 nlp = fit(self._config_of(rung, k, file))
                 fitted.append(nlp)
-                scores.append(self._judge(nlp, fold))
+                of_fold, held = self._judge(nlp, fold)
             else:
-                scores.append(self._judge_head(rung, fold))
+                of_fold, held = self._judge_head(rung, fold)
+            scores.append(of_fold)
+            if k == 0:
+                first = held
             gain = self._gain(scores)
             self._say(rung, "running", "", estimate(scores), gain, k + 1, begin)
         found = estimate(scores) if scores else []
@@ -254,7 +281,7 @@ class Ladder:
         if is_kept:
             config = self._config_of(rung, None, file)
             nlp = fit(config)
-            self.kept = Kept(rung, nlp, fitted, scores, config)
+            self.kept = Kept(rung, nlp, fitted, scores, config, first)
         self._conclude(rung, "kept" if is_kept else "dropped", reason, found, gain, scores, begin)
         return is_kept
 
@@ -275,17 +302,19 @@ class Ladder:
         except ValueError as error:
             self._leave_out(rung, str(error))
             return
-        scores = [self._judge(nlp, fold) for fold in self.folds]
+        judged = [self._judge(nlp, fold) for fold in self.folds]
+        scores = [of_fold for of_fold, _ in judged]
         gain = self._gain(scores)
         is_kept, reason = self._decide(rung, gain)
         if is_kept:
             assert self.kept is not None
             nlps = [nlp] * len(scores)
-            self.kept = Kept(None, nlp, nlps, scores, Config(nlp.config))
+            first = judged[0][1] if judged else None
+            self.kept = Kept(None, nlp, nlps, scores, Config(nlp.config), first)
         found = estimate(scores) if scores else []
         self._conclude(rung, "kept" if is_kept else "dropped", reason, found, gain, scores, begin)
 
-    def _judge(self, nlp: Language, fold: Fold) -> FoldScores:
+    def _judge(self, nlp: Language, fold: Fold) -> Judged:
         held, learned = (
             documents(
                 nlp,
@@ -296,9 +325,9 @@ class Ladder:
             )
             for rows in (fold.held, fold.known)
         )
-        return judge(held, learned, fold.held, held.threshold)
+        return judge(held, learned, fold.held, held.threshold), held
 
-    def _judge_head(self, rung: Rung, fold: Fold) -> FoldScores:
+    def _judge_head(self, rung: Rung, fold: Fold) -> Judged:
         known, held = ([self.records[i] for i in rows] for rows in fold)
         tuner = fit_head(
             rung,
@@ -309,12 +338,10 @@ class Ladder:
             seed=self.seed,
         )
         component = self.config["components"][self.name]
-        return judge(
-            to_documents(tuner, self.vectors[fold.held], held, self.labels),
-            to_documents(tuner, self.vectors[fold.known], known, self.labels),
-            fold.held,
-            float(component.get("threshold", 0.5)),
-        )
+        found = to_documents(tuner, self.vectors[fold.held], held, self.labels)
+        learned = to_documents(tuner, self.vectors[fold.known], known, self.labels)
+        threshold = float(component.get("threshold", 0.5))
+        return judge(found, learned, fold.held, threshold), found
 
     def _gain(self, scores: Sequence[FoldScores]) -> list[Estimate]:
         if self.kept is None or not scores or not self.kept.scores:
@@ -427,9 +454,9 @@ class Ladder:
         )
 
     def _guess_encoder_seconds(self, rung: Rung) -> float:
-        """RETURNS (float): An estimate from the speed of the encoder on some texts: forward and
-        backward pass of all steps take as long as three forward passes, and all documents are
-        encoded once more to judge the rung."""
+        """RETURNS (float): An estimate from the speed of the encoder on some texts. Layers below
+        the first one that learns run once for each text, so a step takes about as long as encoding
+        its texts one and a half times; documents are encoded once more to judge the rung."""
         texts = [record.text for record in self.records[:64]]
         assert self.kept is not None
         pipe = cast(EmbTune, self.kept.nlp.get_pipe(self.name))
@@ -438,7 +465,7 @@ class Ladder:
         pipe.encoder.encoder.encode(texts)
         of_text = (time.monotonic() - begin) / len(texts)
         batch = min(64, len(self.records))
-        return of_text * (3 * rung.n_steps * batch + 2 * len(self.records))
+        return of_text * (1.5 * rung.n_steps * batch + 2 * len(self.records))
 
     # What is said
 

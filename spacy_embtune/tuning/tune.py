@@ -18,7 +18,7 @@ from ..about import __version__
 from ..data import Record, digest_records, read_records
 from ..labels import CARRIES, LabelTexts, is_exclusive, labels_in, validate_cats
 from ..pipeline import EmbTune, pipeline_from_names
-from ..reports import LabelSpace
+from ..reports import Documents, LabelSpace
 from ._card import make_card
 from ._evidence import METRICS, estimate, estimate_gain
 from ._fitting import change
@@ -44,6 +44,8 @@ class Tuned:
     pseudo_labels (str | None): The pseudo-labels that were learned from, as JSON lines; None
         without.
     is_interrupted (bool): Whether Ctrl-C ended the search.
+    held_out (Documents | None): Documents that a pipeline of the kept kind had not learned from,
+        those of the first fold, with its vectors. None: none were held out.
     """
 
     nlp: Language
@@ -53,6 +55,7 @@ class Tuned:
     card: str
     pseudo_labels: str | None
     is_interrupted: bool
+    held_out: Documents | None
 
     def to_disk(self, path: str | Path) -> None:
         """Write the pipeline, with `config.cfg`, the model card README.md and, if there are,
@@ -189,13 +192,16 @@ def _conclude(
             }
         elif "unlabelled" not in (paths or {}):
             del changed["paths.unlabelled"]
-    config = change(kept.config, changed)
+    # With the settings that spaCy filled in.
+    config = change(Config(nlp.config), changed)
     if kept.rung is not None:
         nlp.config = config
     receipt = _make_receipt(ladder, labelled, pile, seconds, time.monotonic() - begin, seed)
     nlp.meta["embtune"] = receipt
     card = make_card(receipt, name)
-    return Tuned(nlp, config, ladder.attempts, receipt, card, pseudo, ladder.is_interrupted)
+    return Tuned(
+        nlp, config, ladder.attempts, receipt, card, pseudo, ladder.is_interrupted, kept.held_out
+    )
 
 
 def _make_receipt(
@@ -399,7 +405,7 @@ def _choose_labels(
     labels = list(dict.fromkeys([*labels_in(cats), *names]))
     carried = {label for one in cats for label, value in one.items() if value >= CARRIES}
     lacked = {label for one in cats for label, value in one.items() if value < CARRIES}
-    if exclusive and len(carried) < 2:
+    if len(carried) < 2 and (exclusive or not lacked):
         raise ValueError(
             f"All labelled texts carry the label {quote_some(sorted(carried))}: there is nothing "
             "to tell apart. Label texts of another class, or give 0.0 for texts that lack it."
@@ -466,4 +472,4 @@ def _from_names(
     }
     nlp.meta["embtune"] = receipt
     card = make_card(receipt, "embtune")
-    return Tuned(nlp, Config(nlp.config), [attempt], receipt, card, None, False)
+    return Tuned(nlp, Config(nlp.config), [attempt], receipt, card, None, False, None)

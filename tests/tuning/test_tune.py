@@ -1,0 +1,333 @@
+"""`tune` with the tiny encoder of the tests, whose vectors know the topic of a text a little."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import spacy
+from spacy.cli.train import train as spacy_train
+
+from spacy_embtune.data import Record, read_records
+from spacy_embtune.labels import is_exclusive, labels_in
+from spacy_embtune.reports import LabelSpace
+from spacy_embtune.tuning import tune
+from spacy_embtune.tuning._evidence import Estimate, estimate, estimate_gain, judge, make_folds
+from spacy_embtune.tuning._frozen import to_documents
+from spacy_embtune.tuning._ladder import combine, main_labels
+from spacy_embtune.tuning._pile import Pile
+
+from ..conftest import make_texts
+
+
+def some(n, seed=0):
+    texts, labels = zip(*make_texts(n, seed=seed), strict=True)
+    return list(texts), list(labels)
+
+
+def run(tiny_encoder, n=60, **settings):
+    texts, labels = some(n)
+    settings = {"encoder": str(tiny_encoder), "seconds": 60.0, **settings}
+    return tune(texts, labels, **settings)
+
+
+def attempts_of(found):
+    return {attempt.key: attempt for attempt in found.attempts}
+
+
+# The evidence
+
+
+def test_copies_of_a_text_are_on_the_same_side_of_each_fold():
+    texts = ["One text", "one  TEXT", "Another"] * 8
+    folds = make_folds(texts, np.asarray([0, 0, 1] * 8), exclusive=True, seed=0, n_folds=2)
+    for fold in folds:
+        assert sorted([*fold.known, *fold.held]) == list(range(24))
+        known, held = ({texts[i].lower().split()[0] for i in rows} for rows in fold)
+        assert not known & held
+
+
+def test_folds_have_the_classes_in_equal_shares():
+    classes = np.repeat([0, 1, 2], [40, 20, 8])
+    folds = make_folds([f"text {i}" for i in range(68)], classes, exclusive=True, seed=3)
+    # Few documents: two splits.
+    assert len(folds) == 8
+    for fold in folds:
+        counts = np.bincount(classes[fold.held], minlength=3)
+        assert np.abs(counts - np.asarray([10, 5, 2])).max() <= 1
+
+
+@pytest.mark.parametrize("classes", [[0, 1, 2], [-1, -1], []])
+def test_no_folds_if_nothing_can_be_judged(classes):
+    texts = [f"text {i}" for i in range(len(classes))]
+    assert make_folds(texts, np.asarray(classes, dtype=int), exclusive=True, seed=0) == []
+
+
+def made_up(n=80, loud=0.3, seed=0):
+    rng = np.random.default_rng(seed)
+    classes = np.arange(n) % 2
+    vectors = rng.normal(size=(n, 6)) * loud
+    vectors[np.arange(n), classes] += 1.0
+    records = [
+        Record(f"text {i}", {"AB"[c]: 1.0}, str(i), {}, i) for i, c in enumerate(classes.tolist())
+    ]
+    return records, vectors.astype("float32"), LabelSpace(["A", "B"], True, [], None)
+
+
+def scores_of(vectors, records, space):
+    classes = main_labels(records, space)
+    scores = []
+    for fold in make_folds([r.text for r in records], classes, exclusive=True, seed=0):
+        sides = [
+            to_documents(None, vectors[rows], [records[i] for i in rows], space) for rows in fold
+        ]
+        scores.append(judge(sides[1], sides[0], fold.held, 0.5))
+    return scores
+
+
+def test_the_error_of_an_estimate_is_about_its_spread_over_samples():
+    found = []
+    for seed in range(20):
+        records, vectors, space = made_up(loud=0.8, seed=seed)
+        found.append(estimate(scores_of(vectors, records, space))[1])
+    spread = np.std([one.value for one in found])
+    assert 0.5 * spread < np.mean([one.error for one in found]) < 2.0 * spread
+
+
+def test_a_gain_is_paired_and_has_a_sign():
+    records, quiet, space = made_up(loud=0.3)
+    _, loud, _ = made_up(loud=1.5)
+    first, second = (scores_of(vectors, records, space) for vectors in (loud, quiet))
+    gain = estimate_gain(first, second)
+    assert gain[-1].value > 3 * gain[-1].error > 0
+    assert estimate_gain(second, first)[-1].value == pytest.approx(-gain[-1].value)
+    same = estimate_gain(first, first)
+    assert [one.value for one in same[1:]] == [0.0, 0.0, 0.0, 0.0]
+    # Fewer folds on one side: both are compared on these.
+    assert estimate_gain(first, second[:1])[-1].error > gain[-1].error
+
+
+def test_weak_evidence_leaves_what_is_known_from_before_and_strong_evidence_does_not():
+    before = Estimate(0.06, 0.05)
+    assert combine(before, Estimate(-0.05, 0.2)).value > 0
+    assert combine(before, Estimate(-0.05, 0.02)).value < 0
+
+
+# The ladder
+
+
+@pytest.mark.slow
+def test_tune_beats_base_vectors_on_documents_that_it_never_saw(tiny_encoder):
+    found = run(tiny_encoder)
+    tried = attempts_of(found)
+    assert tried["base"].decision == "kept"
+    assert tried["contrastive"].n_folds == 8
+    assert tried["encoder"].decision in ("kept", "dropped")
+    texts, labels = some(200, seed=9)
+    docs = list(found.nlp.pipe(texts))
+    accuracy = np.mean(
+        [max(d.cats, key=d.cats.get) == y for d, y in zip(docs, labels, strict=True)]
+    )
+    assert accuracy > 0.8
+    # What the receipt promises is about what new documents give.
+    promised = found.receipt["held_out"]["accuracy"]["kept"]
+    assert abs(promised[0] - accuracy) < 4 * max(promised[1], 0.03)
+
+
+@pytest.mark.slow
+def test_the_config_makes_the_same_pipeline(tiny_encoder, tmp_path):
+    texts, labels = some(40)
+    data = tmp_path / "data.jsonl"
+    rows = zip(texts, labels, strict=True)
+    data.write_text("".join(f"{json.dumps({'text': t, 'label': y})}\n" for t, y in rows))
+    records = list(read_records(data))
+    found = tune(records, encoder=str(tiny_encoder), seconds=60, paths={"train": str(data)})
+    found.to_disk(tmp_path / "out")
+    spacy_train(tmp_path / "out" / "config.cfg", tmp_path / "again", use_gpu=-1)
+    one = spacy.load(tmp_path / "out")
+    for name in ("model-last", "model-best"):
+        other = spacy.load(tmp_path / "again" / name)
+        for text in texts[:5]:
+            first, second = one(text), other(text)
+            assert np.array_equal(first._.embtune, second._.embtune)
+            assert first.cats == second.cats
+
+
+@pytest.mark.slow
+def test_the_card_and_the_receipt_hold_no_text(tiny_encoder, tmp_path):
+    found = run(tiny_encoder, seconds=2.0)
+    found.to_disk(tmp_path)
+    texts, _ = some(60)
+    written = (tmp_path / "README.md").read_text() + json.dumps(found.receipt)
+    assert json.loads((tmp_path / "meta.json").read_text())["embtune"] == found.receipt
+    assert not any(text in written for text in texts)
+    for word in ("MAP@R", "held", found.receipt["data"]["digest"], found.receipt["kept_title"]):
+        assert word in written
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_vectors(tiny_encoder):
+    one, two = (run(tiny_encoder, n=24, seconds=30.0, seed=4) for _ in range(2))
+    assert one.receipt["kept"] == two.receipt["kept"]
+    assert np.array_equal(one.nlp("football")._.embtune, two.nlp("football")._.embtune)
+
+
+@pytest.mark.slow
+def test_one_second_gives_a_pipeline(tiny_encoder):
+    found = run(tiny_encoder, seconds=1.0)
+    assert found.receipt["kept"] in ("base", "names", "contrastive", "feed_forward")
+    assert {a.decision for a in found.attempts if a.key.startswith("encoder")} == {"left out"}
+    assert found.nlp("football").cats
+
+
+@pytest.mark.slow
+def test_labels_that_are_drawn_by_lot_are_told_of(tiny_encoder):
+    texts, labels = some(60)
+    labels = np.random.default_rng(0).permutation(labels).tolist()
+    found = tune(texts, labels, encoder=str(tiny_encoder), seconds=20)
+    accuracy = found.receipt["held_out"]["accuracy"]["kept"][0]
+    assert accuracy < 0.6
+    assert any("no better than" in note for note in found.receipt["notes"])
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_best_so_far(tiny_encoder):
+    def stop(attempt):
+        if attempt.key == "contrastive":
+            raise KeyboardInterrupt
+
+    found = run(tiny_encoder, progress=stop)
+    assert found.is_interrupted
+    assert found.receipt["kept"] in ("base", "names")
+    assert found.nlp("football").cats
+
+    def stop_at_once(attempt):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_encoder, progress=stop_at_once)
+
+
+@pytest.mark.slow
+def test_several_labels_and_labels_that_are_not_known(tiny_encoder):
+    texts, labels = some(60)
+    cats = [{y: 1.0, "LONG": float(len(t) > 30)} for t, y in zip(texts, labels, strict=True)]
+    cats[3] = {"LONG": 1.0}
+    for one in cats:
+        for label in set(labels):
+            one.setdefault(label, 0.0)
+    found = tune(texts, cats, encoder=str(tiny_encoder), seconds=20)
+    assert found.receipt["data"]["exclusive"] is False
+    assert set(found.nlp("football").cats) == {*labels, "LONG"}
+    assert "macro-F1" in found.card
+
+
+@pytest.mark.slow
+def test_a_class_of_one_text_and_a_label_without_texts(tiny_encoder):
+    texts, labels = some(30)
+    records = list(read_records({"text": [*texts, "a lone text"], "label": [*labels, "LONE"]}))
+    found = tune(records, names=["NEVER"], encoder=str(tiny_encoder), seconds=10)
+    assert {"LONE", "NEVER"} <= set(found.nlp("football").cats)
+    assert found.receipt["data"]["labels"]["NEVER"] == 0
+
+
+@pytest.mark.slow
+def test_two_texts_are_enough_for_a_pipeline(tiny_encoder):
+    found = tune(["football", "soup"], ["A", "B"], encoder=str(tiny_encoder), seconds=5)
+    assert found.nlp("football").cats["A"] > 0.5
+    assert found.receipt["held_out"] == {}
+    assert "too few" in found.card
+
+
+@pytest.mark.slow
+def test_no_labelled_text_at_all(tiny_encoder):
+    texts, labels = some(40)
+    names = sorted(set(labels))
+    described = {"SPORT": "ball team", "FOOD": "bread soup", "MUSIC": "guitar song"}
+    found = tune(texts, names=names, label_texts=described, encoder=str(tiny_encoder))
+    assert found.receipt["kept"] == "names"
+    assert set(found.nlp("football").cats) == set(names)
+    with pytest.raises(ValueError, match=r"--labels A,B,C"):
+        tune(texts, encoder=str(tiny_encoder))
+
+
+@pytest.mark.parametrize(
+    ("labels", "settings", "message"),
+    [
+        (["A", "A", "A"], {}, "nothing to tell apart"),
+        (["A", "B"], {}, "3 texts and 2 labels"),
+        ([{"A": 1.0}, {"A": 1.0}, {"A": 3.0}], {}, "3.0"),
+        (["A", "B", "A"], {"encoder": "missing/model"}, "missing/model"),
+        (["A", "B", "A"], {"settings": {"components.embtune.learn_spans": True}}, "learn_spans"),
+        (
+            ["A", "B", "A"],
+            {
+                "settings": {
+                    "components.embtune.model.encoder": {
+                        "@architectures": "spacy-embtune.DocVectors.v1"
+                    }
+                }
+            },
+            "reads texts",
+        ),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_trained(labels, settings, message):
+    with pytest.raises((ValueError, OSError), match=message):
+        tune(["one", "two", "three"], labels, **settings)
+
+
+# The pile
+
+
+def test_a_small_pile_and_a_pile_of_another_kind_teach_nothing(make_nlp, tmp_path):
+    nlp = make_nlp()
+    texts, labels = some(60)
+    records = list(read_records({"text": texts, "label": labels}))
+    assert "other texts" in Pile([*texts, "one more"], tmp_path).why_unusable(records, nlp)
+    assert Pile([], tmp_path).why_unusable(records, nlp) is not None
+    strange = [f"0x{i:08x} 0x{i * 7919:08x} {i * 31}" for i in range(300)]
+    assert "of another kind" in Pile(strange, tmp_path).why_unusable(records, nlp)
+    more, _ = some(300, seed=5)
+    assert Pile(more, tmp_path).why_unusable(records, nlp) is None
+
+
+@pytest.mark.slow
+def test_a_pipeline_that_learned_from_the_pile_says_so_and_can_be_made_again(
+    tiny_encoder, tmp_path
+):
+    texts, labels = some(24)
+    pile, _ = some(300, seed=5)
+    data, more = tmp_path / "data.jsonl", tmp_path / "pile.jsonl"
+    rows = zip(texts, labels, strict=True)
+    data.write_text("".join(f"{json.dumps({'text': t, 'label': y})}\n" for t, y in rows))
+    more.write_text("".join(f"{json.dumps({'text': t})}\n" for t in pile))
+    found = tune(
+        list(read_records(data)),
+        unlabelled=pile,
+        encoder=str(tiny_encoder),
+        seconds=90,
+        paths={"train": str(data), "unlabelled": str(more)},
+    )
+    tried = attempts_of(found)
+    assert tried["pseudo_labels_1"].decision in ("kept", "dropped")
+    assert tried["pseudo_labels_1"].n_folds >= 2
+    found.to_disk(tmp_path / "out")
+    if found.pseudo_labels is not None:
+        assert not any(text in found.pseudo_labels for text in pile)
+        spacy_train(tmp_path / "out" / "config.cfg", tmp_path / "again", use_gpu=-1)
+        one, two = (spacy.load(tmp_path / name) for name in ("out", "again/model-last"))
+        assert np.array_equal(one("football")._.embtune, two("football")._.embtune)
+
+
+def test_the_main_label_of_several_is_the_rarest():
+    records = list(
+        read_records({"text": ["a", "b", "c"], "cats": [{"A": 1.0, "B": 1.0}, {"A": 1.0}, {}]})
+    )
+    cats = [record.cats for record in records]
+    space = LabelSpace(labels_in(cats), is_exclusive(cats), [], None)
+    assert main_labels(records, space).tolist() == [1, 0, -1]
+
+
+def test_estimates_of_nothing_are_not_known():
+    assert not Estimate(math.nan, math.nan).is_known
