@@ -2,7 +2,6 @@
 
 import logging
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -105,6 +104,7 @@ class Ladder:
     name (str): The name of the component.
     records (Sequence[Record]): The n labelled documents, each with a text.
     labels (LabelSpace): Their labels.
+    folder (Path): A directory for temporary files.
     pile (Sequence[str]): Texts without labels.
     seconds (float): How long climbing may take, in seconds.
     label_texts (str | Mapping | None): Texts of labels, see `EmbTune.initialize`.
@@ -120,6 +120,7 @@ class Ladder:
         records: Sequence[Record],
         labels: LabelSpace,
         *,
+        folder: Path,
         pile: Sequence[str],
         seconds: float,
         label_texts: str | Mapping[str, Any] | None,
@@ -139,8 +140,7 @@ class Ladder:
         self.base_scores: list[FoldScores] = []
         self.notes: list[str] = []
         self.is_interrupted = False
-        self._folder = tempfile.TemporaryDirectory(prefix="embtune-")
-        self.folder = Path(self._folder.name)
+        self.folder = folder
         initialize = f"initialize.components.{name}"
         self.config = change(
             config,
@@ -220,10 +220,6 @@ class Ladder:
                 f"no better than always predicting the most frequent label ({most:.3f}). Label "
                 "more texts, or check the labels: python -m spacy embtune inspect."
             )
-
-    def close(self) -> None:
-        """Remove the temporary files."""
-        self._folder.cleanup()
 
     def _climb(self) -> None:
         self._try(base_rung())

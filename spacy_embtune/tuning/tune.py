@@ -3,6 +3,7 @@
 import importlib
 import math
 import platform
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -143,23 +144,22 @@ def tune(
         return _from_names(records, names, base, name, pile, label_texts, begin)
     space = _choose_labels(labelled, names, base, name)
     pile += [record.text for record in records if not record.cats and record.text.strip()]
-    ladder = Ladder(
-        base,
-        name,
-        labelled,
-        space,
-        pile=pile,
-        seconds=seconds - (time.monotonic() - begin),
-        label_texts=cast(Any, label_texts),
-        seed=seed,
-        progress=progress,
-    )
-    try:
+    with tempfile.TemporaryDirectory(prefix="embtune-") as folder:
+        ladder = Ladder(
+            base,
+            name,
+            labelled,
+            space,
+            folder=Path(folder),
+            pile=pile,
+            seconds=seconds - (time.monotonic() - begin),
+            label_texts=cast(Any, label_texts),
+            seed=seed,
+            progress=progress,
+        )
         return _conclude(
             ladder, labelled, pile, seconds, begin, seed, paths, reader, unlabelled_reader
         )
-    finally:
-        ladder.close()
 
 
 def _conclude(
