@@ -135,8 +135,11 @@ def run_ours(train: list[Row], test: list[Row], seed: int, **changes: str) -> Ro
     from spacy.util import load_config, registry
     from thinc.api import fix_random_seed
 
+    from spacy_embtune.training import suitable_steps
+
     overrides = {key: json.loads(value) for key, value in changes.items()}
     overrides |= {"system.seed": seed, "paths.train": "-", "paths.dev": "-"}
+    overrides.setdefault("training.max_steps", suitable_steps(len(train)))
     config = load_config(ROOT / "configs" / "encoder.cfg", overrides=overrides)
     fix_random_seed(seed)
     nlp = spacy.util.load_model_from_config(

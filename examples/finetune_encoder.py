@@ -17,6 +17,8 @@ from spacy.training import Example
 from spacy.util import load_config, load_model_from_config, registry
 from wasabi import msg
 
+from spacy_embtune.training import suitable_steps
+
 CONFIG = Path(__file__).parent.parent / "configs" / "encoder.cfg"
 
 
@@ -37,7 +39,7 @@ def main(
     y, y_test = name_labels(train), name_labels(test)
 
     encoder = {"name": encoder_name, "trainable_layers": layers}
-    nlp, config = make_pipeline(encoder, seed)
+    nlp, config = make_pipeline(encoder, seed, suitable_steps(len(train)))
     before, before_test = (encode(nlp, rows) for rows in (train, test))
     start = time.perf_counter()
     fit(nlp, config, train)
@@ -51,10 +53,13 @@ def main(
         draw(picture, panels, y_test)
 
 
-def make_pipeline(encoder: dict[str, Any], seed: int) -> tuple[Any, Any]:
+def make_pipeline(encoder: dict[str, Any], seed: int, n_steps: int) -> tuple[Any, Any]:
     """RETURNS (tuple[Language, Config]): The pipeline of configs/encoder.cfg, and its config."""
     changes = {f"components.embtune.model.encoder.{key}": value for key, value in encoder.items()}
-    config = load_config(CONFIG, overrides={**changes, "system.seed": seed}, interpolate=True)
+    changes |= {"system.seed": seed, "training.max_steps": n_steps}
+    config = load_config(CONFIG, overrides=changes, interpolate=True)
+    # It counts the texts of a file.
+    del config["initialize"]["after_init"]
     return load_model_from_config(config, auto_fill=True), config
 
 

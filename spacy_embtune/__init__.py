@@ -12,6 +12,7 @@ package costs nothing. More lives in the rooms: `spacy_embtune.finetune` has all
     SbertLearner          pairs of texts with scores -> a finetuned encoder
     read_records          files -> records (texts, labels, other fields)
     inspect_records       records -> what is odd about them before training
+    tune                  labels, a pile of texts and a time -> the best pipeline, with proof
     documents             a pipeline and records -> documents with base and tuned vectors
     report                base against tuned vectors: a table with intervals, and a verdict
     plot, page            pictures of documents; an interactive page
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from .pipeline import EmbTune
     from .plots import page, plot
     from .reports import documents, report
+    from .tuning import tune
 
 # Where each name lives.
 _ROOMS = {
@@ -64,6 +66,7 @@ _ROOMS = {
     "plot": "plots",
     "read_records": "data",
     "report": "reports",
+    "tune": "tuning",
 }
 
 __all__ = [
@@ -83,6 +86,7 @@ __all__ = [
     "plot",
     "read_records",
     "report",
+    "tune",
 ]
 
 

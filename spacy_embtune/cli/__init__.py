@@ -13,7 +13,6 @@ from .inspect import inspect
 from .label import label
 from .neighbors import neighbors
 from .plot import plot
-from .sweep import sweep
 from .tune import tune
 
 __all__ = ["app"]
@@ -23,14 +22,13 @@ HELP = "Embed texts with a tuned pipeline, and compare tuned with base vectors."
 app = typer.Typer(name="embtune", help=HELP, no_args_is_help=True, rich_markup_mode=None)
 app.command("convert")(convert)
 app.command("inspect")(inspect)
+app.command("tune")(tune)
 app.command("embed")(embed)
 app.command("evaluate")(evaluate)
 app.command("plot")(plot)
 app.command("bulk")(bulk)
 app.command("label")(label)
 app.command("neighbors")(neighbors)
-app.command("sweep")(sweep)
-app.command("tune")(tune)
 app.command("distill")(distill)
 app.command("export-encoder")(export_encoder)
 

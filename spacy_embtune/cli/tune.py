@@ -21,7 +21,7 @@ from ._common import (
 LEAST_DRAWN = 30
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from ..tuning import Attempt, Tuned
 
@@ -209,6 +209,11 @@ def _plot(tuned: "Tuned", records: Any, path: Path) -> None:
     save(figure, path)
 
 
+def _cell(value: float, error: float) -> str:
+    """RETURNS (str): A score with its standard error, in 11 characters."""
+    return f"{value:.3f} ±{f'{error:.3f}'.lstrip('0')}"
+
+
 class _Table:
     """A table of what was tried, that grows while it is tried."""
 
@@ -241,34 +246,27 @@ class _Table:
         if self.console.is_terminal:
             self.live.update(self._table())
 
-    def _table(self) -> "Table":
+    def _table(self) -> "Group":
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-        for title, justify in (
-            ("", "left"),
-            ("seconds", "right"),
-            ("accuracy", "left"),
-            ("p@1", "left"),
-            ("MAP@R", "left"),
-            ("", "left"),
-        ):
-            table.add_column(title, justify=justify, no_wrap=bool(title), overflow="fold")  # type: ignore[arg-type]
+        table.add_column("", no_wrap=True)
+        table.add_column("seconds", justify="right", no_wrap=True)
+        for title in ("accuracy", "p@1", "MAP@R", ""):
+            table.add_column(title, no_wrap=True)
+        reasons = []
         for attempt in self.rows.values():
             scores = [*attempt.scores, None, None, None, None][:4]
             cells = [
-                "" if one is None or not one.is_known else f"{one.value:.3f} ±{one.error:.3f}"
+                "" if one is None or not one.is_known else _cell(one.value, one.error)
                 for one in (scores[0], scores[2], scores[3])
             ]
-            decision = attempt.decision
-            if attempt.reason and attempt.decision != "running":
-                decision += f": {textwrap.shorten(attempt.reason, 80)}"
             style = {"kept": "bold", "running": ""}.get(attempt.decision, "dim")
-            table.add_row(
-                attempt.title,
-                f"{attempt.seconds:.1f}" if attempt.decision != "left out" else "",
-                *cells,
-                decision,
-                style=style,
-            )
-        return table
+            seconds = f"{attempt.seconds:.1f}" if attempt.decision != "left out" else ""
+            table.add_row(attempt.title, seconds, *cells, attempt.decision, style=style)
+            if attempt.reason:
+                reason = textwrap.shorten(attempt.reason, 200)
+                reasons.append(Text(f"{attempt.title}: {reason}", style="dim"))
+        return Group(table, Text(), *reasons)

@@ -16,6 +16,7 @@ from .pseudo_labels import PseudoLabels, pseudo_label
 from .rows import ComputedRows
 from .scorer import EmbTuneScorer, make_embtune_scorer
 from .span_extensions import get_span_vector, register_span_extension, set_span_hooks
+from .steps import make_steps_by_data
 from .text_inputs import prepare_texts
 from .units import complete_cats
 
@@ -38,6 +39,7 @@ __all__ = [
     "make_calibrate",
     "make_embtune",
     "make_embtune_scorer",
+    "make_steps_by_data",
     "pipeline_from_names",
     "prepare_texts",
     "pseudo_label",

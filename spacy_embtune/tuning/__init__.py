@@ -1,32 +1,22 @@
 """Tuning: the best pipeline that some labels, a pile of texts and a time can give.
 
-tune               climbs the ladder of methods, and keeps what held-out documents speak for
-Tuned, Attempt     what it found, and each rung that it tried
-sweep_config       searches with the encoder and the settings of a config for `spacy train`
-write_candidate    writes what it found into the config
-sweep              the search itself, on base vectors and targets
-summarize          the best trials as rows of a table
+tune        climbs the ladder: tries one method after the other, and keeps what is expected to be
+            better, by held-out documents and by what it was worth on other data
+Tuned       what it found: the pipeline, its config, the receipt and the model card
+Attempt     a rung that was tried
+
+    tune.py         reads what is given, and makes the result
+    _ladder.py      which rung comes next, for how long, and whether it is kept
+    _rungs.py       what each rung changes in a config, and what it was worth elsewhere
+    _evidence.py    folds, metrics of held-out documents, and their errors
+    _frozen.py      heads on vectors that are computed once
+    _fitting.py     pipelines trained from a config in this process
+    _pile.py        unlabelled texts and their pseudo-labels
+    _card.py        the model card
 """
 
-from ._candidates import Candidate
 from ._evidence import Estimate
 from ._ladder import Attempt
-from .config import sweep_config, write_candidate
-from .sweep import Sweep, Trial, make_folds, standard_error, summarize, sweep
 from .tune import Tuned, tune
 
-__all__ = [
-    "Attempt",
-    "Candidate",
-    "Estimate",
-    "Sweep",
-    "Trial",
-    "Tuned",
-    "make_folds",
-    "standard_error",
-    "summarize",
-    "sweep",
-    "sweep_config",
-    "tune",
-    "write_candidate",
-]
+__all__ = ["Attempt", "Estimate", "Tuned", "tune"]

@@ -284,7 +284,7 @@ class Ladder:
     def _try_names(self) -> None:
         """Try the pipeline that predicts the label with the nearest name."""
         begin = time.monotonic()
-        rung = Rung("names", "nearest name of a label", {}, 0.0, 0.05, 0)
+        rung = Rung("names", "nearest name", {}, 0.0, 0.05, 0)
         encoder = self.config["components"][self.name]["model"]["encoder"]
         settings = {key: value for key, value in encoder.items() if not key.startswith("@")}
         texts = [*self.pile.texts, *(record.text for record in self.records)]

@@ -63,7 +63,7 @@ def base_rung() -> Rung:
     head = {"@architectures": "spacy-embtune.Linear.v1"}
     loss = {"@losses": "spacy-embtune.cross_entropy.v1"}
     settings = {HEAD: head, LOSS: loss, **_steps(100, 0.01)}
-    return Rung("base", "base vectors, linear classifier", settings, 0.0, 0.0, 100)
+    return Rung("base", "linear classifier", settings, 0.0, 0.0, 100)
 
 
 def head_rungs(n_texts: int, texts_a_label: float) -> list[Rung]:
@@ -129,9 +129,7 @@ def encoder_rungs(n_texts: int, n_layers: int) -> list[Rung]:
     some = min(n_layers, max(1, round(n_layers * 2 / 3)))
     rungs = [_encoder_rung(some, n_steps, *ENCODER_GAIN, title=f"encoder, last {some} layers")]
     if some < n_layers:
-        rungs.append(
-            _encoder_rung(-1, 2 * n_steps, *ALL_LAYERS_GAIN, title="encoder, all layers, 2x steps")
-        )
+        rungs.append(_encoder_rung(-1, 2 * n_steps, *ALL_LAYERS_GAIN, title="encoder, all layers"))
     return rungs
 
 

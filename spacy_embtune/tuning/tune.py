@@ -443,7 +443,7 @@ def _from_names(
         label_texts="names" if label_texts is None else label_texts,
         lang=config["nlp"]["lang"],
     )
-    title = "nearest name of a label"
+    title = "nearest name"
     attempt = Attempt("names", title, "kept", "no text has a label", [], [], 0, 0.0)
     pipe = cast(EmbTune, nlp.get_pipe("embtune"))
     receipt = {

@@ -24,7 +24,7 @@ LINES = {
     "plot": "MODEL DATA OUT:page.html OUT:picture.png --fit TRAIN",
     "bulk": "MODEL DATA OUT:ready.csv --fit TRAIN",
     "neighbors": "MODEL DATA ball",
-    "sweep": "CONFIG TRAIN OUT:best.cfg --folds 2 --seconds 1",
+    "tune": "TRAIN OUT:tuned --unlabelled DATA --encoder ENCODER --seconds 1 --no-plot",
     "distill": "MODEL DATA OUT:fast --labelled TRAIN --export OUT:my_encoder",
     "export-encoder": "MODEL OUT:my_encoder",
     # Tests of the app say what happens to its log.

@@ -54,7 +54,7 @@ def test_labels_in_every_form_give_the_same_scores(tmp_path, trained, embtune, f
         assert made[0] == made[1]
 
 
-@pytest.mark.parametrize("command", ["plot", "bulk", "neighbors", "evaluate", "embed", "sweep"])
+@pytest.mark.parametrize("command", ["plot", "bulk", "neighbors", "evaluate", "embed", "tune"])
 def test_every_command_has_the_options(command):
     result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
     assert all(option in result.stdout for option in OPTIONS)

@@ -27,19 +27,17 @@ def test_a_table_of_excel_needs_no_options(trained, embtune, tmp_path):
 
 @pytest.mark.slow
 def test_every_command_that_reads_data_takes_delimiter_encoding_and_quotes(
-    trained, embtune, tmp_path
+    trained, embtune, tmp_path, tiny_encoder
 ):
     data = write_csv(tmp_path / "data.csv", delimiter="~", encoding="cp1252")
     options = ["--delimiter", "~", "--encoding", "cp1252", "--quotes", "literal"]
-    config = tmp_path / "config.cfg"
-    config.write_text((trained.model / "config.cfg").read_text("utf8"), "utf8")
     commands = [
         ["embed", trained.model, data, tmp_path / "out.jsonl"],
         ["evaluate", trained.model, data, "--train", data],
         ["bulk", trained.model, data, tmp_path / "out.csv", "--fit", data],
         ["plot", trained.model, data, tmp_path / "out.html", "--fit", data],
         ["neighbors", trained.model, data, "ball goal"],
-        ["sweep", config, data, "--seconds", "1", "--folds", "2"],
+        ["tune", data, tmp_path / "tuned", "--seconds", "1", "--encoder", tiny_encoder],
     ]
     for command in commands:
         code, _, err = embtune(*command, *options)
