@@ -146,7 +146,7 @@ def embed(nlp: Any, texts: list[str]) -> Any:
 
 
 def train_config(name: str, train: list[Row], seed: int) -> Any:
-    """RETURNS (Language): The pipeline of a shipped config, with a fifth of the texts as dev set."""
+    """RETURNS (Language): The pipeline of a shipped config, a fifth of the texts as dev set."""
     import spacy
     from spacy.cli.train import train as spacy_train
 
