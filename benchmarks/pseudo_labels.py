@@ -2,12 +2,12 @@
 
 python benchmarks/pseudo_labels.py DATA_DIR --sets trec,ag_news,sst2 --draws 3
 
-DATA_DIR holds a directory a set with train.jsonl and test.jsonl, {"text", "cats"} a line. A draw has
-a few labelled texts of each class, a pile of other texts of train.jsonl without their labels, and
-texts of test.jsonl. A round trains a new pipeline from scratch on the labelled texts and on the
-pseudo-labels of the pipeline before. Accuracy of the output layer (of configs/contrastive.cfg, which
-has none: of the mean vectors of the classes) and of the nearest labelled text; p@1 and MAP@R within
-the test texts. "right" is the share of pseudo-labels that are right.
+DATA_DIR holds a directory a set with train.jsonl and test.jsonl, {"text", "cats"} a line. A draw
+has a few labelled texts of each class, a pile of other texts of train.jsonl without their labels,
+and texts of test.jsonl. A round trains a new pipeline from scratch on the labelled texts and on the
+pseudo-labels of the pipeline before. Accuracy of the output layer (configs/contrastive.cfg has
+none: of the mean vectors of the classes), of the nearest labelled text, and of a linear probe; p@1
+and MAP@R within the test texts. "right" is the share of pseudo-labels that are right.
 
 --mean: heads of frozen vectors, with the mean of the labelled texts and with that of the pile.
 """
