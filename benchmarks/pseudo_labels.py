@@ -56,6 +56,7 @@ def main(
     shares: Annotated[str, typer.Option(help="Shares of each class")] = "0.3",
     weights: Annotated[str, typer.Option(help="Weights of pseudo-labels")] = "1",
     rounds: Annotated[int, typer.Option(help="How many rounds")] = 2,
+    control: Annotated[bool, typer.Option(help="Labels alone for as many steps as with")] = False,
     mean: Annotated[bool, typer.Option("--mean", help="Compare the means")] = False,
     json_path: Annotated[Path | None, typer.Option("--json", help="Append all figures")] = None,
 ) -> None:
@@ -80,7 +81,7 @@ def main(
             if mean:
                 keep(name, draw, "mean from the pile", train(few, {})[1])
                 continue
-            if many != few:
+            if control and many != few:
                 keep(name, draw, f"labels alone, {many} steps", train(many)[1])
             for share in map(float, shares.split(",")):
                 for weight in map(float, weights.split(",")):
