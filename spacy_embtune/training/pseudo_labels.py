@@ -249,7 +249,7 @@ class BalancedOrder:
     replacement: a document of a class is drawn again only after all others of that class.
 
     >>> order = BalancedOrder([0, 0, 0, 1], seed=0)
-    >>> [sorted(order.classes[order.draw(2)]) for _ in range(2)]
+    >>> [sorted(order.classes[order.draw(2)].tolist()) for _ in range(2)]
     [[0, 1], [0, 1]]
 
     classes (Sequence[int]): The class of each document, shape (m,).
