@@ -28,6 +28,8 @@ MOST_IN_QUERY = 2_000
 MOST_NEAR = 200
 # How many texts are handed out at once.
 MOST_TEXTS = 1_000
+# Actions that the page shows.
+MOST_HISTORY = 20
 
 
 class ActionError(ValueError):
@@ -246,6 +248,7 @@ class Session:
             is_learning, error = self._learned_at < version, self._error
             known, state = self._cats(), self.log.state
             labels, undoable, redoable = list(state.labels), state.undoable, state.redoable
+            history = state.history(MOST_HISTORY)
         position = {label: j for j, label in enumerate(labels)}
         labelled = [row for row, cats in known.items() if 1.0 in cats.values()]
         counts = Counter(
@@ -266,6 +269,9 @@ class Session:
             "n_labelled": len(labelled),
             "undo": undoable.describe() if undoable else None,
             "redo": redoable.describe() if redoable else None,
+            "history": [
+                {"text": action.describe(), "is_undone": is_undone} for action, is_undone in history
+            ],
         }
         if learned is not None and learned_version > learned_since:
             found["learned"] = {

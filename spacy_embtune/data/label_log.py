@@ -266,6 +266,12 @@ class LabelState:
         """RETURNS (LabelAction | None): The action that a redo would bring back."""
         return self._actions[self._to_redo[-1]] if self._to_redo else None
 
+    def history(self, n: int) -> list[tuple[LabelAction, bool]]:
+        """RETURNS (list[tuple[LabelAction, bool]]): The last n actions on texts, the latest first,
+        and whether each is undone."""
+        latest = sorted(self._actions, reverse=True)[:n]
+        return [(self._actions[number], number in self._undone) for number in latest]
+
     def cats_of(self, digest: str) -> dict[str, float]:
         """RETURNS (dict[str, float]): What is known of a text: 1.0 for a label that it carries, 0.0
         for one that it does not carry. Empty if nothing is known."""

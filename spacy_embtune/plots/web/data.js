@@ -13,12 +13,13 @@ class Corpus {
     this.names = raw.names; // the given labels, the most frequent first, then other labels of the model
     this.nGiven = raw.n_given;
     this.predictable = raw.predictable; // the names that the model predicts, as indices
-    this.ids = raw.ids;
-    this.texts = raw.texts;
-    this.contexts = raw.contexts; // if documents are parts of texts: what is before and behind each
-    this.fields = raw.fields; // for each document, the members of a JSON object: other fields
-    this.n = raw.ids.length;
-    this.positions = { base: Float32Array.from(raw.base), tuned: Float32Array.from(raw.tuned) };
+    this.n = raw.n ?? raw.ids.length;
+    this.ids = raw.ids ?? [];
+    this.texts = raw.texts ?? []; // without some of them, `want` fetches a text when it is shown
+    this.want = null;
+    this.contexts = raw.contexts ?? null; // of parts of texts: what is before and behind each
+    this.fields = raw.fields ?? []; // for each document, the members of a JSON object: other fields
+    this.positions = { base: decoded(raw.base), tuned: decoded(raw.tuned ?? raw.base) };
     this.patterns = raw.patterns; // distinct sets of labels that are known
     this.known = raw.known; // for each document, an index into patterns
     this.values = raw.values; // for each document: label, value, label, value, ... without zeros
@@ -27,6 +28,11 @@ class Corpus {
     this.predicted = raw.predicted; // like given, the most probable first
     this.confidence = null; // for each document, how sure the prediction is, 0..1, or NaN
     this.folded = null;
+  }
+
+  // The text of a document, or "…" as long as it is not there.
+  text(i) {
+    return this.texts[i] ?? "…";
   }
 
   // The label that gives a document its colour: an index into names, NONE or UNKNOWN.
@@ -127,6 +133,15 @@ class Corpus {
       .map((line) => `${line}\n`)
       .join("");
   }
+}
+
+// Positions: numbers, or the bytes of 32-bit floats in base 64.
+function decoded(positions) {
+  if (typeof positions !== "string") {
+    return Float32Array.from(positions);
+  }
+  const bytes = Uint8Array.from(atob(positions), (mark) => mark.charCodeAt(0));
+  return new Float32Array(bytes.buffer);
 }
 
 function fill(target, names, pairs) {
