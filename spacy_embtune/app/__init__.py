@@ -3,6 +3,7 @@
 The files:
 
     serving.py          runs the page: until Ctrl-C, or in a thread
+    notebook.py         `label`: the page beside a notebook
     _pile.py            the texts and their vectors
     _log.py             the log of labels: append-only, locked, on the disk before it is confirmed
     _session.py         texts, log, and the thread that learns
@@ -20,14 +21,17 @@ The files:
 from ._log import LabelLog
 from ._pile import make_pile, make_tuned_pile
 from ._session import ActionError, Pile, Session
+from .notebook import Labelling, label
 from .serving import PageServer, serve_labelling
 
 __all__ = [
     "ActionError",
     "LabelLog",
+    "Labelling",
     "PageServer",
     "Pile",
     "Session",
+    "label",
     "make_pile",
     "make_tuned_pile",
     "serve_labelling",

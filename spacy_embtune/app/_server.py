@@ -37,9 +37,7 @@ class Opening:
         self.n_done, self.n = n_done, n
 
 
-def make_app(
-    opened: Session | Opening, *, token: str, port: int, may_frame: bool = False
-) -> Any:
+def make_app(opened: Session | Opening, *, token: str, port: int, may_frame: bool = False) -> Any:
     """Make the application: the page, and what it asks for.
 
     opened (Session | Opening): The session, which is running, or will be.
