@@ -161,9 +161,9 @@ def label(
 
 
 def _read(texts: Any) -> list[Record]:
-    if not isinstance(texts, str | PathLike) and isinstance(texts, Iterable):
-        if not hasattr(texts, "columns"):
-            texts = [{"text": text} if isinstance(text, str) else text for text in texts]
+    is_file = isinstance(texts, str | PathLike)
+    if not is_file and isinstance(texts, Iterable) and not hasattr(texts, "columns"):
+        texts = [{"text": text} if isinstance(text, str) else text for text in texts]
     return list(read_records(texts))
 
 

@@ -3,7 +3,7 @@
 import secrets
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -124,7 +124,5 @@ def serve_labelling(
     with PageServer(path, labels=labels, exclusive=exclusive, port=port) as server:
         started(server.address)
         ready(server.open(make))
-        try:
+        with suppress(KeyboardInterrupt):
             threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
