@@ -14,6 +14,7 @@ The files:
     _quality.py         how good predictions are, and whether more labels pay
     _suggestions.py     what to label next
     _clusters.py        groups of texts, and words that name them
+    _tuning.py          runs `embtune tune` for the button of the page
     _server.py, web/    the page and its addresses; the rest of the page is in plots/web/
     _guard.py           refuses requests of strangers
 """
@@ -21,8 +22,9 @@ The files:
 from ._log import LabelLog
 from ._pile import make_pile, make_tuned_pile
 from ._session import ActionError, Pile, Session
+from ._tuning import make_command
 from .notebook import Labelling, label
-from .serving import PageServer, serve_labelling
+from .serving import PageServer, pipeline_beside, serve_labelling
 
 __all__ = [
     "ActionError",
@@ -32,7 +34,9 @@ __all__ = [
     "Pile",
     "Session",
     "label",
+    "make_command",
     "make_pile",
     "make_tuned_pile",
+    "pipeline_beside",
     "serve_labelling",
 ]

@@ -56,13 +56,16 @@ def predict_by_names(space: Space, labels: Sequence[str], names: Names) -> NameP
     space (Space): The texts.
     labels (Sequence[str]): All labels.
     names (Names): The vectors of the names.
-    RETURNS (NamePredictions | None): None if fewer than two labels have a vector.
+    RETURNS (NamePredictions | None): None if fewer than two labels have a vector, or all
+        names have the same one.
     """
     named = [label for label in labels if label in names]
     if len(named) < 2:
         return None
     rows, columns = _stack(named, names)
     cosines = find_nearest_labels(space.vectors, rows, columns, mean=space.mean).cosines
+    if not np.ptp(cosines, axis=1).any():
+        return None  # the encoder does not tell the names apart
     powers = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / TEMPERATURE)
     return NamePredictions(named, powers / powers.sum(axis=1, keepdims=True))
 

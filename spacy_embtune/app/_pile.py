@@ -100,12 +100,31 @@ def make_tuned_pile(
     """
     found = _distinct(records)
     encoder = _PipelineEncoder(nlp, pipe)
-    name = encoder.identify()
-    is_kept = store is not None and name is not None and bool(found.texts)
-    transformer = cached(encoder, store, name=name) if is_kept else encoder
+    transformer = _kept(encoder, store) if found.texts else encoder
     both = _encode(transformer, found.texts, progress)
     width = encoder.base_width
     return _with_vectors(found, both[:, :width], both[:, width:], title, _TunedEncoder(encoder))
+
+
+def encode_again(
+    texts: list[LoggedText], nlp: "Language", pipe: "EmbTune", *, store: Path | None
+) -> tuple[NDArray[Any], Any]:
+    """Encode the texts of a pile with another pipeline.
+
+    texts (list[LoggedText]): The n texts.
+    nlp, pipe, store: As for `make_tuned_pile`.
+    RETURNS (tuple[ndarray, Any]): The tuned vectors, float32, shape (n, k), zeros for a text
+        without one; and an object with `transform(texts)` that gives such vectors.
+    """
+    encoder = _PipelineEncoder(nlp, pipe)
+    both = _encode(_kept(encoder, store), texts, lambda done, n: None)
+    return both[:, encoder.base_width :], _TunedEncoder(encoder)
+
+
+def _kept(encoder: "_PipelineEncoder", store: Path | None) -> Any:
+    """RETURNS (Any): The encoder with a store, where something tells it from others."""
+    name = encoder.identify()
+    return encoder if store is None or name is None else cached(encoder, store, name=name)
 
 
 def _encode(transformer: Any, texts: list[LoggedText], progress: Progress) -> NDArray[Any]:

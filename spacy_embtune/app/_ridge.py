@@ -95,7 +95,7 @@ def fit_ridge(
         roots = np.sqrt(extra.weights)[:, None]
         rows[n:] *= roots
         values[n:] *= roots
-    complete = np.isfinite(values).all(axis=1)
+    complete: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
     penalty, temperature = settings or (USUAL_PENALTY, USUAL_TEMPERATURE)
     n_complete = int(complete[:n].sum())
     if settings is None and n_complete >= FEWEST_TO_CHOOSE:

@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,22 +15,34 @@ from .._extras import import_extra
 from ..plots import AssembledPage, assemble_page, seal_page
 from ._guard import Guard, TooLargeError
 from ._session import MOST_NEAR, ActionError, Session
+from ._tuning import Tuning
 
 # How long an answer waits for something new, in seconds.
 PATIENCE = 20.0
 PAUSE = 0.1
 MOST_CONNECTIONS = 64
+SCRIPTS = ("connection", "texts", "choosing", "tuning", "labelling")
 
 
 class Opening:
     """The session, or how far it is on the way to it.
 
     session (Session | None): The session; None as long as texts are encoded.
+    tuning (Tuning | None): Tunes a pipeline. None: the page has no button for it.
+    use (Callable): Is called with the session and the directory of the tuned pipeline.
     n_done, n (int): How many texts are encoded, and of how many.
     """
 
-    def __init__(self, session: Session | None = None) -> None:
+    def __init__(
+        self,
+        session: Session | None = None,
+        *,
+        tuning: Tuning | None = None,
+        use: Callable[[Session, Path], None] = lambda session, out: None,
+    ) -> None:
         self.session = session
+        self.tuning = tuning
+        self.use = use
         self.n_done = self.n = 0
 
     def progress(self, n_done: int, n: int) -> None:
@@ -62,7 +75,9 @@ def make_app(opened: Session | Opening, *, token: str, port: int, may_frame: boo
     async def show(request: Any) -> Any:
         page = make_waiting_page()
         if opening.session is not None:
-            page = await concurrency.run_in_threadpool(make_page, opening.session)
+            page = await concurrency.run_in_threadpool(
+                make_page, opening.session, can_tune=opening.tuning is not None
+            )
         policy = page.policy if may_frame else f"{page.policy}; frame-ancestors 'none'"
         return responses.HTMLResponse(page.html, headers={"content-security-policy": policy})
 
@@ -140,6 +155,7 @@ def make_app(opened: Session | Opening, *, token: str, port: int, may_frame: boo
         "meaning": lambda session, asked: _near(session.find_meaning(asked.get("query", ""))),
         "neighbors": _neighbors,
         "clusters": _clusters,
+        "tuning": lambda session, asked: _tune(opening, session, asked),
     }
     routes = [
         routing.Route(f"/{token}/", show, methods=["GET"]),
@@ -184,13 +200,26 @@ def _clusters(session: Session, asked: dict[str, Any]) -> Any:
     return {"is_ready": True, "names": found.names, "of": found.of.tolist()}
 
 
+def _tune(opening: Opening, session: Session, asked: dict[str, Any]) -> Any:
+    tuning, do = opening.tuning, asked.get("do")
+    if tuning is None:
+        raise ActionError("This page cannot tune. Run `embtune tune` with the log of labels.")
+    if do == "start":
+        tuning.start(lambda out: opening.use(session, out))
+    elif do == "stop":
+        tuning.stop()
+    elif do != "look":
+        raise ActionError(f"{do!r} is no action.")
+    return tuning.state()._asdict()
+
+
 def _number(value: Any, otherwise: int) -> int:
     return value if type(value) is int else otherwise
 
 
-def make_page(session: Session) -> AssembledPage:
-    """RETURNS (AssembledPage): The page of a session. Labels and predictions come as `state`. Texts
-    come when they are shown."""
+def make_page(session: Session, *, can_tune: bool = False) -> AssembledPage:
+    """RETURNS (AssembledPage): The page of a session, with or without a button to tune. Labels and
+    predictions come as `state`. Texts come when they are shown."""
     pile = session.pile
     n = len(pile.texts)
     content = {
@@ -211,9 +240,9 @@ def make_page(session: Session) -> AssembledPage:
         title=f"{pile.title} · label",
         actions=_read("actions.html"),
         keys=_read("keys.html"),
-        aside=_read("aside.html"),
+        aside=_read("aside.html").replace("{{tuning}}", _read("tuning.html") if can_tune else ""),
         search=_read("search.html"),
-        scripts=[_read(f"{name}.js") for name in ("connection", "texts", "choosing", "labelling")],
+        scripts=[_read(f"{name}.js") for name in SCRIPTS],
         styles=[_read("label.css")],
         may_connect=True,
     )

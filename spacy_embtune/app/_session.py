@@ -149,6 +149,23 @@ class Session:
             self.version += 1
             self._changed.notify_all()
 
+    def use_vectors(self, vectors: NDArray[Any], encoder: Any) -> None:
+        """Go on with other vectors, such as those of a pipeline that was tuned meanwhile.
+
+        vectors (ndarray): The vectors of the n texts, shape (n, k).
+        encoder (Any): An object with `transform(texts)` that gives such vectors.
+        RAISES (ValueError): If there are other numbers of texts, or fewer than 3 have a vector.
+        """
+        if len(vectors) != len(self.pile.texts) or vectors.any(axis=1).sum() < 3:
+            raise ValueError("The pipeline has no vectors of these texts.")
+        space = Space.of(vectors)
+        with self._changed:
+            self.pile = self.pile._replace(tuned=vectors, encoder=encoder)
+            self.space = space
+            self._names = {}
+            self.version += 1
+            self._changed.notify_all()
+
     # How a person chooses texts
 
     def agreement(self, rows: Sequence[int]) -> list[float]:
@@ -179,13 +196,15 @@ class Session:
         RAISES (ActionError): If nothing can be searched for.
         """
         query = _check_query(query)
-        if self.pile.encoder is None:
+        with self._changed:
+            encoder, space = self.pile.encoder, self.space
+        if encoder is None:
             raise ActionError("There is no encoder to search by meaning.")
-        vector = np.asarray(self.pile.encoder.transform([query]))[0]
+        vector = np.asarray(encoder.transform([query]))[0]
         if not vector.any():
             raise ActionError("The encoder knows none of these words.")
-        everything = np.arange(len(self.space.vectors))
-        rows, cosines = find_near(self.space.vectors, vector, everything, n)
+        everything = np.arange(len(space.vectors))
+        rows, cosines = find_near(space.vectors, vector, everything, n)
         return rows.tolist(), cosines.tolist()
 
     def find_neighbors(self, rows: Sequence[int], n: int = 20) -> tuple[list[int], list[float]]:
@@ -343,14 +362,14 @@ class Session:
 
     def _learn_once(self) -> None:
         with self._changed:
-            version, cats = self.version, self._cats()
+            version, cats, space = self.version, self._cats(), self.space
             state = self.log.state
             labels = list(state.labels)
             confirmed = [row for row in cats if state.is_confirmed(self.pile.texts[row].digest)]
         error, xy = None, self._xy
         try:
             learned = learn(
-                self.space,
+                space,
                 cats,
                 exclusive=state.exclusive,
                 labels=labels,
@@ -363,7 +382,7 @@ class Session:
                 if self.version > version:
                     # Positions take longer, and would be old before they are shown.
                     return
-            xy = learn_positions(self.space.vectors, cats, self._xy)
+            xy = learn_positions(space.vectors, cats, self._xy)
         except Exception as failure:
             # The labels are safe. The person goes on without new predictions.
             logger.exception("Learning from the labels failed.")

@@ -19,7 +19,7 @@ ALONE = 0.1
 # A text is suggested with so many texts like it, to be labelled at once.
 MOST_OTHERS = 19
 # From this cosine on, texts say nearly the same in nearly the same words.
-NEAR_COPY = 0.95
+NEAR_COPY = 0.97
 
 
 class Suggestion(NamedTuple):

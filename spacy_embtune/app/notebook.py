@@ -170,4 +170,6 @@ def _read(texts: Any) -> list[Record]:
 def _load(model: Any) -> "Language":
     import spacy
 
-    return spacy.load(model) if isinstance(model, str | PathLike) else model
+    if isinstance(model, str):
+        return spacy.load(model)  # may be the name of a package
+    return spacy.load(Path(model)) if isinstance(model, PathLike) else model

@@ -7,10 +7,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
+from ..pipeline import find_component
 from ._log import LabelLog
-from ._pile import Progress
+from ._pile import Progress, encode_again
 from ._server import Opening, make_app, make_server, open_socket
 from ._session import Pile, Session, check_label
+from ._tuning import Tuning
 
 # Makes the texts with their vectors. It is given a function that it tells its progress.
 MakePile = Callable[[Progress], Pile]
@@ -28,6 +30,9 @@ class PageServer:
     exclusive (bool): Whether a text carries one label at most. A log that exists has the answer.
     port (int): The port. 0: a free one.
     may_frame (bool): Whether a notebook may show the page in a frame.
+    tune_with (Sequence[str] | None): The command that the button "Tune" runs, see `make_command`.
+        It writes the directory `pipeline_beside(path)`. None: there is no button.
+    store (Path | None): The directory that keeps the vectors of a tuned pipeline.
     """
 
     def __init__(
@@ -38,13 +43,17 @@ class PageServer:
         exclusive: bool = True,
         port: int = 0,
         may_frame: bool = False,
+        tune_with: Sequence[str] | None = None,
+        store: Path | None = None,
     ) -> None:
         self.labels = [check_label(label) for label in labels]
         self.port = port
         self.address = ""
         self.log = LabelLog(path, exclusive=exclusive)
         self._may_frame = may_frame
-        self._opening = Opening()
+        self._store = store
+        tuning = None if tune_with is None else Tuning(tune_with, pipeline_beside(path))
+        self._opening = Opening(tuning=tuning, use=self._use)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -84,8 +93,18 @@ class PageServer:
         """
         session = Session(make(self._opening.progress), self.log)
         self._stack.enter_context(session)
+        if self._opening.tuning is not None:
+            self._stack.callback(self._opening.tuning.close)
         self._opening.session = session
         return session
+
+    def _use(self, session: Session, out: Path) -> None:
+        """Show the vectors of a pipeline that was tuned."""
+        import spacy
+
+        nlp = spacy.load(out)
+        texts = session.pile.texts
+        session.use_vectors(*encode_again(texts, nlp, find_component(nlp), store=self._store))
 
     @property
     def session(self) -> Session | None:
@@ -97,6 +116,18 @@ class PageServer:
         self._stack.close()
 
 
+def pipeline_beside(path: Path) -> Path:
+    """Name the directory of the pipeline that the button "Tune" makes.
+
+    >>> pipeline_beside(Path("labels.jsonl")).name
+    'labels.tuned'
+
+    path (Path): The log of labels.
+    RETURNS (Path): The directory.
+    """
+    return path.with_suffix(".tuned")
+
+
 def serve_labelling(
     make: MakePile,
     path: Path,
@@ -104,6 +135,8 @@ def serve_labelling(
     labels: Sequence[str] = (),
     exclusive: bool = True,
     port: int = 0,
+    tune_with: Sequence[str] | None = None,
+    store: Path | None = None,
     started: Callable[[str], None] = lambda address: None,
     ready: Callable[[Session], None] = lambda session: None,
 ) -> None:
@@ -115,13 +148,15 @@ def serve_labelling(
 
     make (Callable[[Callable], Pile]): Makes the texts with their vectors, and tells its progress to
         the function that it is given. The page shows it.
-    path, labels, exclusive, port: As for `PageServer`.
+    path, labels, exclusive, port, tune_with, store: As for `PageServer`.
     started (Callable[[str], None]): Is called with the address, before texts are encoded.
     ready (Callable[[Session], None]): Is called when texts are encoded.
     RAISES (ValueError): If another process uses the log, the file is no log, the port is taken, or
         the name of a label is not valid. ImportError: without starlette or uvicorn.
     """
-    with PageServer(path, labels=labels, exclusive=exclusive, port=port) as server:
+    with PageServer(
+        path, labels=labels, exclusive=exclusive, port=port, tune_with=tune_with, store=store
+    ) as server:
         started(server.address)
         ready(server.open(make))
         with suppress(KeyboardInterrupt):

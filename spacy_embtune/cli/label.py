@@ -65,7 +65,13 @@ def label(
     Each label is on the disk before the page says "saved". LABELS.jsonl is labelled data for every
     other command. Labels that DATA has are recorded in it at the start.
     """
-    from ..app import make_pile, make_tuned_pile, serve_labelling
+    from ..app import (
+        make_command,
+        make_pile,
+        make_tuned_pile,
+        pipeline_beside,
+        serve_labelling,
+    )
     from ..finetune import SentenceEncoder
 
     if model is not None and encoder is not None:
@@ -119,6 +125,8 @@ def label(
             labels=offered,
             exclusive=not several,
             port=port,
+            tune_with=make_command(log, pipeline_beside(log), data, encoder=encoder),
+            store=store,
             started=started,
             ready=ready,
         )
