@@ -8,20 +8,22 @@ line. Of goemotions, texts with one emotion are used, without "neutral". A perso
 knows the true labels. The pile has 2,000 texts without labels, drawn anew for each seed.
 
 An action is a key or a click. One by one, a text takes two: select it (N), give the label (its
-number). Many at once: select a suggestion with up to 19 texts like it (Shift+N), drop each text
-that does not belong (X, or a click, or a click that drops all texts down to here), give the label.
-A text that does not belong is overlooked with the probability --error, and is then labelled wrong.
+number). Many at once: select the list (A, Shift+N), drop each text that does not belong (X, or a
+click, or one click that drops all texts down to here), give the label. A text that does not belong
+is overlooked with the probability --error, and is then labelled wrong.
 
     random          one by one, in random order
     least certain   one by one: the lowest largest probability (a random text first)
     margin          one by one: the smallest difference of the two largest probabilities
     queue           one by one: the first suggestion of the page, after each label anew
-    queue, many     the first suggestion with those like it
+    many            a list of up to 20 texts that are predicted to carry a label, and two
+                    suggestions one by one, in turn; at the start, a suggestion with those like it
+    ..., names      the same, and the names of the labels teach from the start
 
 "least certain" and "margin" are what small-text calls LeastConfidence and BreakingTies, written
-here in a few lines, with the classifier of the page. Each strategy is judged by the same one,
-a logistic regression on centred base vectors of the labelled texts alone, on held-out texts. The
-table gives the labels and actions from which on its accuracy reaches a share (--share) of the
+here in a few lines, with the classifier of the page. All strategies are judged in the same way: by
+the accuracy, on held-out texts, of a logistic regression that learns the labels so far. The table
+gives the labels and actions from which on its accuracy reaches a share (--shares) of the
 accuracy with the labels of the whole pile.
 """
 
@@ -54,7 +56,7 @@ class Pool(NamedTuple):
     given (ndarray): The label of each text, an index into `labels`, shape (n,).
     new, new_given (ndarray): Unit vectors and labels of held-out texts.
     labels (list[str]): The labels.
-    names (Names | None): The vectors of their names, if they teach.
+    names (Names): The vectors of their names.
     """
 
     space: Space
@@ -62,7 +64,7 @@ class Pool(NamedTuple):
     new: NDArray[Any]
     new_given: NDArray[Any]
     labels: list[str]
-    names: Names | None
+    names: Names
 
 
 class Step(NamedTuple):
@@ -103,10 +105,11 @@ def main(
     first_seed: Annotated[int, typer.Option(help="The number of the first one")] = 0,
     n_pool: Annotated[int, typer.Option("--pile", help="Texts in a pile")] = 2000,
     most: Annotated[int, typer.Option(help="Labels at most")] = 600,
-    share: Annotated[float, typer.Option(help="Share of the full accuracy to reach")] = 0.9,
+    shares: Annotated[
+        str, typer.Option(help="Shares of the full accuracy to reach, one a set")
+    ] = "0.8,0.93,0.65",
     error: Annotated[float, typer.Option(help="Share of odd texts overlooked")] = 0.1,
     strategies: Annotated[str, typer.Option(help="Which, separated by ;")] = "",
-    named: Annotated[bool, typer.Option("--names", help="The names of labels teach")] = False,
     store: Annotated[Path, typer.Option(help="Keeps the vectors")] = Path("labelling.vectors"),
     plot: Annotated[Path | None, typer.Option(help="PNG of the curves")] = None,
 ) -> None:
@@ -117,12 +120,12 @@ def main(
     found: dict[str, dict[str, list[Curve]]] = {}
     print("| set | accuracy | strategy | labels | of random | actions | of random |")
     print("|---|---|---|---|---|---|---|", flush=True)
-    for name in sets.split(","):
+    for name, share in zip(sets.split(","), map(float, shares.split(",")), strict=True):
         curves: dict[str, list[Curve]] = {one: [] for one in chosen}
         targets = []
         began = time.perf_counter()
         for seed in range(first_seed, first_seed + seeds):
-            pool = draw(data / name, encoder, n_pool, seed, named)
+            pool = draw(data / name, encoder, n_pool, seed)
             whole = judge(pool, dict(enumerate(pool.given.tolist())))
             targets.append(share * whole)
             for one, strategy in chosen.items():
@@ -144,7 +147,7 @@ def read_set(path: Path) -> list[tuple[str, str]]:
     return list(rows.items())
 
 
-def draw(folder: Path, encoder: Any, n: int, seed: int, named: bool) -> Pool:
+def draw(folder: Path, encoder: Any, n: int, seed: int) -> Pool:
     """RETURNS (Pool): A pile of n texts and held-out texts."""
     rng = np.random.default_rng(seed)
     train, test = read_set(folder / "train.jsonl"), read_set(folder / "test.jsonl")
@@ -154,7 +157,7 @@ def draw(folder: Path, encoder: Any, n: int, seed: int, named: bool) -> Pool:
     place = {label: j for j, label in enumerate(labels)}
     spaces = [Space.of(encoder.transform([text for text, _ in rows])) for rows in (train, test)]
     given, new_given = (np.array([place[label] for _, label in rows]) for rows in (train, test))
-    names = encode_names(labels, encoder) if named else None
+    names = encode_names(labels, encoder)
     return Pool(spaces[0], given, spaces[1].vectors, new_given, labels, names)
 
 
@@ -195,12 +198,16 @@ def make_strategies(error: float) -> dict[str, Strategy]:
         "random": take_random,
         "least certain": uncertain(lambda sorted_: -sorted_[:, -1]),
         "margin": uncertain(lambda sorted_: sorted_[:, -2] - sorted_[:, -1]),
-        "queue": take_suggestions,
-        "queue, many": many(error),
+        "queue": suggested(named=False),
+        "queue, names": suggested(named=True),
+        "many": many(error, named=False),
+        "many, names": many(error, named=True),
     }
 
 
-def learn_now(pool: Pool, known: dict[int, int], confirmed: Sequence[int] = ()) -> Learned:
+def learn_now(
+    pool: Pool, known: dict[int, int], confirmed: Sequence[int], *, named: bool
+) -> Learned:
     """RETURNS (Learned): What the page learns from the labels so far."""
     cats = {row: {pool.labels[label]: 1.0} for row, label in known.items()}
     met = [pool.labels[label] for label in dict.fromkeys(known.values())]
@@ -208,9 +215,9 @@ def learn_now(pool: Pool, known: dict[int, int], confirmed: Sequence[int] = ()) 
         pool.space,
         cats,
         exclusive=True,
-        labels=met if pool.names is None else pool.labels,
+        labels=pool.labels if named else met,
         confirmed=confirmed,
-        names=pool.names,
+        names=pool.names if named else None,
         measures=False,
     )
 
@@ -250,42 +257,55 @@ def _probabilities(pool: Pool, known: dict[int, int]) -> NDArray[Any]:
     return ridge.probabilities(pool.space.vectors)
 
 
-def take_suggestions(pool: Pool, known: dict[int, int], rng: np.random.Generator) -> Iterator[Step]:
-    """YIELDS (Step): The first suggestion of the page. A suspect label is confirmed."""
-    confirmed: list[int] = []
-    while True:
-        learned = learn_now(pool, known, confirmed)
-        if not learned.suggestions:
-            return
-        row = learned.suggestions[0].row
-        if row in known:
-            confirmed.append(row)
-        yield one_by_one(pool, row)
-
-
-def many(error: float) -> Strategy:
-    """RETURNS (Strategy): Takes the first suggestion with the texts like it, reads them as a list,
-    and drops those that do not belong."""
+def suggested(*, named: bool) -> Strategy:
+    """RETURNS (Strategy): Takes the first suggestion of the page. A suspect label is confirmed."""
 
     def take(pool: Pool, known: dict[int, int], rng: np.random.Generator) -> Iterator[Step]:
         confirmed: list[int] = []
-        while True:
-            suggestions = learn_now(pool, known, confirmed).suggestions
-            if not suggestions:
-                return
-            first = suggestions[0]
-            if first.row in known:
-                confirmed.append(first.row)
-                yield one_by_one(pool, first.row)
-                continue
-            yield label_list(pool, [first.row, *first.others], error, rng)
+        while suggestions := learn_now(pool, known, confirmed, named=named).suggestions:
+            row = suggestions[0].row
+            if row in known:
+                confirmed.append(row)
+            yield one_by_one(pool, row)
 
     return take
 
 
-def label_list(pool: Pool, rows: list[int], error: float, rng: np.random.Generator) -> Step:
-    """RETURNS (Step): Give the commonest label of a list to all texts that seem to carry it."""
-    label = int(np.bincount(pool.given[rows]).argmax())
+def many(error: float, *, named: bool) -> Strategy:
+    """RETURNS (Strategy): Takes the first list of the page, then two suggestions one by one, in
+    turn. As long as there are no lists, takes a suggestion with the texts like it. Lists are read,
+    and texts that do not belong are dropped."""
+
+    def take(pool: Pool, known: dict[int, int], rng: np.random.Generator) -> Iterator[Step]:
+        confirmed: list[int] = []
+        n_single = 0
+        while True:
+            learned = learn_now(pool, known, confirmed, named=named)
+            if not learned.suggestions:
+                return
+            first = learned.suggestions[0]
+            if learned.lists and n_single >= 2:
+                n_single = 0
+                label = pool.labels.index(learned.lists[0].label)
+                yield label_list(pool, learned.lists[0].rows, error, rng, label)
+            elif learned.lists or first.row in known:
+                n_single += 1
+                if first.row in known:
+                    confirmed.append(first.row)
+                yield one_by_one(pool, first.row)
+            else:
+                yield label_list(pool, [first.row, *first.others], error, rng)
+
+    return take
+
+
+def label_list(
+    pool: Pool, rows: list[int], error: float, rng: np.random.Generator, label: int | None = None
+) -> Step:
+    """RETURNS (Step): Give a label, or the commonest one of a list, to all texts of the list that
+    seem to carry it."""
+    if label is None:
+        label = int(np.bincount(pool.given[rows]).argmax())
     chosen = pool.space.vectors[rows]
     order = np.argsort(chosen @ chosen.sum(axis=0), kind="stable")
     rows = [rows[at] for at in order]

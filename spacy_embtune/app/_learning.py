@@ -13,7 +13,14 @@ from ._names import Names, predict_by_names, weigh_names
 from ._quality import Quality, measure_quality
 from ._ridge import Extra, Ridge, fit_ridge, to_probabilities
 from ._space import Space
-from ._suggestions import Suggestion, add_others, suggest_typical, suggest_uncertain
+from ._suggestions import (
+    LabelList,
+    Suggestion,
+    add_others,
+    list_by_label,
+    suggest_typical,
+    suggest_uncertain,
+)
 
 # Labelled texts for each label from which on suggestions are uncertain texts, not typical ones.
 TYPICAL_PER_LABEL = 5
@@ -31,6 +38,7 @@ class Learned(NamedTuple):
     by_names (bool): Whether the names of labels alone predict, because no text is labelled.
     quality (Quality | None): None with few labelled texts.
     suggestions (list[Suggestion]): What to label next, the best first.
+    lists (list[LabelList]): Texts that look like one label, to be labelled at once.
     """
 
     labels: list[str]
@@ -39,6 +47,7 @@ class Learned(NamedTuple):
     by_names: bool
     quality: Quality | None
     suggestions: list[Suggestion]
+    lists: list[LabelList]
 
 
 def learn(
@@ -109,14 +118,16 @@ def learn(
 
         of_carriers = ridge._replace(out_of_fold=ridge.out_of_fold[positive])
         quality = measure_quality(space.vectors[own], sure, of_carriers, fit_some)
-    return Learned(
-        learnable,
+    confidence = probabilities[np.arange(len(predicted)), predicted]
+    lists = list_by_label(
+        space,
         predicted,
-        probabilities[np.arange(len(predicted)), predicted],
-        False,
-        quality,
-        suggestions,
+        confidence,
+        learnable,
+        labelled=labelled,
+        counts=(values == 1.0).sum(axis=0).tolist(),
     )
+    return Learned(learnable, predicted, confidence, False, quality, suggestions, lists)
 
 
 def fit_to(
@@ -161,12 +172,20 @@ def _without_labels(
     if by_names is None:
         suggestions = add_others(space, chosen, explain_typical, labelled=labelled, predicted=None)
         none = np.zeros(0)
-        return Learned([], none.astype(np.intp), none, False, None, suggestions)
+        return Learned([], none.astype(np.intp), none, False, None, suggestions, [])
     probabilities = by_names.probabilities
     predicted = probabilities.argmax(axis=1)
     suggestions = add_others(space, chosen, explain_typical, labelled=labelled, predicted=predicted)
     confidence = probabilities[np.arange(len(predicted)), predicted]
-    return Learned(by_names.labels, predicted, confidence, True, None, suggestions)
+    lists = list_by_label(
+        space,
+        predicted,
+        confidence,
+        by_names.labels,
+        labelled=labelled,
+        counts=[0] * len(by_names.labels),
+    )
+    return Learned(by_names.labels, predicted, confidence, True, None, suggestions, lists)
 
 
 def _value(known: Mapping[str, float], label: str) -> float:

@@ -298,6 +298,7 @@ class Session:
                 "predicts": bool(learned.labels),
                 "quality": learned.quality.to_json() if learned.quality else None,
                 "suggestions": [one._asdict() for one in learned.suggestions],
+                "lists": [one._asdict() for one in learned.lists],
             }
         return found
 

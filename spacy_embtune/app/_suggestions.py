@@ -1,4 +1,5 @@
-"""What to label next: typical and different texts at the start, undecided ones later."""
+"""What to label next: typical and different texts at the start, undecided ones later; and lists to
+label many at once."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,6 +21,21 @@ ALONE = 0.1
 MOST_OTHERS = 19
 # From this cosine on, texts say nearly the same in nearly the same words.
 NEAR_COPY = 0.97
+
+
+# The texts of a list of texts that look like one label, and how many it has at least.
+N_IN_LIST, FEWEST_IN_LIST = 20, 3
+
+
+class LabelList(NamedTuple):
+    """Texts without a label that look like one label.
+
+    label (str): The label.
+    rows (list[int]): At most 20 texts, unlike each other.
+    """
+
+    label: str
+    rows: list[int]
 
 
 class Suggestion(NamedTuple):
@@ -65,6 +81,45 @@ def suggest_uncertain(
     candidates = np.argsort(margin, kind="stable")[:CANDIDATES]
     candidates = candidates[np.isfinite(margin[candidates])]
     return _choose_diverse(space.vectors, candidates, 1.0 - margin, labelled, n)
+
+
+def list_by_label(
+    space: Space,
+    predicted: NDArray[Any],
+    confidence: Floats,
+    labels: Sequence[str],
+    *,
+    labelled: Sequence[int],
+    counts: Sequence[int],
+) -> list[LabelList]:
+    """List texts that look like one label, so that a person drops the few that do not belong and
+    labels the others at once.
+
+    The texts are those that are predicted with more than the median confidence of their label:
+    less sure ones would have to be dropped one by one. They are unlike each other, because the
+    nearest or the surest ones teach little.
+
+    space (Space): The n texts.
+    predicted (ndarray): The predicted label of each, an index into `labels`, shape (n,).
+    confidence (Floats): Its probability, shape (n,).
+    labels (Sequence[str]): The L labels.
+    labelled (Sequence[int]): The rows of labelled texts, which are left out.
+    counts (Sequence[int]): How many texts carry each label, shape (L,).
+    RETURNS (list[LabelList]): A list for each label that has one, the label with the fewest texts
+        first.
+    """
+    is_free = np.ones(len(space.vectors), dtype=bool)
+    is_free[list(labelled)] = False
+    ones = np.ones(len(space.vectors))
+    found = []
+    for j in np.argsort(counts, kind="stable").tolist():
+        rows = np.flatnonzero(is_free & (predicted == j))
+        if len(rows) < FEWEST_IN_LIST:
+            continue
+        rows = rows[confidence[rows] >= np.median(confidence[rows])]
+        chosen = _choose_diverse(space.vectors, rows, ones, labelled, N_IN_LIST)
+        found.append(LabelList(labels[j], chosen))
+    return found
 
 
 def _choose_diverse(

@@ -106,7 +106,7 @@ def test_the_loop(browser: Browser, tiny_encoder: Path, tmp_path: Path) -> None:
             # There is nothing but texts. The page says what to label first.
             expect(page.locator("#share")).to_have_text("0 labelled · 0\u00a0%")
             expect(page.locator("#accuracy")).to_have_text("Predictions begin with two labels.")
-            expect(page.locator("#suggestions li .facts").first).to_have_text(
+            expect(page.locator("#suggestions li .facts").first).to_contain_text(
                 "Typical of many texts"
             )
             # A number key gives the label to what was searched.
@@ -166,8 +166,11 @@ def test_the_loop(browser: Browser, tiny_encoder: Path, tmp_path: Path) -> None:
             expect(page.locator("#saved")).to_contain_text("Saved: not SPORT for")
             read_learned(page)
             # A suggestion.
+            # A suggestion comes with its near duplicates; one text remains when they are dropped.
             page.keyboard.press("n")
-            expect(page.locator("#count")).to_have_text("1 text selected")
+            expect(page.locator("#clear")).to_be_visible()
+            while page.inner_text("#count") != "1 text selected":
+                page.keyboard.press("x")
             page.keyboard.press("1")
             expect(page.locator("#saved")).to_have_text("Saved: SPORT for 1 text")
             expect(page.locator("#accuracy")).to_contain_text("% right")

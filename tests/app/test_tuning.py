@@ -1,4 +1,4 @@
-"""The button that tunes: a process of its own, whose pipeline then gives the vectors of the page."""
+"""The button that tunes: a process of its own, whose pipeline then gives the vectors."""
 
 import shutil
 import sys
@@ -87,6 +87,7 @@ def test_the_pipeline_that_was_tuned_gives_the_vectors(tmp_path: Path) -> None:
         assert session.state()["counts"] == [4, 4]
 
 
+@pytest.mark.slow
 def test_a_failure_is_told_and_changes_nothing(make_session: Callable[..., Session]) -> None:
     session = make_session()
     wait_for_learning(session)
@@ -109,6 +110,7 @@ def test_a_failure_is_told_and_changes_nothing(make_session: Callable[..., Sessi
     assert session.state()["version"] == version
 
 
+@pytest.mark.slow
 def test_one_at_a_time_and_it_can_be_stopped() -> None:
     tuning = Tuning(python("import time; print('begun'); time.sleep(60)"), Path("o"))
     tuning.start(print)
@@ -125,6 +127,7 @@ def test_one_at_a_time_and_it_can_be_stopped() -> None:
     assert follow(tuning).phase == "failed"
 
 
+@pytest.mark.slow
 def test_the_page_asks_by_its_own_address_only(make_session: Callable[..., Session]) -> None:
     session = make_session()
     own = {"origin": HOME}

@@ -5,6 +5,7 @@ let learned = null; // what it has learned
 let agreement = new Map(); // for each text of the selection, how similar it is to the others
 let saving = Promise.resolve(); // actions are sent one after the other
 let isChosen = false; // whether the person has chosen the colours
+let nextList = 0; // the list that a key selects next
 const NOTHING = [];
 
 // Take over a state of the server. Old ones, which arrive late, change nothing.
@@ -221,8 +222,25 @@ function showSuggestions() {
     many.addEventListener("click", () => selectSuggestion(one, true));
     return textItem(one.row, one.reason, [many]);
   });
+  const buttons = (learned?.lists ?? []).map(({ label, rows }) => {
+    const button = named("button", "give", "");
+    button.type = "button";
+    const name = named("span", "name", label);
+    button.append(swatch(labelMark(state.labels.indexOf(label))), name, named("span", "n", String(rows.length)));
+    button.setAttribute("aria-label", `Select ${rows.length} texts that look like ${label}`);
+    button.addEventListener("click", () => selectList(rows));
+    return button;
+  });
+  $("lists").hidden = !buttons.length;
+  $("lists").replaceChildren(...$("lists").querySelectorAll("h3, p"), ...buttons);
+  nextList = 0;
   $("suggested").hidden = !items.length;
   $("suggestions").replaceChildren(...items);
+}
+
+function selectList(rows) {
+  selection.set(rows);
+  plot.show(rows[0]);
 }
 
 // Near duplicates are labelled at once with the text; with `many`, all texts like it.
@@ -361,6 +379,13 @@ Object.assign(KEYS, {
   l: () => {
     if (selection.chosen.size) {
       $("label").focus();
+    }
+  },
+  a: () => {
+    const lists = learned?.lists ?? [];
+    if (lists.length) {
+      selectList(lists[nextList % lists.length].rows);
+      nextList += 1;
     }
   },
   g: addNeighbours,
