@@ -211,7 +211,7 @@ def test_two_tabs_agree_and_a_lost_connection_is_told(
         page.wait_for_selector("#share")
         process.send_signal(signal.SIGKILL)
         expect(page.locator("#saved")).to_contain_text("There is no connection", timeout=30_000)
-        select_found(page, "ball")
+        lasso_all(page)
         page.keyboard.press("1")
         expect(page.locator("#saved")).to_contain_text("Not saved.")
         expect(page.locator("#count")).to_contain_text("selected")
