@@ -157,7 +157,9 @@ def test_labels_of_data_are_recorded_once_and_the_log_wins(log_path: Path) -> No
     with LabelLog(log_path) as log:
         log.give("C", [pile.texts[1]])
         with Session(pile, log) as session:
-    XX
+                assert session.n_read == 2
+            assert session.state()["labels"] == ["C", "A"]
+            assert session.state()["counts"] == [1, 1]
             assert session.state()["undo"] == "C for 1 text"
             session.act("undo")
     size = log_path.stat().st_size
