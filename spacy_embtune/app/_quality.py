@@ -60,7 +60,7 @@ class Quality(NamedTuple):
         standard error."""
         if self.gain is None or self.error is None or self.accuracy.n < FEWEST_TO_STOP:
             return False
-        return self.gain < self.error
+        return self.gain <= self.error
 
     def to_json(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): All of it, for the page."""
