@@ -163,7 +163,8 @@ function describeQuality() {
 
 // Draw how the accuracy grows with the number of labels, with intervals of 95 %.
 function drawCurve(points) {
-  $("curve").hidden = points.length < 2;
+  // An SVG element has no property `hidden`.
+  $("curve").toggleAttribute("hidden", points.length < 2);
   if (points.length < 2) {
     return;
   }
