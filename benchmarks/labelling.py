@@ -132,9 +132,9 @@ def main(
                 curves[one].append(run(strategy, pool, most, seed, targets[-1]))
         found[name] = curves
         report(name, targets, curves)
+        if plot is not None:
+            draw_curves(found, plot)
         print(f"<!-- {name}: {time.perf_counter() - began:.0f} s -->", flush=True)
-    if plot is not None:
-        draw_curves(found, plot)
 
 
 def read_set(path: Path) -> list[tuple[str, str]]:

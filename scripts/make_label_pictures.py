@@ -50,7 +50,7 @@ def main(
     with TemporaryDirectory() as folder, PageServer(Path(folder, "labels.jsonl")) as server:
         session = server.open(lambda progress: pile(progress=progress))
         label_some(session, known)
-        with opened(server.address, chromium, 1280, 800) as page:
+        with opened(server.address, chromium, 1280, 860) as page:
             page.wait_for_selector(".cluster:visible")
             take(page, out / "label.png")
             page.locator("#lists .give").nth(1).click()
@@ -72,7 +72,8 @@ def take(page: Any, path: Path) -> None:
     from PIL import Image
 
     with Image.open(BytesIO(page.screenshot())) as image:
-        image.convert("RGB").quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
+        few = image.convert("RGB").quantize(256, kmeans=4, dither=Image.Dither.NONE)
+        few.save(path, optimize=True)
 
 
 def label_some(session: Session, known: dict[str, str]) -> None:
