@@ -16,6 +16,7 @@ package costs nothing. More lives in the rooms: `spacy_embtune.finetune` has all
     documents             a pipeline and records -> documents with base and tuned vectors
     report                base against tuned vectors: a table with intervals, and a verdict
     plot, page            pictures of documents; an interactive page
+    label                 texts -> a page to label them, beside a notebook
     bulk_table            documents -> a table for labelling many at once
     distill               a pipeline and texts -> a pipeline a hundred times as fast
     embed_corpus          a pipeline and records of any number -> a file of vectors
@@ -32,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 from .about import __version__
 
 if TYPE_CHECKING:
+    from .app import label
     from .data import read_records
     from .distillation import distill
     from .embed import embed_corpus
@@ -62,6 +64,7 @@ _ROOMS = {
     "documents": "reports",
     "embed_corpus": "embed",
     "inspect_records": "inspection",
+    "label": "app",
     "page": "plots",
     "plot": "plots",
     "read_records": "data",
@@ -82,6 +85,7 @@ __all__ = [
     "documents",
     "embed_corpus",
     "inspect_records",
+    "label",
     "page",
     "plot",
     "read_records",

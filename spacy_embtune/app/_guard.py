@@ -27,11 +27,14 @@ class Guard:
     app (Any): The application. Its paths begin with the token.
     token (str): The secret part of the address.
     port (int): The port of the server.
+    may_frame (bool): Whether a page of another site, such as a notebook, may show the page in a
+        frame. Only who knows the token can do it.
     """
 
-    def __init__(self, app: Any, *, token: str, port: int) -> None:
+    def __init__(self, app: Any, *, token: str, port: int, may_frame: bool = False) -> None:
         self.app = app
         self.token = token
+        self.may_frame = may_frame
         self.hosts = {f"{name}:{port}".encode() for name in NAMES}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -59,7 +62,9 @@ class Guard:
         if scope["method"] not in ("GET", "HEAD") and len(origins) != 1:
             return 403, "A request that changes something needs the header Origin."
         sites = headers.get(b"sec-fetch-site", [])
-        if any(site not in (b"same-origin", b"none") for site in sites):
+        is_foreign = any(site not in (b"same-origin", b"none") for site in sites)
+        is_frame = headers.get(b"sec-fetch-dest", []) == [b"iframe"] and scope["method"] == "GET"
+        if is_foreign and not (is_frame and self.may_frame):
             return 403, "Requests of other sites are refused."
         first = scope["path"].split("/")[1:2]
         if not first or not secrets.compare_digest(

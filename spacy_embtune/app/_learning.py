@@ -1,4 +1,4 @@
-"""What is learned from the labels given so far: predictions, positions, and how good they are."""
+"""What is learned from the labels given so far: predictions, positions, and what to label next."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,32 +9,24 @@ from numpy.typing import NDArray
 from ..finetune import ContrastiveTuner
 from ..metrics.ranking import Floats, Ints
 from ..plots import project_onto
-from ._ridge import fit_ridge, to_probabilities
-from ._suggestions import Suggestion, suggest_typical, suggest_uncertain
+from ._names import Names, predict_by_names, weigh_names
+from ._quality import Quality, measure_quality
+from ._ridge import Extra, Ridge, fit_ridge, to_probabilities
+from ._space import Space
+from ._suggestions import (
+    LabelList,
+    Suggestion,
+    add_others,
+    list_by_label,
+    suggest_typical,
+    suggest_uncertain,
+)
 
-# With fewer labelled texts, the accuracy says nothing.
-FEWEST_TO_MEASURE = 10
 # Labelled texts for each label from which on suggestions are uncertain texts, not typical ones.
 TYPICAL_PER_LABEL = 5
 # From this probability on, a prediction out of fold contradicts a given label.
 CONTRADICTS = 0.8
 MOST_SUSPECTS = 3
-# The quantile of the normal distribution for an interval of 95 %.
-Z = 1.959964
-
-
-class Accuracy(NamedTuple):
-    """How good predictions are: the share of labelled texts that a classifier without them
-    predicts right.
-
-    share, low, high (float): The share with its 95 % interval (Wilson 1927), 0..1.
-    n (int): The number of texts.
-    """
-
-    share: float
-    low: float
-    high: float
-    n: int
 
 
 class Learned(NamedTuple):
@@ -43,69 +35,157 @@ class Learned(NamedTuple):
     labels (list[str]): The L labels that are predicted; empty if there are fewer than two.
     predicted (Ints): The most probable label of each text, an index into `labels`.
     confidence (Floats): Its probability, 0..1.
-    accuracy (Accuracy | None): None with few labelled texts.
+    by_names (bool): Whether the names of labels alone predict, because no text is labelled.
+    quality (Quality | None): None with few labelled texts.
     suggestions (list[Suggestion]): What to label next, the best first.
+    lists (list[LabelList]): Texts that look like one label, to be labelled at once.
     """
 
     labels: list[str]
     predicted: Ints
     confidence: Floats
-    accuracy: Accuracy | None
+    by_names: bool
+    quality: Quality | None
     suggestions: list[Suggestion]
+    lists: list[LabelList]
 
 
 def learn(
-    vectors: NDArray[Any],
+    space: Space,
     cats: Mapping[int, Mapping[str, float]],
     *,
     exclusive: bool,
-    typicality: Floats,
     labels: Sequence[str],
     confirmed: Collection[int] = (),
+    names: Names | None = None,
+    measures: bool = True,
 ) -> Learned:
     """Learn predictions from labels. This takes a fraction of a second.
 
-    vectors (ndarray): The unit vectors of all n texts, float32, shape (n, d).
+    space (Space): The n texts.
     cats (Mapping[int, Mapping[str, float]]): What is known of each labelled text, by row.
     exclusive (bool): Whether a text carries one label at most.
-    typicality (Floats): The result of `measure_typicality`, shape (n,).
     labels (Sequence[str]): All labels, in the order in which they are shown.
     confirmed (Collection[int]): The rows of labelled texts whose label a person has confirmed.
+    names (Names | None): The vectors of the names of labels.
+    measures (bool): Whether to measure how good predictions are.
     RETURNS (Learned): The result.
     """
+    names = names or {}
     carried = {label for known in cats.values() for label, value in known.items() if value == 1.0}
-    learnable = [label for label in labels if label in carried]
+    learnable = [label for label in labels if label in carried or label in names]
     rows = np.array(sorted(row for row in cats if set(cats[row]) & carried), dtype=np.intp)
-    if len(learnable) < 2:
-        suggestions = suggest_typical(vectors, typicality, labelled=sorted(cats))
-        none = np.zeros(0)
-        return Learned([], none.astype(np.intp), none, None, suggestions)
+    if not carried or len(learnable) < 2:
+        return _without_labels(space, sorted(cats), labels, names)
     values = np.array([[_value(cats[row], label) for label in learnable] for row in rows])
-    mean = vectors.mean(axis=0, dtype=np.float64)
-    scale = float(np.sqrt(max(1.0 - float(mean @ mean), 1e-6)))
-    ridge = fit_ridge(
-        vectors[rows].astype(np.float64), values, mean=mean, scale=scale, exclusive=exclusive
-    )
-    probabilities = ridge.probabilities(vectors)
+    extra = weigh_names(space, learnable, names, rows=rows, values=values)
+    if extra is None:
+        # Without its name, nothing is known of a label that no text carries.
+        kept = [j for j, label in enumerate(learnable) if label in carried]
+        learnable, values = [learnable[j] for j in kept], values[:, kept]
+    if len(learnable) < 2:
+        return _without_labels(space, sorted(cats), labels, {})
+    ridge = fit_to(space, rows, values, exclusive=exclusive, extra=extra)
+    probabilities = ridge.probabilities(space.vectors)
     predicted = probabilities.argmax(axis=1)
     positive = (values == 1.0).any(axis=1)
     left_out = to_probabilities(ridge.out_of_fold[positive], ridge.temperature, exclusive)
-    is_right = values[positive][np.arange(positive.sum()), left_out.argmax(axis=1)] == 1.0
-    is_settled = is_right | np.isin(rows[positive], list(confirmed))
-    suggestions = _find_suspects(rows[positive], left_out, is_settled, cats, learnable)
-    if len(rows) < TYPICAL_PER_LABEL * len(learnable):
-        suggestions += suggest_typical(vectors, typicality, labelled=sorted(cats))
-    else:
-        suggestions += suggest_uncertain(
-            vectors, typicality, probabilities, learnable, labelled=sorted(cats)
+    own, sure = rows[positive], values[positive]
+    is_right = sure[np.arange(len(own)), left_out.argmax(axis=1)] == 1.0
+    is_settled = is_right | np.isin(own, list(confirmed))
+    suggestions = _find_suspects(own, left_out, is_settled, cats, learnable)
+
+    def explain(row: int) -> str:
+        best, second = np.argsort(-probabilities[row], kind="stable")[:2].tolist()
+        return "Undecided: " + " or ".join(
+            f"{learnable[j]} {100 * probabilities[row, j]:.0f} %" for j in (best, second)
         )
-    return Learned(
-        learnable,
+
+    labelled = sorted(cats)
+    if len(rows) < TYPICAL_PER_LABEL * len(learnable):
+        chosen, reason = suggest_typical(space, labelled=labelled), explain_typical
+    else:
+        chosen, reason = suggest_uncertain(space, probabilities, labelled=labelled), explain
+    suggestions += add_others(space, chosen, reason, labelled=labelled, predicted=predicted)
+    quality = None
+    if measures:
+
+        def fit_some(some: NDArray[np.intp]) -> Ridge:
+            at, found = own[some], sure[some]
+            lighter = weigh_names(space, learnable, names, rows=at, values=found)
+            settings = ridge.penalty, ridge.temperature
+            return fit_to(space, at, found, exclusive=exclusive, extra=lighter, settings=settings)
+
+        of_carriers = ridge._replace(out_of_fold=ridge.out_of_fold[positive])
+        quality = measure_quality(space.vectors[own], sure, of_carriers, fit_some)
+    confidence = probabilities[np.arange(len(predicted)), predicted]
+    lists = list_by_label(
+        space,
         predicted,
-        probabilities[np.arange(len(vectors)), predicted],
-        _measure(is_right),
-        suggestions,
+        confidence,
+        learnable,
+        labelled=labelled,
+        counts=(values == 1.0).sum(axis=0).tolist(),
     )
+    return Learned(learnable, predicted, confidence, False, quality, suggestions, lists)
+
+
+def fit_to(
+    space: Space,
+    rows: NDArray[np.intp],
+    values: Floats,
+    *,
+    exclusive: bool,
+    extra: Extra | None = None,
+    settings: tuple[float, float] | None = None,
+) -> Ridge:
+    """Fit the classifier of the page to labelled texts.
+
+    space (Space): The texts.
+    rows (ndarray): The rows of the m labelled texts.
+    values (Floats): 1, -1 or NaN, shape (m, L).
+    exclusive, extra, settings: As for `fit_ridge`.
+    RETURNS (Ridge): The classifier.
+    """
+    return fit_ridge(
+        space.vectors[rows].astype(np.float64),
+        values,
+        mean=space.mean,
+        scale=space.scale,
+        exclusive=exclusive,
+        extra=extra,
+        settings=settings,
+    )
+
+
+def explain_typical(row: int) -> str:
+    """RETURNS (str): Why a typical text is suggested."""
+    return "Typical of many texts"
+
+
+def _without_labels(
+    space: Space, labelled: Sequence[int], labels: Sequence[str], names: Names
+) -> Learned:
+    """RETURNS (Learned): What is known before two labels have texts: what their names say."""
+    by_names = predict_by_names(space, labels, names)
+    chosen = suggest_typical(space, labelled=labelled)
+    if by_names is None:
+        suggestions = add_others(space, chosen, explain_typical, labelled=labelled, predicted=None)
+        none = np.zeros(0)
+        return Learned([], none.astype(np.intp), none, False, None, suggestions, [])
+    probabilities = by_names.probabilities
+    predicted = probabilities.argmax(axis=1)
+    suggestions = add_others(space, chosen, explain_typical, labelled=labelled, predicted=predicted)
+    confidence = probabilities[np.arange(len(predicted)), predicted]
+    lists = list_by_label(
+        space,
+        predicted,
+        confidence,
+        by_names.labels,
+        labelled=labelled,
+        counts=[0] * len(by_names.labels),
+    )
+    return Learned(by_names.labels, predicted, confidence, True, None, suggestions, lists)
 
 
 def _value(known: Mapping[str, float], label: str) -> float:
@@ -121,7 +201,8 @@ def learn_positions(
 ) -> NDArray[Any]:
     """Tune vectors to labels, and project them. This takes a second or two.
 
-    vectors, cats: As for `learn`.
+    vectors (ndarray): The unit vectors of the n texts, shape (n, d).
+    cats: As for `learn`.
     xy (ndarray): The positions before, shape (n, 2).
     RETURNS (ndarray): The positions, shape (n, 2), turned to lie near those before. Those before
         if there are fewer than two labels.
@@ -139,16 +220,6 @@ def learn_positions(
     return project_onto(tuner.transform(vectors), xy)
 
 
-def _measure(is_right: NDArray[Any]) -> Accuracy | None:
-    n = is_right.size
-    if n < FEWEST_TO_MEASURE:
-        return None
-    share = float(is_right.mean())
-    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    return Accuracy(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)), n)
-
-
 def _find_suspects(
     rows: Ints,
     left_out: Floats,
@@ -164,5 +235,6 @@ def _find_suspects(
     for at in found.tolist():
         given = ", ".join(k for k, v in cats[int(rows[at])].items() if v == 1.0)
         says = f"{labels[int(left_out[at].argmax())]} {100 * best[at]:.0f} %"
-        suspects.append(Suggestion(int(rows[at]), f"Labelled {given}, but looks like {says}"))
+        reason = f"Labelled {given}, but looks like {says}"
+        suspects.append(Suggestion(int(rows[at]), reason, [], 0))
     return suspects

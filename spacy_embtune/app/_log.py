@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -170,6 +170,25 @@ class LabelLog:
         """
         self._add(do="deny", label=label, texts=texts)
 
+    def read(self, known: Sequence[tuple[LoggedText, Mapping[str, float]]]) -> int:
+        """Record the labels that DATA has, of texts on which no action is. So the log alone holds
+        all labels, also when DATA changes.
+
+        known (Sequence): Texts with what is known of each: 1.0 or 0.0 by label.
+        RETURNS (int): The number of texts that were recorded.
+        RAISES (OSError): If it cannot be written. Then nothing has changed. ValueError: if texts
+            carry several labels, and the log is of exclusive labels.
+        """
+        new = [
+            (text, cats) for text, cats in known if cats and not self.state.is_known(text.digest)
+        ]
+        if self.state.exclusive:
+            new = [(text, _only(cats)) for text, cats in new]
+        if new:
+            texts, cats = zip(*new, strict=True)
+            self._add(do="read", texts=texts, cats=cats)
+        return len(new)
+
     def undo(self) -> None:
         """Take back the latest action that counts. Without one, nothing happens.
 
@@ -209,10 +228,23 @@ class LabelLog:
         label: str = "",
         texts: Sequence[LoggedText] = (),
         labels: Sequence[str] = (),
+        cats: Sequence[Mapping[str, float]] = (),
     ) -> None:
         with self._one_at_a_time:
-            self._append(LabelAction(self._next, do, label, texts, labels=labels))
+            self._append(LabelAction(self._next, do, label, texts, labels=labels, cats=cats))
 
     def _append(self, action: LabelAction) -> None:
         self._write(action.to_line(datetime.now(UTC).isoformat(timespec="seconds")))
         self.state.apply(action)
+
+
+def _only(cats: Mapping[str, float]) -> Mapping[str, float]:
+    """RETURNS (Mapping[str, float]): What is known of a text with one label at most. The other
+    labels follow from the one that it carries."""
+    carried = [label for label, value in cats.items() if value == 1.0]
+    if len(carried) > 1:
+        raise ValueError(
+            f"Texts of DATA carry several labels ({', '.join(carried[:3])}), but the log is of one "
+            "label a text. Begin a new log for several labels (--several)."
+        )
+    return {carried[0]: 1.0} if carried else cats

@@ -21,6 +21,7 @@ class Ridge(NamedTuple):
 
     weights (Floats): Shape (d + 1, L). The last row belongs to a constant feature.
     mean, scale: What vectors are shifted and divided by, shape (d,) and a number.
+    penalty (float): The penalty.
     temperature (float): What scores are divided by to become probabilities.
     out_of_fold (Floats): The scores of the m labelled texts, each by a classifier without it, shape
         (m, L).
@@ -30,20 +31,45 @@ class Ridge(NamedTuple):
     weights: Floats
     mean: Floats
     scale: float
+    penalty: float
     temperature: float
     out_of_fold: Floats
     exclusive: bool
 
     def probabilities(self, vectors: NDArray[Any]) -> Floats:
         """RETURNS (Floats): The probabilities of vectors of shape (n, d), shape (n, L)."""
+        return to_probabilities(self.scores(vectors), self.temperature, self.exclusive)
+
+    def scores(self, vectors: NDArray[Any]) -> Floats:
+        """RETURNS (Floats): The scores of vectors of shape (n, d), shape (n, L)."""
         # In single precision, because there may be 100,000 vectors.
         weights = (self.weights[:-1] / self.scale).astype(np.float32)
         shift = self.weights[-1] - self.mean @ weights
-        return to_probabilities(vectors @ weights + shift, self.temperature, self.exclusive)
+        return np.asarray(vectors @ weights + shift)
+
+
+class Extra(NamedTuple):
+    """Rows that teach and are not predicted, such as the names of labels.
+
+    vectors (Floats): Shape (k, d).
+    values (Floats): 1 or -1, shape (k, L).
+    weights (Floats): How much each row counts, in labelled texts, shape (k,).
+    """
+
+    vectors: Floats
+    values: Floats
+    weights: Floats
 
 
 def fit_ridge(
-    vectors: Floats, values: Floats, *, mean: Floats, scale: float, exclusive: bool
+    vectors: Floats,
+    values: Floats,
+    *,
+    mean: Floats,
+    scale: float,
+    exclusive: bool,
+    extra: Extra | None = None,
+    settings: tuple[float, float] | None = None,
 ) -> Ridge:
     """Fit a classifier. The penalty and the temperature are those that predict best out of fold.
 
@@ -55,16 +81,28 @@ def fit_ridge(
         known, shape (m, L).
     mean, scale: As in `Ridge`; of all texts, labelled or not.
     exclusive (bool): Whether a text carries one label at most.
+    extra (Extra | None): Further rows to learn from.
+    settings (tuple[float, float] | None): Penalty and temperature, if they are known.
     RETURNS (Ridge): The classifier.
     """
+    n = len(vectors)
+    if extra is not None and len(extra.weights):
+        vectors = np.vstack([vectors, extra.vectors])
+        values = np.vstack([values, extra.values])
     rows = np.hstack([(vectors - mean) / scale, np.ones((len(vectors), 1))])
-    complete = np.isfinite(values).all(axis=1)
-    penalty, temperature = USUAL_PENALTY, USUAL_TEMPERATURE
-    if complete.sum() >= FEWEST_TO_CHOOSE:
+    if len(rows) > n and extra is not None:
+        # Least squares with weights is that of rows multiplied by their roots.
+        roots = np.sqrt(extra.weights)[:, None]
+        rows[n:] *= roots
+        values[n:] *= roots
+    complete: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
+    penalty, temperature = settings or (USUAL_PENALTY, USUAL_TEMPERATURE)
+    n_complete = int(complete[:n].sum())
+    if settings is None and n_complete >= FEWEST_TO_CHOOSE:
         known, targets = rows[complete], values[complete]
         parts = _decompose(known)
         _, penalty, temperature = min(
-            (_log_loss(scores, targets, t, exclusive), p, t)
+            (_log_loss(scores[:n_complete], targets[:n_complete], t, exclusive), p, t)
             for p in PENALTIES
             for scores in [_solve(known, targets, p, parts)[1]]
             for t in TEMPERATURES
@@ -81,7 +119,7 @@ def fit_ridge(
         )
         weights[:, columns] = solved
         out_of_fold[np.ix_(is_known, columns)] = left_out
-    return Ridge(weights, mean, scale, temperature, out_of_fold, exclusive)
+    return Ridge(weights, mean, scale, penalty, temperature, out_of_fold[:n], exclusive)
 
 
 def to_probabilities(scores: Floats, temperature: float, exclusive: bool) -> Floats:

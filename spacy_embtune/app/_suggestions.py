@@ -1,23 +1,41 @@
-"""What to label next: typical and different texts at the start, undecided ones later."""
+"""What to label next: typical and different texts at the start, undecided ones later; and lists to
+label many at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._texts import count
 from ..metrics.ranking import Floats
+from ._space import Space
 
 N_SUGGESTED = 12
-# The texts that typicality is measured with.
-SAMPLE = 1_000
-# How many of them count as near.
-NEAR = 10
 # How many undecided texts are candidates, and how many labelled texts are compared with.
 CANDIDATES = 100
 MOST_COMPARED = 500
 # Texts that lie alone are left out of the undecided ones: the share of the least typical ones.
 ALONE = 0.1
+# A text is suggested with so many texts like it, to be labelled at once.
+MOST_OTHERS = 19
+# From this cosine on, texts say nearly the same in nearly the same words.
+NEAR_COPY = 0.97
+
+
+# The texts of a list of texts that look like one label, and how many it has at least.
+N_IN_LIST, FEWEST_IN_LIST = 20, 3
+
+
+class LabelList(NamedTuple):
+    """Texts without a label that look like one label.
+
+    label (str): The label.
+    rows (list[int]): At most 20 texts, unlike each other.
+    """
+
+    label: str
+    rows: list[int]
 
 
 class Suggestion(NamedTuple):
@@ -25,73 +43,83 @@ class Suggestion(NamedTuple):
 
     row (int): The text.
     reason (str): Why, for a person to read.
+    others (list[int]): Texts like it that have no label, at most 19, the nearest first.
+    n_copies (int): How many of them, from the first on, say nearly the same.
     """
 
     row: int
     reason: str
+    others: list[int]
+    n_copies: int
 
 
-def measure_typicality(vectors: NDArray[Any]) -> Floats:
-    """Measure how many others each text has near it.
+def suggest_typical(space: Space, *, labelled: Sequence[int], n: int = N_SUGGESTED) -> list[int]:
+    """Choose texts that are typical, and unlike those that are labelled or chosen already.
 
-    vectors (ndarray): Unit vectors, float32, shape (n, d).
-    RETURNS (Floats): The mean cosine to the 10 nearest of a sample of 1,000 texts, shape (n,).
-    """
-    n = len(vectors)
-    chosen = np.random.default_rng(0).permutation(n)[:SAMPLE]
-    sample = vectors[chosen]
-    k = min(NEAR + 1, len(sample))
-    found = np.empty(n)
-    for start in range(0, n, SAMPLE):
-        cosines = vectors[start : start + SAMPLE] @ sample.T
-        found[start : start + SAMPLE] = np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1)
-    return found
-
-
-def suggest_typical(
-    vectors: NDArray[Any], typicality: Floats, *, labelled: Sequence[int]
-) -> list[Suggestion]:
-    """Suggest texts that are typical, and unlike those that are labelled or suggested already.
-
-    vectors (ndarray): Unit vectors, shape (n, d).
-    typicality (Floats): The result of `measure_typicality`.
+    space (Space): The texts.
     labelled (Sequence[int]): The rows of labelled texts.
-    RETURNS (list[Suggestion]): At most 12 texts.
+    n (int): How many to choose.
+    RETURNS (list[int]): At most n rows.
     """
-    return _choose_diverse(
-        vectors, np.arange(len(vectors)), typicality, labelled, lambda row: "Typical of many texts"
-    )
+    everything = np.arange(len(space.vectors))
+    return _choose_diverse(space.vectors, everything, space.typicality, labelled, n)
 
 
 def suggest_uncertain(
-    vectors: NDArray[Any],
-    typicality: Floats,
-    probabilities: Floats,
-    labels: list[str],
-    *,
-    labelled: Sequence[int],
-) -> list[Suggestion]:
-    """Suggest texts whose label is undecided, unlike each other.
+    space: Space, probabilities: Floats, *, labelled: Sequence[int], n: int = N_SUGGESTED
+) -> list[int]:
+    """Choose texts whose label is undecided, unlike each other.
 
-    vectors, typicality, labelled: As for `suggest_typical`.
+    space, labelled, n: As for `suggest_typical`.
     probabilities (Floats): Shape (n, L), with at least two labels.
-    labels (list[str]): The L labels.
-    RETURNS (list[Suggestion]): At most 12 texts.
+    RETURNS (list[int]): At most n rows.
     """
     two = np.sort(np.partition(probabilities, -2, axis=1)[:, -2:], axis=1)
     margin = two[:, 1] - two[:, 0]
     margin[list(labelled)] = np.inf
-    margin[typicality < np.quantile(typicality, ALONE)] = np.inf
+    margin[space.typicality < np.quantile(space.typicality, ALONE)] = np.inf
     candidates = np.argsort(margin, kind="stable")[:CANDIDATES]
     candidates = candidates[np.isfinite(margin[candidates])]
+    return _choose_diverse(space.vectors, candidates, 1.0 - margin, labelled, n)
 
-    def explain(row: int) -> str:
-        best, second = np.argsort(-probabilities[row], kind="stable")[:2].tolist()
-        return "Undecided: " + " or ".join(
-            f"{labels[j]} {100 * probabilities[row, j]:.0f} %" for j in (best, second)
-        )
 
-    return _choose_diverse(vectors, candidates, 1.0 - margin, labelled, explain)
+def list_by_label(
+    space: Space,
+    predicted: NDArray[Any],
+    confidence: Floats,
+    labels: Sequence[str],
+    *,
+    labelled: Sequence[int],
+    counts: Sequence[int],
+) -> list[LabelList]:
+    """List texts that look like one label, so that a person drops the few that do not belong and
+    labels the others at once.
+
+    The texts are those that are predicted with more than the median confidence of their label:
+    less sure ones would have to be dropped one by one. They are unlike each other, because the
+    nearest or the surest ones teach little.
+
+    space (Space): The n texts.
+    predicted (ndarray): The predicted label of each, an index into `labels`, shape (n,).
+    confidence (Floats): Its probability, shape (n,).
+    labels (Sequence[str]): The L labels.
+    labelled (Sequence[int]): The rows of labelled texts, which are left out.
+    counts (Sequence[int]): How many texts carry each label, shape (L,).
+    RETURNS (list[LabelList]): A list for each label that has one, the label with the fewest texts
+        first.
+    """
+    is_free = np.ones(len(space.vectors), dtype=bool)
+    is_free[list(labelled)] = False
+    ones = np.ones(len(space.vectors))
+    found = []
+    for j in np.argsort(counts, kind="stable").tolist():
+        rows = np.flatnonzero(is_free & (predicted == j))
+        if len(rows) < FEWEST_IN_LIST:
+            continue
+        rows = rows[confidence[rows] >= np.median(confidence[rows])]
+        chosen = _choose_diverse(space.vectors, rows, ones, labelled, N_IN_LIST)
+        found.append(LabelList(labels[j], chosen))
+    return found
 
 
 def _choose_diverse(
@@ -99,22 +127,71 @@ def _choose_diverse(
     candidates: NDArray[np.intp],
     worth: Floats,
     labelled: Sequence[int],
-    explain: Any,
-) -> list[Suggestion]:
+    n: int,
+) -> list[int]:
     """Choose one text after the other: the one with the largest product of its worth and its
     distance to those chosen before."""
     known = np.asarray(labelled[-MOST_COMPARED:], dtype=np.intp)
-    pool = vectors[candidates]
+    pool = vectors if len(candidates) == len(vectors) else vectors[candidates]
     nearest = np.zeros(len(candidates))
     if known.size:
-        nearest = np.maximum(nearest, (pool @ vectors[known].T).max(axis=1))
+        nearest = np.maximum(nearest, _largest_cosines(pool, vectors[known]))
     is_free = ~np.isin(candidates, np.asarray(labelled, dtype=np.intp))
-    found: list[Suggestion] = []
-    while len(found) < N_SUGGESTED and is_free.any():
+    found: list[int] = []
+    while len(found) < n and is_free.any():
         score = np.where(is_free, worth[candidates] * np.maximum(1.0 - nearest, 1e-6), -np.inf)
         at = int(score.argmax())
         is_free[at] = False
         nearest = np.maximum(nearest, pool @ pool[at])
-        row = int(candidates[at])
-        found.append(Suggestion(row, explain(row)))
+        found.append(int(candidates[at]))
+    return found
+
+
+def _largest_cosines(pool: NDArray[Any], known: NDArray[Any]) -> NDArray[Any]:
+    """RETURNS (ndarray): The largest cosine of each row with known rows, shape (n,). In parts,
+    because there may be 100,000 rows."""
+    size = 8_192
+    parts = [
+        (pool[start : start + size] @ known.T).max(axis=1) for start in range(0, len(pool), size)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def add_others(
+    space: Space,
+    rows: Sequence[int],
+    explain: Callable[[int], str],
+    *,
+    labelled: Sequence[int],
+    predicted: NDArray[Any] | None,
+) -> list[Suggestion]:
+    """Find the texts that can be labelled together with each suggested text.
+
+    space (Space): The texts.
+    rows (Sequence[int]): The suggested texts.
+    explain (Callable[[int], str]): Gives the reason of a suggestion.
+    labelled (Sequence[int]): The rows of labelled texts, which are left out.
+    predicted (ndarray | None): The predicted label of each text. Only texts with the same one are
+        found. None: there are no predictions.
+    RETURNS (list[Suggestion]): The suggestions.
+    """
+    if not rows:
+        return []
+    found = []
+    cosines = space.vectors @ space.vectors[list(rows)].T
+    cosines[list(labelled)] = -np.inf
+    for at, row in enumerate(rows):
+        near = cosines[:, at]
+        near[row] = -np.inf
+        if predicted is not None:
+            near = np.where((predicted == predicted[row]) | (near >= NEAR_COPY), near, -np.inf)
+        n = min(MOST_OTHERS, len(near) - 1)
+        others = np.argpartition(-near, n)[:n] if n > 0 else np.zeros(0, dtype=np.intp)
+        others = others[np.isfinite(near[others])]
+        others = others[np.argsort(-near[others], kind="stable")]
+        n_copies = int((near[others] >= NEAR_COPY).sum())
+        reason = explain(row)
+        if n_copies:
+            reason += f" · {count(n_copies, 'near duplicate')}"
+        found.append(Suggestion(row, reason, others.tolist(), n_copies))
     return found

@@ -1,6 +1,7 @@
 """`embtune label`: label texts in the browser."""
 
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from . import _options, _reading
 from ._common import OnError, SkippedRecords, fail, good, load_pipeline, reporting_errors, warn
 
 if TYPE_CHECKING:
-    from ..app import Pile, Session
+    from ..app import Session
 
 
 def label(
@@ -45,6 +46,7 @@ def label(
     ] = None,
     name: _options.Name = None,
     text_field: _options.TextField = "text",
+    label_field: _options.LabelField = None,
     id_field: _options.IdField = "id",
     kind: _options.Kind = None,
     delimiter: _options.Delimiter = None,
@@ -61,9 +63,15 @@ def label(
     next. The page can be reached from this machine only. Ctrl-C ends it.
 
     Each label is on the disk before the page says "saved". LABELS.jsonl is labelled data for every
-    other command. Labels in DATA itself are not read.
+    other command. Labels that DATA has are recorded in it at the start.
     """
-    from ..app import make_pile, make_tuned_pile, serve_labelling
+    from ..app import (
+        make_command,
+        make_pile,
+        make_tuned_pile,
+        pipeline_beside,
+        serve_labelling,
+    )
     from ..finetune import SentenceEncoder
 
     if model is not None and encoder is not None:
@@ -78,17 +86,11 @@ def label(
     offered = [part.strip() for part in (labels or "").split(",") if part.strip()]
     skipped = SkippedRecords()
 
-    def make() -> "Pile":
-        title = Path(data).name
-        if model is not None:
-            nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
-            return make_tuned_pile(records, nlp, pipe, title=title, store=store)
-        made = SentenceEncoder() if encoder is None else SentenceEncoder(encoder)
-        return make_pile(records, made, title=title, store=store)
-
-    def ready(address: str, session: "Session") -> None:
+    def ready(session: "Session") -> None:
         for note in session.notes():
             warn(note)
+
+    def started(address: str) -> None:
         good(f"Open {address}", f"Labels are saved in {log}. Ctrl-C ends the page.")
         if browser:
             webbrowser.open(address)
@@ -100,7 +102,7 @@ def label(
         records = _reading.read_all(
             data,
             text_field=text_field,
-            label_field="",
+            label_field=label_field,
             id_field=id_field,
             kind=kind,
             delimiter=delimiter,
@@ -110,5 +112,22 @@ def label(
             report=skipped,
         )
         skipped.conclude()
-        serve_labelling(make, log, labels=offered, exclusive=not several, port=port, ready=ready)
+        title = Path(data).name
+        if model is not None:
+            nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
+            make = partial(make_tuned_pile, records, nlp, pipe, title=title, store=store)
+        else:
+            made = SentenceEncoder() if encoder is None else SentenceEncoder(encoder)
+            make = partial(make_pile, records, made, title=title, store=store)
+        serve_labelling(
+            lambda progress: make(progress=progress),
+            log,
+            labels=offered,
+            exclusive=not several,
+            port=port,
+            tune_with=make_command(log, pipeline_beside(log), data, encoder=encoder),
+            store=store,
+            started=started,
+            ready=ready,
+        )
     good(f"The labels are in {log}")

@@ -56,11 +56,13 @@ class LabelAction(NamedTuple):
 
     number (int): Its number in the log, from 1.
     do (str): "give": the texts carry the label. "deny": they do not carry it. "undo", "redo": the
-        action number `of` counts no more, or counts again. "name": labels are offered.
+        action number `of` counts no more, or counts again. "name": labels are offered. "read": DATA
+        had labels, which count as long as no other action is on the text. It cannot be undone.
     label (str): The label of "give" and "deny".
-    texts (Sequence[LoggedText]): The texts of "give" and "deny".
+    texts (Sequence[LoggedText]): The texts of "give", "deny" and "read".
     of (int): The number of the action that is undone or redone.
     labels (Sequence[str]): The labels of "name".
+    cats (Sequence[Mapping[str, float]]): What is known of each text of "read": 1.0 or 0.0 by label.
     """
 
     number: int
@@ -69,6 +71,7 @@ class LabelAction(NamedTuple):
     texts: Sequence[LoggedText] = ()
     of: int = 0
     labels: Sequence[str] = ()
+    cats: Sequence[Mapping[str, float]] = ()
 
     def describe(self) -> str:
         """RETURNS (str): The action in a few words, for a person who may undo it."""
@@ -86,6 +89,9 @@ class LabelAction(NamedTuple):
             fields["labels"] = list(self.labels)
         elif self.do in ("undo", "redo"):
             fields["of"] = self.of
+        elif self.do == "read":
+            both = zip(self.texts, self.cats, strict=True)
+            fields["texts"] = [{**text._asdict(), "cats": dict(cats)} for text, cats in both]
         else:
             fields |= {"label": self.label, "texts": [text._asdict() for text in self.texts]}
         # ASCII, because half of a pair of surrogates cannot be written in UTF-8.
@@ -166,14 +172,20 @@ def parse_action(line: str) -> LabelAction | None:
             return LabelAction(number, do, labels=[_string(name) for name in fields["labels"]])
         if do in ("undo", "redo"):
             return LabelAction(number, do, of=int(fields["of"]))
-        if do not in ("give", "deny"):
+        if do not in ("give", "deny", "read"):
             return None
         texts = [
             LoggedText(_string(one["digest"]), _string(one["id"]), _string(one["text"]))
             for one in fields["texts"]
         ]
+        if do == "read":
+            cats = [
+                {_string(label): float(bool(value)) for label, value in one["cats"].items()}
+                for one in fields["texts"]
+            ]
+            return LabelAction(number, do, texts=texts, cats=cats)
         return LabelAction(number, do, _string(fields["label"]), texts)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -206,6 +218,7 @@ class LabelState:
         self.n_actions = 0
         self._actions: dict[int, LabelAction] = {}
         self._on_text: dict[str, list[int]] = {}
+        self._read: dict[str, dict[str, float]] = {}
         self._undone: set[int] = set()
         self._done: list[int] = []
         self._to_redo: list[int] = []
@@ -225,6 +238,12 @@ class LabelState:
                 self._to_redo.remove(action.of)
                 self._undone.discard(action.of)
                 self._done.append(action.of)
+        elif action.do == "read":
+            for text, cats in zip(action.texts, action.cats, strict=True):
+                self._offer(list(cats))
+                self.texts[text.digest] = text
+                self._read[text.digest] = dict(cats)
+                self._on_text.setdefault(text.digest, [])
         else:
             self._offer([action.label])
             self._actions[action.number] = action
@@ -247,10 +266,16 @@ class LabelState:
         """RETURNS (LabelAction | None): The action that a redo would bring back."""
         return self._actions[self._to_redo[-1]] if self._to_redo else None
 
+    def history(self, n: int) -> list[tuple[LabelAction, bool]]:
+        """RETURNS (list[tuple[LabelAction, bool]]): The last n actions on texts, the latest first,
+        and whether each is undone."""
+        latest = sorted(self._actions, reverse=True)[:n]
+        return [(self._actions[number], number in self._undone) for number in latest]
+
     def cats_of(self, digest: str) -> dict[str, float]:
         """RETURNS (dict[str, float]): What is known of a text: 1.0 for a label that it carries, 0.0
         for one that it does not carry. Empty if nothing is known."""
-        cats: dict[str, float] = {}
+        cats = dict(self._read.get(digest, {}))
         for number in self._on_text.get(digest, ()):
             if number in self._undone:
                 continue
@@ -261,6 +286,10 @@ class LabelState:
                 # A text with another exclusive label is known not to carry this one.
                 cats[action.label] = 0.0
         return cats
+
+    def is_known(self, digest: str) -> bool:
+        """RETURNS (bool): Whether an action was ever on a text, also if it was undone."""
+        return digest in self._on_text
 
     def is_confirmed(self, digest: str) -> bool:
         """RETURNS (bool): Whether a text got a label that it carries more than once, so that a

@@ -28,7 +28,7 @@ from ._figures import (
 )
 from ._neighbor_lists import ListedNeighbor, NeighborLists, compare_neighbors
 from ._page import page
-from .assembly import AssembledPage, assemble_page, to_steps
+from .assembly import AssembledPage, assemble_page, seal_page, to_steps
 from .projection import Projection, project, project_onto, require_umap
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "require_matplotlib",
     "require_umap",
     "save",
+    "seal_page",
     "similarity_histogram",
     "to_steps",
 ]

@@ -57,6 +57,7 @@ def assemble_page(
     actions: str,
     keys: str,
     aside: str = "",
+    search: str = "",
     scripts: Sequence[str] = (),
     styles: Sequence[str] = (),
     may_connect: bool = False,
@@ -72,6 +73,7 @@ def assemble_page(
     actions (str): HTML of what can be done with the selected documents.
     keys (str): HTML of further rows in the table of keys.
     aside (str): HTML at the top of the column beside the plot.
+    search (str): HTML beside the search.
     scripts (Sequence[str]): JavaScript that runs behind that of `web/`, in the same function.
     styles (Sequence[str]): CSS behind that of `web/`.
     may_connect (bool): Whether scripts may send requests to the server that the page comes from.
@@ -79,23 +81,41 @@ def assemble_page(
     """
     # The scripts run inside a function, so their names do not become properties of the window.
     parts = [*map(read_web, SCRIPTS), *scripts]
-    script = '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
-    style = "\n".join([read_web("page.css"), *styles])
+    return seal_page(
+        read_web("page.html"),
+        script='(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n",
+        style="\n".join([read_web("page.css"), *styles]),
+        may_connect=may_connect,
+        title=html.escape(valid_text(title)),
+        actions=actions,
+        keys=keys,
+        aside=aside,
+        search=search,
+        data=_to_json(content),
+    )
+
+
+def seal_page(
+    template: str, *, script: str, style: str, may_connect: bool = False, **places: str
+) -> AssembledPage:
+    """Fill a template with one script and one style, and allow only these two.
+
+    >>> seal_page("<script>{{script}}</script>", script="f()", style="").html
+    '<script>f()</script>'
+
+    template (str): HTML with placeholders such as {{script}}, {{style}} and {{policy}}.
+    script (str): The script.
+    style (str): The style.
+    may_connect (bool): Whether the script may send requests to the server of the page.
+    places (str): HTML of the other placeholders.
+    RETURNS (AssembledPage): The page.
+    """
     policy = POLICY.format(script=_hash(script), style=_hash(style))
     if may_connect:
         policy += "; connect-src 'self'"
-    places = {
-        "title": html.escape(valid_text(title)),
-        "policy": policy,
-        "style": style,
-        "actions": actions,
-        "keys": keys,
-        "aside": aside,
-        "script": script,
-        "data": _to_json(content),
-    }
+    filled = {**places, "script": script, "style": style, "policy": policy}
     # All placeholders are replaced in one pass, because texts may look like placeholders.
-    written = re.sub(r"\{\{(\w+)\}\}", lambda match: places[match[1]], read_web("page.html"))
+    written = re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], template)
     return AssembledPage(written, policy)
 
 

@@ -59,6 +59,8 @@ def opened(browser: Browser, address: str) -> Iterator[Page]:
     page.on("console", lambda message: complaints.append(message.text))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(address)
+    # Until then, the page says how far encoding is.
+    page.wait_for_selector("#share", timeout=120_000)
     yield page
     assert page.evaluate("window.pwned") is None
     assert complaints == []
@@ -80,6 +82,8 @@ def lasso_all(page: Page) -> None:
 
 def select_found(page: Page, query: str) -> int:
     page.fill("#query", query)
+    # The server searches, and what was found before is still shown until it answers.
+    page.wait_for_timeout(600)
     page.click("#select-found")
     return int(page.inner_text("#count").split()[0])
 
@@ -102,7 +106,7 @@ def test_the_loop(browser: Browser, tiny_encoder: Path, tmp_path: Path) -> None:
             # There is nothing but texts. The page says what to label first.
             expect(page.locator("#share")).to_have_text("0 labelled · 0\u00a0%")
             expect(page.locator("#accuracy")).to_have_text("Predictions begin with two labels.")
-            expect(page.locator("#suggestions li .facts").first).to_have_text(
+            expect(page.locator("#suggestions li .facts").first).to_contain_text(
                 "Typical of many texts"
             )
             # A number key gives the label to what was searched.
@@ -116,6 +120,28 @@ def test_the_loop(browser: Browser, tiny_encoder: Path, tmp_path: Path) -> None:
             expect(page.locator("#saved")).to_have_text(f"Saved: FOOD for {n_soup} texts")
             read_learned(page)
             expect(page.locator("#colouring option:checked")).to_have_text("Predicted label")
+            # What a typed sentence means; the texts that are nearest to one of them; undo.
+            page.keyboard.press("d")
+            page.keyboard.type("the ball of the team")
+            expect(page.locator("#meant-list li")).to_have_count(20)
+            cosines = [
+                float(re.search(r"-?\d\.\d+", text)[0])  # type: ignore[index]
+                for text in page.locator("#meant-list .facts").all_text_contents()
+            ]
+            assert cosines == sorted(cosines, reverse=True)
+            expect(page.locator("#meant-list .text").first).not_to_have_text("…")
+            page.locator("#meant-list .text").first.click()
+            expect(page.locator("#count")).to_have_text("1 text selected")
+            page.click("#grow")
+            expect(page.locator("#count")).to_have_text("21 texts selected")
+            page.locator("#list .remove").nth(4).click(modifiers=["Shift"])
+            expect(page.locator("#count")).to_have_text("16 texts selected")
+            page.keyboard.press("w")
+            page.fill("#query", "")
+            # A cluster by the words that set it apart.
+            page.locator(".cluster:visible").first.click()
+            expect(page.locator("#count")).to_have_text(re.compile(r"^\d+ texts? selected$"))
+            page.keyboard.press("Escape")
             # A loop around all, with the odd ones first; then undo.
             lasso_all(page)
             expect(page.locator("#count")).to_have_text(f"{len(texts)} texts selected")
@@ -140,8 +166,11 @@ def test_the_loop(browser: Browser, tiny_encoder: Path, tmp_path: Path) -> None:
             expect(page.locator("#saved")).to_contain_text("Saved: not SPORT for")
             read_learned(page)
             # A suggestion.
+            # A suggestion comes with its near duplicates; one text remains when they are dropped.
             page.keyboard.press("n")
-            expect(page.locator("#count")).to_have_text("1 text selected")
+            expect(page.locator("#clear")).to_be_visible()
+            while page.inner_text("#count") != "1 text selected":
+                page.keyboard.press("x")
             page.keyboard.press("1")
             expect(page.locator("#saved")).to_have_text("Saved: SPORT for 1 text")
             expect(page.locator("#accuracy")).to_contain_text("% right")
@@ -179,9 +208,10 @@ def test_two_tabs_agree_and_a_lost_connection_is_told(
             expect(one.locator("#share")).to_have_text("0 labelled · 0\u00a0%")
         page: Any = browser.new_page()
         page.goto(address)
+        page.wait_for_selector("#share")
         process.send_signal(signal.SIGKILL)
         expect(page.locator("#saved")).to_contain_text("There is no connection", timeout=30_000)
-        select_found(page, "ball")
+        lasso_all(page)
         page.keyboard.press("1")
         expect(page.locator("#saved")).to_contain_text("Not saved.")
         expect(page.locator("#count")).to_contain_text("selected")

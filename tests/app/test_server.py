@@ -9,12 +9,19 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from spacy_embtune.app import Session
 from spacy_embtune.app._guard import MOST_BYTES
-from spacy_embtune.app._server import MOST_CONNECTIONS, make_app, open_socket, serve
+from spacy_embtune.app._server import (
+    MOST_CONNECTIONS,
+    Opening,
+    make_app,
+    make_server,
+    open_socket,
+)
 from spacy_embtune.data import read_records
 
 from .conftest import wait_for_learning, wait_until
@@ -221,8 +228,10 @@ def test_hostile_texts_and_labels_are_data(make_session: Callable[..., Session])
     assert page.count("<script") == 2
     assert "<img" not in page
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
-    assert data["texts"][0] == hostile.replace("\ud800", "\ufffd")
     assert data["state"]["labels"] == [name, "__proto__"]
+    asked = TestClient(app, base_url=HOME).post(f"/{TOKEN}/texts", json={"rows": [0]}, headers=OWN)
+    assert asked.headers["content-type"] == "application/json"
+    assert asked.json()["texts"] == [hostile]
 
 
 def test_a_port_that_is_taken_is_an_error() -> None:
@@ -241,7 +250,8 @@ def test_after_a_thousand_connections_it_answers(session: Session) -> None:
     listening = open_socket(0)
     port = listening.getsockname()[1]
     app = make_app(session, token=TOKEN, port=port)
-    threading.Thread(target=serve, args=(app, listening), daemon=True).start()
+    server = make_server(app)
+    threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
 
     def get() -> int:
         connection = HTTPConnection("127.0.0.1", port, timeout=10)
@@ -264,3 +274,104 @@ def test_after_a_thousand_connections_it_answers(session: Session) -> None:
     for stranger in strangers:
         stranger.close()
     wait_until(lambda: get() == 200)
+    server.should_exit = True
+
+
+def post(client: TestClient, name: str, asked: Any) -> Any:
+    return client.post(f"/{TOKEN}/{name}", json=asked, headers=OWN)
+
+
+def test_arrays_come_as_bytes(client: TestClient, session: Session) -> None:
+    act(client, {"do": "give", "label": "A", "rows": [0, 3]})
+    act(client, {"do": "give", "label": "B", "rows": [1, 4]})
+    wait_for_learning(session)
+    content = client.get(f"/{TOKEN}/arrays").content
+    version, n = np.frombuffer(content, "<i4", 2).tolist()
+    expected = session.arrays()
+    assert (version, n) == (expected[0], 60)
+    xy = np.frombuffer(content, "<f4", 2 * n, offset=8).reshape(n, 2)
+    predicted = np.frombuffer(content, "<i2", n, offset=8 + 8 * n)
+    confidence = np.frombuffer(content, np.uint8, offset=8 + 10 * n)
+    np.testing.assert_array_equal(xy, expected[1])
+    np.testing.assert_array_equal(predicted, expected[2])
+    np.testing.assert_array_equal(confidence, expected[3])
+
+
+def test_texts_are_given_by_number(client: TestClient) -> None:
+    assert post(client, "texts", {"rows": [3, 1]}).json() == {
+        "ids": ["id-3", "id-1"],
+        "texts": ["text 3", "text 1"],
+    }
+    assert len(post(client, "texts", {"rows": list(range(60))}).json()["texts"]) == 60
+    for rows in ([], [60], [-1], ["0"], [True]):
+        assert post(client, "texts", {"rows": rows}).status_code == 400
+
+
+def test_words_are_found_in_any_case(make_session: Callable[..., Session]) -> None:
+    session = make_session(["Bread and SOUP", "a ball", "soup at nine"])
+    client = TestClient(make_app(session, token=TOKEN, port=PORT), base_url=HOME)
+    assert post(client, "words", {"query": " soup "}).json() == [0, 2]
+    assert post(client, "words", {"query": "(.*"}).json() == []
+    for query in ("", " ", None, 7, "x" * 2001):
+        assert post(client, "words", {"query": query}).status_code == 400
+
+
+def test_meaning_needs_an_encoder(client: TestClient) -> None:
+    answer = post(client, "meaning", {"query": "soup"})
+    assert answer.status_code == 400
+    assert "no encoder" in answer.json()["error"]
+
+
+def test_neighbours_have_no_label_and_the_nearest_comes_first(
+    client: TestClient, session: Session
+) -> None:
+    act(client, {"do": "give", "label": "A", "rows": [3, 6]})
+    answer = post(client, "neighbors", {"rows": [0], "n": 5}).json()
+    cosines = session.space.vectors @ session.space.vectors[0]
+    expected = [row for row in np.argsort(-cosines).tolist() if row not in (0, 3, 6)][:5]
+    assert answer["rows"] == expected
+    assert answer["cosines"] == sorted(answer["cosines"], reverse=True)
+    assert len(post(client, "neighbors", {"rows": [0], "n": 10**9}).json()["rows"]) == 57
+
+
+def test_clusters_come_when_they_are_found(make_session: Callable[..., Session]) -> None:
+    words = ["soup bread", "ball goal", "guitar song"]
+    session = make_session([f"{words[i % 3]} number {i}" for i in range(60)])
+    client = TestClient(make_app(session, token=TOKEN, port=PORT), base_url=HOME)
+    wait_until(lambda: bool(post(client, "clusters", {}).json()["is_ready"]))
+    found = post(client, "clusters", {}).json()
+    assert len(found["of"]) == 60
+    for row, cluster in enumerate(found["of"]):
+        # "number" is in all texts, so it sets no cluster apart.
+        assert set(found["names"][cluster].split(", ")) <= set(words[row % 3].split())
+
+
+def test_before_texts_are_encoded_the_page_tells_how_far_it_is(session: Session) -> None:
+    opening = Opening()
+    client = TestClient(make_app(opening, token=TOKEN, port=PORT), base_url=HOME)
+    opening.progress(20, 60)
+    answer = client.get(f"/{TOKEN}/")
+    assert "Encoding texts" in answer.text
+    assert "script-src 'sha256-" in answer.headers["content-security-policy"]
+    assert client.get(f"/{TOKEN}/progress").json() == {"is_ready": False, "n_done": 20, "n": 60}
+    for name in ("act", "texts", "words", "meaning", "neighbors", "clusters", "agreement"):
+        assert post(client, name, GIVE).status_code == 400
+    assert client.get(f"/{TOKEN}/arrays").status_code == 400
+    assert client.get(f"/{TOKEN}/state").status_code == 400
+    opening.session = session
+    assert client.get(f"/{TOKEN}/progress").json()["is_ready"] is True
+    assert act(client, GIVE).status_code == 200
+
+
+def test_a_frame_is_allowed_to_a_notebook_only(session: Session) -> None:
+    headers = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"}
+    for may_frame, status in ((False, 403), (True, 200)):
+        app = make_app(session, token=TOKEN, port=PORT, may_frame=may_frame)
+        client = TestClient(app, base_url=HOME)
+        assert client.get(f"/{TOKEN}/", headers=headers).status_code == status
+        page = client.get(f"/{TOKEN}/")
+        assert ("frame-ancestors" in page.headers["content-security-policy"]) is not may_frame
+        # The frame can act. Another site cannot, with or without a frame.
+        foreign = {**headers, "origin": "http://evil.example"}
+        assert client.post(f"/{TOKEN}/act", json=GIVE, headers=foreign).status_code == 403
+        assert client.get("/wrong/", headers=headers).status_code in (403, 404)

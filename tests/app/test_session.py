@@ -20,8 +20,9 @@ def test_what_is_learned_follows_the_labels(make_session: MakeSession) -> None:
     session = make_session()
     wait_for_learning(session)
     learned = session.state()["learned"]
-    assert learned["predicted"] == []
-    assert learned["accuracy"] is None
+    assert not learned["predicts"]
+    assert (session.arrays()[2] == -1).all()
+    assert learned["quality"] is None
     assert {one["reason"] for one in learned["suggestions"]} == {"Typical of many texts"}
     for topic, label in enumerate("ABC"):
         session.act("give", label, list(range(topic, 30, 3)))
@@ -29,14 +30,18 @@ def test_what_is_learned_follows_the_labels(make_session: MakeSession) -> None:
     state = session.state()
     learned = state["learned"]
     expected = np.arange(60) % 3
-    assert (np.array(learned["predicted"]) == expected).mean() > 0.9
+    _, xy, predicted, confidence = session.arrays()
+    assert (predicted == expected).mean() > 0.9
+    assert confidence.dtype == np.uint8
+    assert confidence.min() > 255 / 3 - 1
     assert state["counts"] == [10, 10, 10]
     assert state["n_labelled"] == 30
-    accuracy = learned["accuracy"]
-    assert accuracy["n"] == 30
-    assert accuracy["low"] < accuracy["share"] <= accuracy["high"] <= 1
-    assert accuracy["share"] > 0.8
-    assert len(learned["xy"]) == 120
+    quality = learned["quality"]
+    assert quality["n"] == 30
+    assert quality["low"] < quality["share"] <= quality["high"] <= 1
+    assert quality["share"] > 0.8
+    assert xy.shape == (60, 2)
+    assert np.isfinite(xy).all()
     for one in learned["suggestions"]:
         assert one["row"] >= 30 or one["reason"].startswith("Labelled ")
 
@@ -69,7 +74,7 @@ def test_what_is_not_carried_changes_predictions(make_session: MakeSession) -> N
     state = session.state()
     assert [2, [0, 0.0]] in state["cats"]
     assert state["n_labelled"] == 4
-    assert state["learned"]["predicted"][14] == 1
+    assert session.arrays()[2][14] == 1
 
 
 def test_several_labels_a_text(make_session: MakeSession) -> None:
@@ -80,7 +85,7 @@ def test_several_labels_a_text(make_session: MakeSession) -> None:
     wait_for_learning(session)
     state = session.state()
     assert state["cats"][0] == [0, [0, 1.0, 1, 1.0]]
-    assert all(0 <= p <= 1 for p in state["learned"]["confidence"])
+    assert (session.arrays()[3] > 0).all()
 
 
 def test_a_change_while_it_learns_is_learned_next(make_session: MakeSession) -> None:
@@ -88,7 +93,7 @@ def test_a_change_while_it_learns_is_learned_next(make_session: MakeSession) -> 
     for row in range(20):
         session.act("give", "AB"[row % 2], [row])
     wait_for_learning(session)
-    assert session.state()["learned"]["accuracy"]["n"] == 20
+    assert session.state()["learned"]["quality"]["n"] == 20
 
 
 def test_undo_is_shared_and_survives_a_restart(log_path: Path) -> None:
@@ -159,7 +164,7 @@ def test_agreement_is_the_mean_cosine_to_the_others(make_session: MakeSession) -
     session = make_session()
     rows = [0, 3, 6, 9, 1]
     found = session.agreement(rows)
-    unit = session.vectors[rows].astype("float64")
+    unit = session.space.vectors[rows].astype("float64")
     cosines = unit @ unit.T
     expected = [(cosines[i].sum() - cosines[i, i]) / 4 for i in range(5)]
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -173,7 +178,7 @@ def test_positions_stay_near_the_last_ones(make_session: MakeSession) -> None:
     for topic, label in enumerate("ABC"):
         session.act("give", label, list(range(topic, 30, 3)))
         wait_for_learning(session)
-        positions.append(np.reshape(session.state()["learned"]["xy"], (-1, 2)))
+        positions.append(session.arrays()[1].astype("float64"))
     before, after = (xy - xy.mean(axis=0) for xy in positions[1:])
     turned = sum(np.linalg.norm(after @ np.diag(s) - before) for s in [(1, -1), (-1, 1), (-1, -1)])
     assert np.linalg.norm(after - before) < turned / 3

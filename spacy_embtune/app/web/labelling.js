@@ -5,9 +5,14 @@ let learned = null; // what it has learned
 let agreement = new Map(); // for each text of the selection, how similar it is to the others
 let saving = Promise.resolve(); // actions are sent one after the other
 let isChosen = false; // whether the person has chosen the colours
+let nextList = 0; // the list that a key selects next
+const NOTHING = [];
 
 // Take over a state of the server. Old ones, which arrive late, change nothing.
-function take(next) {
+async function take(next) {
+  if (next.learned && next.learned_version > (state?.learned_version ?? -1)) {
+    Object.assign(next.learned, await fetchArrays());
+  }
   const isNew = !state || next.version > state.version;
   const hasLearned = Boolean(next.learned) && next.learned_version > (state?.learned_version ?? -1);
   if (state && next.version < state.version) {
@@ -34,13 +39,29 @@ function take(next) {
   }
 }
 
+// What was learned of each text comes as bytes.
+async function fetchArrays() {
+  const response = await fetch(`${location.pathname}arrays`);
+  if (!response.ok) {
+    throw new Error("The positions did not arrive.");
+  }
+  const bytes = await response.arrayBuffer();
+  const [, n] = new Int32Array(bytes, 0, 2);
+  const confidence = new Uint8Array(bytes, 8 + 10 * n, n);
+  return {
+    xy: new Float32Array(bytes, 8, 2 * n),
+    predicted: new Int16Array(bytes, 8 + 8 * n, n),
+    confidence: Float32Array.from(confidence, (value) => value / 255),
+  };
+}
+
 function takeLabels() {
   corpus.names = state.labels;
   corpus.nGiven = state.labels.length;
   corpus.patterns = [[]];
   corpus.known = new Uint32Array(corpus.n);
-  corpus.values = Array.from({ length: corpus.n }, () => []);
-  corpus.given = Array.from({ length: corpus.n }, () => []);
+  corpus.values = new Array(corpus.n).fill(NOTHING);
+  corpus.given = new Array(corpus.n).fill(NOTHING);
   const all = [...state.labels.keys()];
   const seen = new Map([["", 0]]);
   for (const [i, pairs] of state.cats) {
@@ -60,15 +81,17 @@ function takeLabels() {
 }
 
 function takeLearned() {
-  const { predicted, confidence, xy } = learned;
-  const some = predicted.length > 0;
-  corpus.predictable = some ? [...new Set(predicted)].sort((a, b) => a - b) : [];
-  corpus.predicted = Array.from({ length: corpus.n }, (_, i) => (some ? [predicted[i]] : []));
-  corpus.probabilities = corpus.predicted.map(([j], i) => (some ? [j, confidence[i]] : []));
-  corpus.confidence = some ? confidence : null;
+  const { predicted, confidence, xy, predicts } = learned;
+  const alone = corpus.names.map((_, j) => [j]);
+  corpus.predictable = predicts ? [...new Set(predicted)].sort((a, b) => a - b) : [];
+  corpus.predicted = predicts
+    ? Array.from(predicted, (j) => alone[j] ?? NOTHING)
+    : new Array(corpus.n).fill(NOTHING);
+  corpus.probabilities = corpus.predicted.map(([j], i) => (predicts ? [j, confidence[i]] : NOTHING));
+  corpus.confidence = predicts ? confidence : null;
   // Predictions come before new positions, and then the points stay where they are.
   if (xy.some((value, at) => value !== corpus.positions.tuned[at])) {
-    plot.place("tuned", Float32Array.from(xy));
+    plot.place("tuned", xy);
   }
 }
 
@@ -94,20 +117,84 @@ function showProgress() {
     $(button).disabled = what === null;
     $(button).title = what === null ? "" : `${button === "undo" ? "Take back" : "Bring back"}: ${what}`;
   }
-  $("accuracy").textContent = error ?? describeAccuracy();
+  $("accuracy").textContent = error ?? describeQuality();
   $("accuracy").classList.toggle("busy", isLearning);
+  drawCurve(learned?.quality?.curve ?? []);
+  const entries = state.history.map(({ text, is_undone: isUndone }) =>
+    named("li", isUndone ? "undone" : "", text),
+  );
+  $("history").hidden = !entries.length;
+  $("history-list").replaceChildren(...entries);
 }
 
-function describeAccuracy() {
-  const found = learned?.accuracy;
-  if (!learned?.predicted.length) {
+function percent(value) {
+  return Math.round(100 * value);
+}
+
+function describeQuality() {
+  const quality = learned?.quality;
+  if (!learned?.predicts) {
     return "Predictions begin with two labels.";
   }
-  if (!found) {
+  if (learned.by_names) {
+    return "Predictions come from the names of the labels.";
+  }
+  if (!quality) {
     return "How good predictions are is shown from 10 labelled texts on.";
   }
-  const [share, low, high] = [found.share, found.low, found.high].map((v) => Math.round(100 * v));
-  return `Predictions: ${share} % right (95 %: ${low}–${high}), measured out of fold on ${counted(found.n, "labelled text")}.`;
+  const { share, low, high, n, map_at_r: map, gain, error, is_enough: isEnough } = quality;
+  const parts = [
+    `Predictions: ${percent(share)} % right (95 %: ${percent(low)}–${percent(high)}), measured out of fold on ${counted(n, "labelled text")}.`,
+  ];
+  if (map) {
+    const [middle, from, to] = [map.share, map.low, map.high].map((v) => v.toFixed(2).slice(v < 1 ? 1 : 0));
+    parts.push(`MAP@R ${middle} (${from}–${to}).`);
+  }
+  if (gain !== null) {
+    const points = Math.round(100 * gain);
+    const sign = points < 0 ? "−" : "+";
+    parts.push(`The last doubling of labels: ${sign}${Math.abs(points)} points (standard error ${(100 * error).toFixed(1)}).`);
+  }
+  if (isEnough) {
+    parts.push("More labels hardly pay.");
+  }
+  return parts.join(" ");
+}
+
+// Draw how the accuracy grows with the number of labels, with intervals of 95 %.
+function drawCurve(points) {
+  // An SVG element has no property `hidden`.
+  $("curve").toggleAttribute("hidden", points.length < 2);
+  if (points.length < 2) {
+    return;
+  }
+  const [width, height, left, bottom] = [300, 74, 34, 16];
+  const floor = Math.max(0, Math.min(...points.map((p) => p.low)) - 0.02);
+  const logs = points.map((p) => Math.log2(p.n));
+  const [from, to] = [logs[0], logs.at(-1)];
+  const x = (at) => left + 8 + ((logs[at] - from) / (to - from)) * (width - left - 24);
+  const y = (value) => 6 + ((1 - value) / (1 - floor)) * (height - bottom - 8);
+  const parts = [1, floor].flatMap((value) => [
+    shape("line", { class: "grid", x1: left, x2: width, y1: y(value), y2: y(value) }),
+    shape("text", { x: left - 5, y: y(value) + 4, "text-anchor": "end" }, `${percent(value)} %`),
+  ]);
+  points.forEach((p, at) => {
+    parts.push(shape("line", { class: "interval", x1: x(at), x2: x(at), y1: y(p.low), y2: y(p.high) }));
+    parts.push(shape("circle", { cx: x(at), cy: y(p.share), r: 3 }));
+    parts.push(shape("text", { x: x(at), y: height - 2, "text-anchor": "middle" }, p.n.toLocaleString("en")));
+  });
+  const path = points.map((p, at) => `${x(at)},${y(p.share)}`).join(" ");
+  parts.unshift(shape("polyline", { points: path }));
+  $("curve").replaceChildren(...parts);
+  const said = points.map((p) => `${percent(p.share)} % with ${p.n}`).join(", ");
+  $("curve").setAttribute("aria-label", `Share predicted right by number of labels: ${said}`);
+}
+
+function shape(tag, attributes, text = "") {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, String(value)));
+  element.textContent = text;
+  return element;
 }
 
 function showButtons() {
@@ -127,25 +214,39 @@ function showButtons() {
 }
 
 function showSuggestions() {
-  const items = (learned?.suggestions ?? []).map(({ row, reason }) => {
-    const item = document.createElement("li");
-    const button = named("button", "text", startOf(corpus.texts[row], 300));
-    button.type = "button";
-    button.title = "Select it";
-    button.addEventListener("click", () => selectSuggestion(row));
-    item.addEventListener("pointerenter", () => point(row));
-    item.addEventListener("pointerleave", () => point(-1));
-    item.append(button, named("p", "facts", reason));
-    return item;
+  const items = (learned?.suggestions ?? []).map((one) => {
+    if (!one.others.length) {
+      return textItem(one.row, one.reason);
+    }
+    const many = named("button", "many", `Select it with ${one.others.length} like it`);
+    many.type = "button";
+    many.addEventListener("click", () => selectSuggestion(one, true));
+    return textItem(one.row, one.reason, [many]);
   });
+  const buttons = (learned?.lists ?? []).map(({ label, rows }) => {
+    const button = named("button", "give", "");
+    button.type = "button";
+    const name = named("span", "name", label);
+    button.append(swatch(labelMark(state.labels.indexOf(label))), name, named("span", "n", String(rows.length)));
+    button.setAttribute("aria-label", `Select ${rows.length} texts that look like ${label}`);
+    button.addEventListener("click", () => selectList(rows));
+    return button;
+  });
+  $("lists").hidden = !buttons.length;
+  $("lists").replaceChildren(...$("lists").querySelectorAll("h3, p"), ...buttons);
+  nextList = 0;
   $("suggested").hidden = !items.length;
   $("suggestions").replaceChildren(...items);
 }
 
-function selectSuggestion(row) {
-  selection.set([row]);
-  plot.show(row);
-  point(row);
+function selectList(rows) {
+  selection.set(rows);
+  plot.show(rows[0]);
+}
+
+// Near duplicates are labelled at once with the text; with `many`, all texts like it.
+function selectSuggestion({ row, others, n_copies: nCopies }, many) {
+  selectRows([row, ...(many ? others : others.slice(0, nCopies))], row);
 }
 
 // Show a message about saving. It stays until the next one.
@@ -159,7 +260,7 @@ function tell(text, isBad) {
 function act(action, message) {
   saving = saving.then(async () => {
     try {
-      take(await ask("act", { ...action, learned: state.learned_version }));
+      await take(await ask("act", { ...action, learned: state.learned_version }));
       tell(message, false);
       return true;
     } catch (error) {
@@ -227,7 +328,7 @@ async function follow() {
       while (gestures.pointers.size) {
         await pause(50); // points do not move while a loop is drawn around them
       }
-      take(next);
+      await take(next);
       if (isLost) {
         isLost = false;
         tell("Connected again", false);
@@ -263,15 +364,17 @@ function labelKey(event) {
 }
 
 Object.assign(KEYS, {
-  x: () => {
-    if (selection.chosen.size > 1) {
+  x: ({ shiftKey } = {}) => {
+    if (shiftKey && selection.chosen.has(plot.current)) {
+      selection.removeDownTo(plot.current);
+    } else if (selection.chosen.size > 1) {
       selection.change(selection.order([...selection.chosen]).slice(0, 1), "remove");
     }
   },
-  n: () => {
+  n: ({ shiftKey } = {}) => {
     const [next] = (learned?.suggestions ?? []).filter(({ row }) => !selection.chosen.has(row));
     if (next) {
-      selectSuggestion(next.row);
+      selectSuggestion(next, shiftKey);
     }
   },
   l: () => {
@@ -279,7 +382,25 @@ Object.assign(KEYS, {
       $("label").focus();
     }
   },
+  a: () => {
+    const lists = learned?.lists ?? [];
+    if (lists.length) {
+      selectList(lists[nextList % lists.length].rows);
+      nextList += 1;
+    }
+  },
+  g: addNeighbours,
+  c: toggleNames,
+  w: () => searchBy("words"),
+  d: () => searchBy("meaning"),
 });
+
+function searchBy(what) {
+  document.querySelector(`input[name=by][value=${what}]`).checked = true;
+  searchNow();
+  $("query").focus();
+}
+
 const changed = selection.on.changed;
 selection.on.changed = () => {
   changed();
@@ -301,10 +422,22 @@ selection.describe = (i) => {
 $("colouring").addEventListener("change", () => {
   isChosen = true;
 });
-$("drop").addEventListener("click", KEYS.x);
+$("drop").addEventListener("click", () => KEYS.x());
 $("undo").addEventListener("click", takeBack);
 $("redo").addEventListener("click", bringBack);
 document.addEventListener("keydown", labelKey);
 switchTo("tuned");
-take(JSON.parse($("data").textContent).state);
-follow();
+begin();
+
+async function begin() {
+  for (;;) {
+    try {
+      await take(content.state);
+      break;
+    } catch {
+      await pause(RETRY_MS);
+    }
+  }
+  follow();
+  loadClusters();
+}

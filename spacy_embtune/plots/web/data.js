@@ -6,27 +6,35 @@ const NONE = -2;
 
 class Corpus {
   constructor(raw) {
+    // What a server sends later is missing at first.
+    const empty = new Array(raw.n ?? 0).fill([]);
     this.title = raw.title;
     this.subtitle = raw.subtitle;
     this.axes = raw.axes;
     this.exclusive = raw.exclusive;
-    this.names = raw.names; // the given labels, the most frequent first, then other labels of the model
-    this.nGiven = raw.n_given;
-    this.predictable = raw.predictable; // the names that the model predicts, as indices
-    this.ids = raw.ids;
-    this.texts = raw.texts;
-    this.contexts = raw.contexts; // if documents are parts of texts: what is before and behind each
-    this.fields = raw.fields; // for each document, the members of a JSON object: other fields
-    this.n = raw.ids.length;
-    this.positions = { base: Float32Array.from(raw.base), tuned: Float32Array.from(raw.tuned) };
-    this.patterns = raw.patterns; // distinct sets of labels that are known
-    this.known = raw.known; // for each document, an index into patterns
-    this.values = raw.values; // for each document: label, value, label, value, ... without zeros
-    this.given = raw.given; // for each document, the labels that it carries, the rarest first
-    this.probabilities = raw.probabilities; // like values
-    this.predicted = raw.predicted; // like given, the most probable first
+    this.names = raw.names ?? []; // the given labels, the most frequent first, then other labels of the model
+    this.nGiven = raw.n_given ?? 0;
+    this.predictable = raw.predictable ?? []; // the names that the model predicts, as indices
+    this.n = raw.n ?? raw.ids.length;
+    this.ids = raw.ids ?? [];
+    this.texts = raw.texts ?? []; // without some of them, `want` fetches a text when it is shown
+    this.want = null;
+    this.contexts = raw.contexts ?? null; // of parts of texts: what is before and behind each
+    this.fields = raw.fields ?? []; // for each document, the members of a JSON object: other fields
+    this.positions = { base: decoded(raw.base), tuned: decoded(raw.tuned ?? raw.base) };
+    this.patterns = raw.patterns ?? [[]]; // distinct sets of labels that are known
+    this.known = raw.known ?? new Uint32Array(this.n); // for each document, an index into patterns
+    this.values = raw.values ?? empty; // for each document: label, value, label, value, ... without zeros
+    this.given = raw.given ?? empty; // for each document, the labels that it carries, the rarest first
+    this.probabilities = raw.probabilities ?? empty; // like values
+    this.predicted = raw.predicted ?? empty; // like given, the most probable first
     this.confidence = null; // for each document, how sure the prediction is, 0..1, or NaN
     this.folded = null;
+  }
+
+  // The text of a document, or "…" as long as it is not there.
+  text(i) {
+    return this.texts[i] ?? "…";
   }
 
   // The label that gives a document its colour: an index into names, NONE or UNKNOWN.
@@ -127,6 +135,15 @@ class Corpus {
       .map((line) => `${line}\n`)
       .join("");
   }
+}
+
+// Positions: numbers, or the bytes of 32-bit floats in base 64.
+function decoded(positions) {
+  if (typeof positions !== "string") {
+    return Float32Array.from(positions);
+  }
+  const bytes = Uint8Array.from(atob(positions), (mark) => mark.charCodeAt(0));
+  return new Float32Array(bytes.buffer);
 }
 
 function fill(target, names, pairs) {

@@ -23,7 +23,7 @@ const gestures = new Gestures(plot, () => checked("mode"), {
   hover: (i, aloud) => {
     point(i);
     if (aloud) {
-      say(`${startOf(corpus.texts[i], 300)} – ${corpus.givenText(i)}`);
+      say(`${startOf(corpus.text(i), 300)} – ${corpus.givenText(i)}`);
     }
   },
   pick: (i) => selection.change([i], "toggle"),
@@ -31,6 +31,7 @@ const gestures = new Gestures(plot, () => checked("mode"), {
 });
 let found = null; // for each document, whether it matches the search; null without a search
 let choice = null;
+let finder = (query) => corpus.search(query); // what the search does
 
 function checked(name) {
   return document.querySelector(`input[name=${name}]:checked`).value;
@@ -73,7 +74,7 @@ function visibleFound() {
 
 function search() {
   const query = $("query").value.trim();
-  found = query ? corpus.search(query) : null;
+  found = query ? finder(query) : null;
   refresh();
 }
 
@@ -163,9 +164,13 @@ function fillTip(i) {
   if (corpus.predictable.length) {
     facts.push(["Predicted", corpus.predictedText(i)]);
   }
-  facts.push(["Id", corpus.ids[i]]);
+  facts.push(["Id", idOf(corpus, i)]);
   $("tip-facts").replaceChildren(
-    ...facts.flatMap(([name, text]) => [named("dt", "", name), named("dd", "", text)]),
+    ...facts.flatMap(([name, text]) => {
+      const value = named("dd", "", "");
+      value.append(text);
+      return [named("dt", "", name), value];
+    }),
   );
 }
 
@@ -236,7 +241,7 @@ function key(event) {
     undo(typing);
   } else if (!typing && Object.hasOwn(KEYS, event.key.toLowerCase())) {
     event.preventDefault();
-    KEYS[event.key.toLowerCase()]();
+    KEYS[event.key.toLowerCase()](event);
   }
 }
 

@@ -76,6 +76,7 @@ class Selection {
 
   item(i) {
     const item = document.createElement("li");
+    item.dataset.row = i;
     const text = named("button", "text", "");
     text.append(...inContext(this.corpus, i, 5000));
     text.type = "button";
@@ -89,18 +90,30 @@ class Selection {
     facts.append(
       swatch(this.on.mark(i)),
       named("span", "label", this.describe(i)),
-      named("span", "id", this.corpus.ids[i]),
+      idOf(this.corpus, i),
     );
     const remove = named("button", "remove", "×");
     remove.type = "button";
     remove.setAttribute("aria-label", "Take out of the selection");
-    remove.addEventListener("click", () => this.remove(i, item));
+    remove.addEventListener("click", (event) => {
+      if (event.shiftKey) {
+        this.removeDownTo(i);
+      } else {
+        this.remove(i, item);
+      }
+    });
     item.addEventListener("pointerenter", () => this.on.point(i));
     item.addEventListener("pointerleave", () => this.on.point(-1));
     item.addEventListener("focusin", () => this.on.point(i));
     item.addEventListener("focusout", () => this.on.point(-1));
     item.append(text, facts, remove);
     return item;
+  }
+
+  // Take out a document and all that are above it in the list.
+  removeDownTo(i) {
+    const documents = this.order([...this.chosen]);
+    this.change(documents.slice(0, documents.indexOf(i) + 1), "remove");
   }
 
   // The other entries of the list are not changed, and the keyboard focus stays near.
@@ -133,6 +146,9 @@ class Selection {
 
 // The text of a document. If it is a part of a longer text, it is marked within what is around it.
 function inContext(corpus, i, length) {
+  if (corpus.texts[i] === undefined) {
+    return [wanting(corpus, i, "text")];
+  }
   const text = startOf(corpus.texts[i], length);
   if (!corpus.contexts) {
     return [text];
@@ -140,4 +156,18 @@ function inContext(corpus, i, length) {
   const [before, behind] = corpus.contexts[i];
   const around = (part) => (part ? [named("span", "context", part)] : []);
   return [...around(before), named("mark", "", text), ...around(behind)];
+}
+
+// The id of a document, as an element.
+function idOf(corpus, i) {
+  return corpus.ids[i] === undefined ? wanting(corpus, i, "id") : named("span", "id", corpus.ids[i]);
+}
+
+// An element that is replaced when the text or the id of a document is there.
+function wanting(corpus, i, part) {
+  const element = named("span", part, "…");
+  element.dataset.wants = i;
+  element.dataset.part = part;
+  corpus.want(i);
+  return element;
 }

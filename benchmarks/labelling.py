@@ -1,0 +1,393 @@
+"""How many labels, and how many actions, a person needs: the queue of `embtune label` against
+random order and against strategies of active learning.
+
+python benchmarks/labelling.py DATA_DIR --seeds 5 --plot labelling.png
+
+DATA_DIR holds trec/, ag_news/ and goemotions/ with train.jsonl and test.jsonl, {"text", "cats"} a
+line. Of goemotions, texts with one emotion are used, without "neutral". A person is simulated who
+knows the true labels. The pile has 2,000 texts without labels, drawn anew for each seed.
+
+An action is a key or a click. One by one, a text takes two: select it (N), give the label (its
+number). Many at once: select the list (A, Shift+N), drop each text that does not belong (X, or a
+click, or one click that drops all texts down to here), give the label. A text that does not belong
+is overlooked with the probability --error, and is then labelled wrong.
+
+    random          one by one, in random order
+    least certain   one by one: the lowest largest probability (a random text first)
+    margin          one by one: the smallest difference of the two largest probabilities
+    queue           one by one: the first suggestion of the page, after each label anew
+    many            a list of up to 20 texts that are predicted to carry a label, and two
+                    suggestions one by one, in turn; at the start, a suggestion with those like it
+    ..., names      the same, and the names of the labels teach from the start
+
+"least certain" and "margin" are what small-text calls LeastConfidence and BreakingTies, written
+here in a few lines, with the classifier of the page. All strategies are judged in the same way: by
+the accuracy, on held-out texts, of a logistic regression that learns the labels so far. The table
+gives the labels and actions from which on its accuracy reaches a share (--shares) of the
+accuracy with the labels of the whole pile.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import typer
+from common import read_rows
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from spacy_embtune.app._learning import Learned, fit_to, learn
+from spacy_embtune.app._names import Names, encode_names
+from spacy_embtune.app._space import Space
+from spacy_embtune.finetune import SentenceEncoder, cached
+
+MOST_TEST = 1000
+# Numbers of labels at which the accuracy is measured: each is larger by this share.
+GROWTH = 1.08
+
+
+class Pool(NamedTuple):
+    """The pile of one seed, with labels that only the simulated person knows.
+
+    space (Space): The n texts.
+    given (ndarray): The label of each text, an index into `labels`, shape (n,).
+    new, new_given (ndarray): Unit vectors and labels of held-out texts.
+    labels (list[str]): The labels.
+    names (Names): The vectors of their names.
+    """
+
+    space: Space
+    given: NDArray[Any]
+    new: NDArray[Any]
+    new_given: NDArray[Any]
+    labels: list[str]
+    names: Names
+
+
+class Step(NamedTuple):
+    """What one turn of the person adds.
+
+    labels (dict[int, int]): Labels by text. They may be wrong.
+    n_actions (int): The number of actions.
+    """
+
+    labels: dict[int, int]
+    n_actions: int
+
+
+class Curve(NamedTuple):
+    """The accuracy of the judge while a person labels; three lists of the same length."""
+
+    n_labels: list[int]
+    n_actions: list[int]
+    accuracy: list[float]
+
+    def reaches(self, accuracy: float) -> tuple[float, float]:
+        """RETURNS (tuple[float, float]): Labels and actions from which on an accuracy is reached;
+        infinite if it is not."""
+        for labels, actions, found in zip(*self, strict=True):
+            if found >= accuracy:
+                return labels, actions
+        return np.inf, np.inf
+
+
+# Gives the steps of a person, for a pool, what is labelled so far, and a random generator.
+Strategy = Callable[[Pool, dict[int, int], np.random.Generator], Iterator[Step]]
+
+
+def main(
+    data: Annotated[Path, typer.Argument(help="Directory of the labelled sets")],
+    sets: Annotated[str, typer.Option(help="Folders")] = "trec,ag_news,goemotions",
+    seeds: Annotated[int, typer.Option(help="How many piles")] = 5,
+    first_seed: Annotated[int, typer.Option(help="The number of the first one")] = 0,
+    n_pool: Annotated[int, typer.Option("--pile", help="Texts in a pile")] = 2000,
+    most: Annotated[int, typer.Option(help="Labels at most")] = 600,
+    shares: Annotated[
+        str, typer.Option(help="Shares of the full accuracy to reach, one a set")
+    ] = "0.8,0.93,0.65",
+    error: Annotated[float, typer.Option(help="Share of odd texts overlooked")] = 0.1,
+    strategies: Annotated[str, typer.Option(help="Which, separated by ;")] = "",
+    store: Annotated[Path, typer.Option(help="Keeps the vectors")] = Path("labelling.vectors"),
+    plot: Annotated[Path | None, typer.Option(help="PNG of the curves")] = None,
+) -> None:
+    """Print labels and actions to reach an accuracy: median (lowest to highest) over the piles."""
+    encoder = cached(SentenceEncoder(), store)
+    made = make_strategies(error)
+    chosen = {name: made[name] for name in strategies.split(";") if name} or made
+    found: dict[str, dict[str, list[Curve]]] = {}
+    print("| set | accuracy | strategy | labels | of random | actions | of random |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    for name, share in zip(sets.split(","), map(float, shares.split(",")), strict=True):
+        curves: dict[str, list[Curve]] = {one: [] for one in chosen}
+        targets = []
+        began = time.perf_counter()
+        for seed in range(first_seed, first_seed + seeds):
+            pool = draw(data / name, encoder, n_pool, seed)
+            whole = judge(pool, dict(enumerate(pool.given.tolist())))
+            targets.append(share * whole)
+            for one, strategy in chosen.items():
+                curves[one].append(run(strategy, pool, most, seed, targets[-1]))
+        found[name] = curves
+        report(name, targets, curves)
+        if plot is not None:
+            draw_curves(found, plot)
+        print(f"<!-- {name}: {time.perf_counter() - began:.0f} s -->", flush=True)
+
+
+def read_set(path: Path) -> list[tuple[str, str]]:
+    """RETURNS (list[tuple[str, str]]): Distinct texts with exactly one label, and the label."""
+    rows = {}
+    for row in read_rows(path):
+        carried = [label for label, value in row["cats"].items() if value >= 0.5]
+        if len(carried) == 1 and carried != ["neutral"]:
+            rows[row["text"]] = carried[0]
+    return list(rows.items())
+
+
+def draw(folder: Path, encoder: Any, n: int, seed: int) -> Pool:
+    """RETURNS (Pool): A pile of n texts and held-out texts."""
+    rng = np.random.default_rng(seed)
+    train, test = read_set(folder / "train.jsonl"), read_set(folder / "test.jsonl")
+    train = [train[i] for i in rng.permutation(len(train))[:n]]
+    test = [test[i] for i in np.random.default_rng(0).permutation(len(test))[:MOST_TEST]]
+    labels = sorted({label for _, label in (*train, *test)})
+    place = {label: j for j, label in enumerate(labels)}
+    spaces = [Space.of(encoder.transform([text for text, _ in rows])) for rows in (train, test)]
+    given, new_given = (np.array([place[label] for _, label in rows]) for rows in (train, test))
+    names = encode_names(labels, encoder)
+    return Pool(spaces[0], given, spaces[1].vectors, new_given, labels, names)
+
+
+def judge(pool: Pool, known: dict[int, int]) -> float:
+    """RETURNS (float): The accuracy, on held-out texts, of a classifier of the labelled ones."""
+    rows, labels = list(known), list(known.values())
+    if len(set(labels)) < 2:
+        return float(np.mean(pool.new_given == labels[0])) if labels else 0.0
+    mean, scale = pool.space.mean, pool.space.scale
+    model = LogisticRegression(C=1.0, max_iter=300, tol=1e-3)
+    model.fit((pool.space.vectors[rows] - mean) / scale, labels)
+    return float(np.mean(model.predict((pool.new - mean) / scale) == pool.new_given))
+
+
+def run(strategy: Strategy, pool: Pool, most: int, seed: int, target: float) -> Curve:
+    """RETURNS (Curve): The curve of a strategy, up to a number of labels, or somewhat beyond the
+    target."""
+    known: dict[int, int] = {}
+    curve = Curve([], [], [])
+    n_actions, measured, reached = 0, 4.0, 0
+    for step in strategy(pool, known, np.random.default_rng(seed)):
+        known.update(step.labels)
+        n_actions += step.n_actions
+        if len(known) >= measured:
+            measured = max(len(known) + 1, len(known) * GROWTH)
+            found = judge(pool, known)
+            for part, value in zip(curve, (len(known), n_actions, found), strict=True):
+                part.append(value)
+            reached += found >= target
+        if len(known) >= min(most, len(pool.given)) or reached >= 4:
+            break
+    return curve
+
+
+def make_strategies(error: float) -> dict[str, Strategy]:
+    """RETURNS (dict[str, Strategy]): The strategies by name."""
+    return {
+        "random": take_random,
+        "least certain": uncertain(lambda sorted_: -sorted_[:, -1]),
+        "margin": uncertain(lambda sorted_: sorted_[:, -2] - sorted_[:, -1]),
+        "queue": suggested(named=False),
+        "queue, names": suggested(named=True),
+        "many": many(error, named=False),
+        "many, names": many(error, named=True),
+    }
+
+
+def learn_now(
+    pool: Pool, known: dict[int, int], confirmed: Sequence[int], *, named: bool
+) -> Learned:
+    """RETURNS (Learned): What the page learns from the labels so far."""
+    cats = {row: {pool.labels[label]: 1.0} for row, label in known.items()}
+    met = [pool.labels[label] for label in dict.fromkeys(known.values())]
+    return learn(
+        pool.space,
+        cats,
+        exclusive=True,
+        labels=pool.labels if named else met,
+        confirmed=confirmed,
+        names=pool.names if named else None,
+        measures=False,
+    )
+
+
+def one_by_one(pool: Pool, row: int) -> Step:
+    """RETURNS (Step): Select a text, and label it."""
+    return Step({row: int(pool.given[row])}, 2)
+
+
+def take_random(pool: Pool, known: dict[int, int], rng: np.random.Generator) -> Iterator[Step]:
+    """YIELDS (Step): One text after the other, in random order."""
+    for row in rng.permutation(len(pool.given)).tolist():
+        yield one_by_one(pool, row)
+
+
+def uncertain(worth: Callable[[NDArray[Any]], NDArray[Any]]) -> Strategy:
+    """RETURNS (Strategy): Takes the text of the largest worth, computed from sorted
+    probabilities; random texts until there are two labels."""
+
+    def take(pool: Pool, known: dict[int, int], rng: np.random.Generator) -> Iterator[Step]:
+        order = iter(rng.permutation(len(pool.given)).tolist())
+        while len(known) < len(pool.given):
+            if len(known) < 10 or len(set(known.values())) < 2:
+                yield one_by_one(pool, next(order))
+                continue
+            found = worth(np.sort(_probabilities(pool, known), axis=1))
+            found[list(known)] = -np.inf
+            yield one_by_one(pool, int(found.argmax()))
+
+    return take
+
+
+def _probabilities(pool: Pool, known: dict[int, int]) -> NDArray[Any]:
+    labels = sorted(set(known.values()))
+    values = np.where(np.array(list(known.values()))[:, None] == np.array(labels), 1.0, -1.0)
+    ridge = fit_to(pool.space, np.array(list(known)), values, exclusive=True)
+    return ridge.probabilities(pool.space.vectors)
+
+
+def suggested(*, named: bool) -> Strategy:
+    """RETURNS (Strategy): Takes the first suggestion of the page. A suspect label is confirmed."""
+
+    def take(pool: Pool, known: dict[int, int], rng: np.random.Generator) -> Iterator[Step]:
+        confirmed: list[int] = []
+        while suggestions := learn_now(pool, known, confirmed, named=named).suggestions:
+            row = suggestions[0].row
+            if row in known:
+                confirmed.append(row)
+            yield one_by_one(pool, row)
+
+    return take
+
+
+def many(error: float, *, named: bool) -> Strategy:
+    """RETURNS (Strategy): Takes the first list of the page, then two suggestions one by one, in
+    turn. As long as there are no lists, takes a suggestion with the texts like it. Lists are read,
+    and texts that do not belong are dropped."""
+
+    def take(pool: Pool, known: dict[int, int], rng: np.random.Generator) -> Iterator[Step]:
+        confirmed: list[int] = []
+        n_single = 0
+        while True:
+            learned = learn_now(pool, known, confirmed, named=named)
+            if not learned.suggestions:
+                return
+            first = learned.suggestions[0]
+            if learned.lists and n_single >= 2:
+                n_single = 0
+                label = pool.labels.index(learned.lists[0].label)
+                yield label_list(pool, learned.lists[0].rows, error, rng, label)
+            elif learned.lists or first.row in known:
+                n_single += 1
+                if first.row in known:
+                    confirmed.append(first.row)
+                yield one_by_one(pool, first.row)
+            else:
+                yield label_list(pool, [first.row, *first.others], error, rng)
+
+    return take
+
+
+def label_list(
+    pool: Pool, rows: list[int], error: float, rng: np.random.Generator, label: int | None = None
+) -> Step:
+    """RETURNS (Step): Give a label, or the commonest one of a list, to all texts of the list that
+    seem to carry it."""
+    if label is None:
+        label = int(np.bincount(pool.given[rows]).argmax())
+    chosen = pool.space.vectors[rows]
+    order = np.argsort(chosen @ chosen.sum(axis=0), kind="stable")
+    rows = [rows[at] for at in order]
+    # What the person sees: the odd texts come first, and some are overlooked.
+    seems = [pool.given[row] == label or rng.random() < error for row in rows]
+    cut, n_actions = cut_list(seems)
+    return Step(
+        {row: label for row, ok in list(zip(rows, seems, strict=True))[cut:] if ok}, n_actions
+    )
+
+
+def cut_list(seems: list[bool]) -> tuple[int, int]:
+    """Find the cheapest way to drop odd texts from a list.
+
+    seems (list[bool]): Whether each text seems to belong.
+    RETURNS (tuple[int, int]): How many texts at the top a click drops (0: no such click), and the
+        number of actions, including those to select the list and to label it.
+    """
+    best = (0, 2 + seems.count(False))
+    for cut in range(2, len(seems)):
+        n_odd = seems[:cut].count(False)
+        # A person gives up texts that belong only for at least as many that do not.
+        if 2 * n_odd >= cut and n_odd > 1:
+            best = min(best, (cut, 3 + seems[cut:].count(False)), key=lambda found: found[1])
+    return best
+
+
+def report(name: str, targets: Sequence[float], curves: dict[str, list[Curve]]) -> None:
+    """Print the rows of a set."""
+    reached = {
+        one: [curve.reaches(target) for curve, target in zip(found, targets, strict=True)]
+        for one, found in curves.items()
+    }
+    for one, found in reached.items():
+        cells = []
+        for at in (0, 1):
+            values = [pair[at] for pair in found]
+            cells.append(
+                f"{number(statistics.median(values))} ({number(min(values))} to "
+                f"{number(max(values))})"
+            )
+            ratios = [
+                pair[at] / other[at]
+                for pair, other in zip(found, reached.get("random", found), strict=True)
+                if np.isfinite(other[at])
+            ]
+            cells.append(f"{statistics.median(ratios):.2f}" if ratios else "")
+        print(f"| {name} | {statistics.mean(targets):.3f} | {one} | {' | '.join(cells)} |")
+
+
+def number(value: float) -> str:
+    """RETURNS (str): A number of labels, or "more" if the accuracy was not reached."""
+    return f"{value:.0f}" if np.isfinite(value) else "more"
+
+
+def draw_curves(found: dict[str, dict[str, list[Curve]]], path: Path) -> None:
+    """Draw the mean accuracy against labels (above) and actions (below)."""
+    from matplotlib import pyplot
+
+    colours = ["#858d9a", "#e69f00", "#d55e00", "#0072b2", "#009e73", "#cc79a7"]
+    figure, axes = pyplot.subplots(
+        2, len(found), figsize=(4.2 * len(found), 6.4), sharey="col", squeeze=False
+    )
+    for column, (name, curves) in enumerate(found.items()):
+        for (one, runs), colour in zip(curves.items(), colours, strict=False):
+            for part, axis in enumerate(axes[:, column]):
+                # Each curve ends somewhat beyond the target, so the mean ends with the shortest.
+                last = min(run[part][-1] for run in runs)
+                first = max(run[part][0] for run in runs)
+                grid = np.geomspace(first, max(last, first + 1), 40)
+                mean = np.mean([np.interp(grid, run[part], run.accuracy) for run in runs], axis=0)
+                axis.plot(grid, mean, color=colour, label=one, linewidth=1.8)
+                axis.set_xscale("log")
+                axis.set_xlabel("actions" if part else "labels")
+                axis.grid(alpha=0.25)
+        axes[0, column].set_title(name)
+        axes[0, column].set_ylabel("accuracy on held-out texts" if column == 0 else "")
+        axes[1, column].set_ylabel("accuracy on held-out texts" if column == 0 else "")
+    axes[0, 0].legend(frameon=False, fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,116 @@
+"""The names of labels as the first teacher."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..finetune import encode_labels
+from ..metrics.ranking import Floats
+from ..training import (
+    ODDS_OF_WORDS,
+    find_nearest_labels,
+    label_text_weights,
+    move_to_documents,
+    texts_mean_something,
+)
+from ._ridge import Extra
+from ._space import Space
+
+# Turns differences of cosines into probabilities: cosines of MiniLM with the right name are about
+# .1 above the others.
+TEMPERATURE = 0.05
+
+# Vectors of the names by label, shape (k, d) each. Names that look like codes have none.
+Names = Mapping[str, NDArray[Any]]
+
+
+class NamePredictions(NamedTuple):
+    """What names say of n texts, before any text is labelled.
+
+    labels (list[str]): The L labels whose names mean something.
+    probabilities (Floats): Shape (n, L).
+    """
+
+    labels: list[str]
+    probabilities: Floats
+
+
+def encode_names(labels: Sequence[str], encoder: Any) -> dict[str, NDArray[Any]]:
+    """Encode names of labels. Names that look like codes are left out.
+
+    labels (Sequence[str]): The labels.
+    encoder (Any): An object with `transform(texts)`.
+    RETURNS (dict[str, ndarray]): The vectors by label.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The name")
+        return dict(encode_labels(labels, encoder))
+
+
+def predict_by_names(space: Space, labels: Sequence[str], names: Names) -> NamePredictions | None:
+    """Predict the label with the nearest name.
+
+    space (Space): The texts.
+    labels (Sequence[str]): All labels.
+    names (Names): The vectors of the names.
+    RETURNS (NamePredictions | None): None if fewer than two labels have a vector, or all
+        names have the same one.
+    """
+    named = [label for label in labels if label in names]
+    if len(named) < 2:
+        return None
+    rows, columns = _stack(named, names)
+    cosines = find_nearest_labels(space.vectors, rows, columns, mean=space.mean).cosines
+    if not np.ptp(cosines, axis=1).any():
+        return None  # the encoder does not tell the names apart
+    powers = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / TEMPERATURE)
+    return NamePredictions(named, powers / powers.sum(axis=1, keepdims=True))
+
+
+def weigh_names(
+    space: Space,
+    labels: Sequence[str],
+    names: Names,
+    *,
+    rows: NDArray[np.intp],
+    values: Floats,
+) -> Extra | None:
+    """Make the names rows that a classifier learns from, with a weight that falls as labels grow.
+
+    space (Space): The texts.
+    labels (Sequence[str]): The L labels that are learned.
+    names (Names): The vectors of the names.
+    rows (ndarray): The rows of the m labelled texts.
+    values (Floats): 1, -1 or NaN, shape (m, L).
+    RETURNS (Extra | None): None if the names tell the labelled texts apart no better than chance
+        does, or there are enough labels.
+    """
+    named = [label for label in labels if label in names]
+    if len(named) < 2:
+        return None
+    columns = [labels.index(label) for label in named]
+    vectors, own = _stack(named, names)
+    of_label = np.asarray(columns)[own]
+    counts = (values == 1.0).sum(axis=0)
+    weights = label_text_weights(counts, of_label)
+    if not weights.any():
+        return None
+    nearest = find_nearest_labels(space.vectors[rows], vectors, own, mean=space.mean).nearest
+    some = values[:, columns]
+    carried, known = (some == 1.0).astype(np.float64), np.isfinite(some).astype(np.float64)
+    if not texts_mean_something(nearest, carried, known, odds=ODDS_OF_WORDS):
+        return None
+    moved = move_to_documents(vectors, of_label, space.mean)
+    signs = np.where(of_label[:, None] == np.arange(len(labels)), 1.0, -1.0)
+    kept = weights > 0
+    return Extra(moved[kept].astype(np.float64), signs[kept], weights[kept])
+
+
+def _stack(named: Sequence[str], names: Names) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """RETURNS (tuple): The vectors of all names, and the position of the label of each."""
+    rows = np.concatenate([np.asarray(names[label], dtype=np.float64) for label in named])
+    columns = np.repeat(np.arange(len(named)), [len(names[label]) for label in named])
+    return rows, columns

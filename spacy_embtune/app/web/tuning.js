@@ -1,0 +1,41 @@
+// The button that tunes a pipeline to the labels, in a process of its own.
+
+const LOOK_MS = 1000;
+const PHASES = {
+  idle: () => "",
+  running: ({ said, seconds }) => `Tuning for ${clock(seconds)}. ${said}`,
+  encoding: () => "Tuned. The texts are being encoded.",
+  done: ({ said, out }) => `Tuned. ${said} It was saved in ${out}.`,
+  failed: ({ said }) => `Not tuned. ${said}`,
+};
+let tuning = { phase: "idle" };
+
+function clock(seconds) {
+  return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+}
+
+async function tuneDo(what) {
+  try {
+    tuning = await ask("tuning", { do: what });
+  } catch (error) {
+    $("tuned").textContent = error.message;
+    return;
+  }
+  $("tune").textContent = tuning.phase === "running" ? "Stop tuning" : "Tune";
+  $("tune").disabled = tuning.phase === "encoding";
+  $("tuned").textContent = PHASES[tuning.phase](tuning);
+}
+
+async function watchTuning() {
+  for (;;) {
+    await tuneDo("look");
+    do {
+      await pause(LOOK_MS);
+    } while (!["running", "encoding"].includes(tuning.phase));
+  }
+}
+
+if ($("tuning")) {
+  $("tune").addEventListener("click", () => tuneDo(tuning.phase === "running" ? "stop" : "start"));
+  watchTuning();
+}
