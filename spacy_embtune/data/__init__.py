@@ -40,7 +40,14 @@ from .parts import write_parts
 from .records import Location, Record, leave_out_invalid_spans, read_records
 from .records_reader import RecordsReader, make_records_reader
 from .scored_pairs import PairsReader, make_pairs_reader, pairs_to_examples
-from .shards import InputPart, check_part, find_parts, is_corpus_of_files, shard_key
+from .shards import (
+    InputPart,
+    check_file,
+    check_part,
+    find_parts,
+    is_corpus_of_files,
+    shard_key,
+)
 from .spans import SPANS_FIELD, TextSpan, describe_spans, find_misplaced, read_spans
 from .splitting import RecordSplit, find_groups, link_documents, split_records
 
@@ -67,6 +74,7 @@ __all__ = [
     "Row",
     "TextSpan",
     "bin_name",
+    "check_file",
     "check_part",
     "combine_pairs",
     "describe_spans",

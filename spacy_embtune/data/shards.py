@@ -24,7 +24,14 @@ from .label_log import read_header
 from .label_settings import LabelSettings, check_label_settings
 from .records import make_read_settings
 
-__all__ = ["InputPart", "check_part", "find_parts", "is_corpus_of_files", "shard_key"]
+__all__ = [
+    "InputPart",
+    "check_file",
+    "check_part",
+    "find_parts",
+    "is_corpus_of_files",
+    "shard_key",
+]
 
 # The number of rows of a part, if the file can be divided.
 ROWS = 32_768
@@ -143,6 +150,19 @@ def check_part(part: InputPart) -> None:
             f"{part.address}: the file has changed since the run began. Start the same command "
             "again when the file stays as it is."
         )
+
+
+def check_file(part: InputPart) -> None:
+    """Check that this machine sees the file of a part.
+
+    part (InputPart): The part.
+    RAISES (ValueError): If the file has changed, or is at an address and not there.
+    RAISES (OSError): If it is not there.
+    """
+    if part.is_bytes:
+        find_version(part.address)
+    else:
+        check_part(part)
 
 
 def _divide_parquet(

@@ -101,6 +101,10 @@ class ShardWriter:
         # Errors in the settings are raised now.
         self._make_format()
 
+    def identify(self) -> str:
+        """RETURNS (str): What the pipeline is recognised by, see `Embedder`."""
+        return self._embedder.identify()
+
     def environment(self) -> dict[str, str]:
         """RETURNS (dict[str, str]): Versions, device and precision, see `Embedder`."""
         return self._embedder.environment()
