@@ -2,8 +2,8 @@
 
 import glob
 import os
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,16 @@ from .fields import FORMATS, find_kind, list_suffixes, resolve_kind
 # Addresses of web pages: whether one is a directory cannot be asked for.
 WEB = ("http://", "https://")
 # What tells that a file was changed, from the most to the least reliable, by protocol.
-VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "modified", "created")
+VERSIONS = (
+    "ETag",
+    "etag",
+    "md5Hash",
+    "content_md5",
+    "mtime",
+    "LastModified",
+    "modified",
+    "created",
+)
 
 
 class InputFile(NamedTuple):
@@ -80,8 +89,8 @@ def find_files(data: str, kind: str | None) -> tuple[list[InputFile], str]:
         found = sorted({one for one in kinds.values() if one is not None})
         if len(found) > 1:
             raise ValueError(
-                f"{data}: holds files of several formats ({', '.join(found)}). Name the one to read "
-                "(--format), or give a pattern such as 'corpus/*.parquet'."
+                f"{data}: holds files of several formats ({', '.join(found)}). Name the one to "
+                "read (--format), or give a pattern such as 'corpus/*.parquet'."
             )
         kind = found[0] if found else None
     chosen = [name for name in visible if kinds[name] == kind]
@@ -97,8 +106,9 @@ def find_files(data: str, kind: str | None) -> tuple[list[InputFile], str]:
             f"{data}: none of its files is {kind}: {quote_some(sorted(visible))}. Name another "
             "format (--format)."
         )
-    if FORMATS[kind].check_installed is not None:
-        FORMATS[kind].check_installed()
+    check_installed = FORMATS[kind].check_installed
+    if check_installed is not None:
+        check_installed()
     return [_describe(visible[name], name) for name in chosen], kind
 
 

@@ -327,9 +327,7 @@ class _RecordParser(NamedTuple):
         return Record(
             text="" if is_missing(text) else check_text(self.text_field, text),
             cats=cats,
-            id=_parse_id(
-                self.id_field, fields.get(self.id_field), f"{self.id_prefix}{row.number}"
-            ),
+            id=_parse_id(self.id_field, fields.get(self.id_field), f"{self.id_prefix}{row.number}"),
             meta={key: value for key, value in fields.items() if key not in used},
             line=row.line,
         )

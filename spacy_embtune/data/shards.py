@@ -79,7 +79,8 @@ def find_parts(
     quotes: str | None = None,
 ) -> list[InputPart]:
     """Divide a corpus into parts, in the order of the names of its files (see `shard_key`) and of
-    their rows. Files of lines above a megabyte are read once, to find where rows begin. `read_records` reads a part.
+    their rows. Files of lines above a megabyte are read once, to find where rows begin.
+    `read_records` reads a part.
 
     Rows without an id get the number of rows before them in their file. If there are several files,
     the name of the file stands before it.
@@ -345,9 +346,7 @@ class _Divider:
         def decode() -> Iterator[str]:
             for line in lines:
                 # With tabs, the reader finds out what quotation marks mean, from all before them.
-                if b'"' in line and (
-                    b'\\"' in line or (quotes is None and (delimiter == "\t"))
-                ):
+                if b'"' in line and (b'\\"' in line or (quotes is None and (delimiter == "\t"))):
                     raise _NotDivisible
                 yield line.decode(encoding, errors="surrogateescape")
 

@@ -130,7 +130,6 @@ class Format(ABC):
         path (Path): The file.
         """
 
-
     def columns(self, path: Path) -> dict[str, str]:
         """RETURNS (dict[str, str]): The types of the columns of a result by name; empty if the
         format does not have types of columns."""

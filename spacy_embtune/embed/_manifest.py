@@ -1,7 +1,9 @@
 """What a directory of shards says about itself.
 
-    _settings.json   what its shards were made with, written first
-    _manifest.json   its shards in the order of the input, written when a run ends
+_settings.json   what its shards were made with, written first
+_manifest.json   its shards in the order of the input, written when a run ends
+
+Names that begin with "_" are no shards.
 """
 
 import json

@@ -13,11 +13,10 @@ from spacy.language import Language
 from ..pipeline import EmbTune
 
 
-def pack_pipeline(nlp: Language, code: str | None = None) -> bytes:
+def pack_pipeline(nlp: Language) -> bytes:
     """Write a pipeline as bytes. They hold the encoder also if the pipeline stores its name only.
 
     nlp (Language): The pipeline.
-    code (str | None): Python code with functions that the config names.
     RETURNS (bytes): The pipeline.
     """
     shims = [
@@ -32,7 +31,6 @@ def pack_pipeline(nlp: Language, code: str | None = None) -> bytes:
         content = {
             "config": nlp.config.to_str(interpolate=False),
             "pipeline": nlp.to_bytes(),
-            "code": code,
         }
     finally:
         for shim, saves in zip(shims, kept, strict=True):
@@ -48,8 +46,6 @@ def unpack_pipeline(packed: bytes) -> Language:
     RETURNS (Language): The pipeline.
     """
     content = srsly.msgpack_loads(packed)
-    if content["code"] is not None:
-        run_code(content["code"])
     config = util.load_config_from_str(content["config"], interpolate=True)
     language = util.get_lang_class(config["nlp"]["lang"])
     return language.from_config(config).from_bytes(content["pipeline"])

@@ -1,404 +1,421 @@
-"""Make shards on the workers of Ray.
+"""Make shards on the workers of a Ray cluster.
 
-Each worker is an actor that loads the pipeline once and has one shard at a time, so that memory
-does not grow with the corpus. A worker that is lost is replaced, and its shard is made again by
-another one. Ray's own restarts are not used, because a shard would wait for a worker for which
-there is no place any more.
+Each worker is an actor that loads the pipeline once and makes one shard at a time. The driver holds
+names and counts only. A worker that is lost gives its shard back.
 """
 
+import logging
 import os
-import secrets
 import socket
-import subprocess
-import sys
 import time
-from collections import deque
+import uuid
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from spacy.language import Language
 
 from .._extras import import_extra
-from .._texts import shorten
-from ._engines import Outcome, describe_error
+from .._files import NoRoomError
+from ._engines import Outcome
 from ._packing import pack_pipeline
 from ._shard_writer import Job, Shard, ShardWriter
 from ._storage import Storage
 from ._versions import find_versions
-from ._worker import Worker
+from ._worker import DISK_FULL, Worker
 
-# How often a shard is tried: workers may die, and disks may be full, for other reasons.
+logger = logging.getLogger(__name__)
+
+# A shard that ends so many workers is reported, not tried again.
 MOST_TRIES = 3
-# How many workers are replaced for each worker that was asked for.
-MOST_REPLACED = 3
-# Seconds between two questions for the progress of a shard.
-SECONDS_BETWEEN = 1.0
+# After so many workers in a row that could not start, no other is started in their place.
+MOST_FAILED_STARTS = 3
+# Seconds between two looks at how many texts the workers have embedded.
+INTERVAL = 0.5
 # Seconds for a connection to the address of a cluster.
-CONNECT_SECONDS = 10.0
+CONNECTING = 5.0
+# Bytes of the object store of a cluster that this process starts, beside two copies of the pipeline.
+STORE_BYTES = 2**27
 
 
 class RayOptions(NamedTuple):
-    """Which cluster is used, and how many workers.
+    """Which cluster is used, and how much of it.
 
     >>> RayOptions(workers=4).cpus_per_worker
-    1
+    1.0
 
-    address (str | None): The address of the cluster, such as "10.0.0.1:6379", "ray://host:10001" or
-        "auto". None: what the variable RAY_ADDRESS says, or a cluster of this machine alone.
-    workers (int | None): The number of workers. None: as many as the cluster has room for.
-    gpus_per_worker (float): GPUs, or a share of one, for each worker.
-    cpus_per_worker (int): Processors for each worker, which computes with as many threads.
-    wait (float): Seconds to wait for the cluster, and for its workers.
-    model_path (str | None): The directory of the pipeline that all machines see. None: the pipeline
-        is sent to the workers.
-    code (str | None): Python code with functions that the config of the pipeline names.
+    address (str | None): The address of the head, "HOST:PORT", or "auto" for the cluster of this
+        machine. None: that of the variable RAY_ADDRESS; without it, a cluster of this machine alone
+        is started, and stopped at the end. A process that is connected already stays so.
+    workers (int | None): The number of workers. None: as many as fit into the cluster now.
+    cpus_per_worker (float): The cores of each, and, rounded down, its threads.
+    gpus_per_worker (float): The GPUs of each, also a share of one. 0: it computes on the CPU.
+    shared_model (str | None): The path of the pipeline, or the name of an installed one, on all
+        machines. None: the driver sends its pipeline to the workers.
+    code (str | None): Python code that workers run before they load the pipeline, as spaCy's option
+        --code does.
+    wait (float): Seconds to wait for workers that do not fit into the cluster yet.
     """
 
     address: str | None = None
     workers: int | None = None
-    gpus_per_worker: float = 0
-    cpus_per_worker: int = 1
-    wait: float = 60.0
-    model_path: str | None = None
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
+    shared_model: str | None = None
     code: str | None = None
+    wait: float = 60.0
 
 
-class _Actor:
-    """A worker, as the driver sees it.
+class _Hand:
+    """The driver's view of one worker.
 
-    handle (Any): Ray's handle.
+    actor (ActorHandle): The worker.
+    placed (ObjectRef): Is ready when the worker has a place in the cluster.
+    task (ObjectRef): What the worker does now: it starts, or it makes a shard.
     shard (Shard | None): The shard that it makes.
-    task (Any): The result of what it does now, as Ray refers to it.
+    n_embedded (int): The texts of that shard that it has embedded, as far as is known.
+    count (ObjectRef | None): The answer to the last question for that number.
+    deadline (float): When a worker without a place is given up.
     """
 
-    def __init__(self, handle: Any) -> None:
-        self.handle = handle
+    def __init__(self, actor: Any, placed: Any, task: Any, deadline: float) -> None:
+        self.actor = actor
+        self.placed = placed
+        self.task = task
         self.shard: Shard | None = None
-        self.task: Any = None
-        self.question: Any = None
-        self.n_counted = 0
+        self.n_embedded = 0
+        self.count: Any = None
+        self.deadline = deadline
 
 
 class RayEngine:
-    """Makes shards on the workers of Ray."""
+    """Makes shards on workers of Ray."""
 
     def __init__(self, nlp: Language, job: Job, options: RayOptions) -> None:
         """Initialize the engine, without connecting.
 
         nlp (Language): The pipeline.
         job (Job): What all shards have in common.
-        options (RayOptions): Which cluster, and how many workers.
-        RAISES (ImportError): When Ray is not installed. The message names the extra.
-        RAISES (ValueError): When an option is not valid.
+        options (RayOptions): The cluster.
+        RAISES (ImportError): When Ray is missing.
+        RAISES (ValueError): When an option is invalid.
         """
-        self._ray = import_extra("ray", "--engine ray needs Ray", extra="ray")
-        if options.workers is not None and options.workers < 1:
-            raise ValueError(f"The number of workers is {options.workers}: give at least 1.")
-        if options.cpus_per_worker < 1 or options.gpus_per_worker < 0:
-            raise ValueError("A worker needs at least 1 processor, and no fewer than 0 GPUs.")
-        self._nlp = nlp
+        _check_options(options)
+        self._ray = import_ray()
         self._job = job
         self._options = options
+        self._nlp = nlp
         self._fingerprint = ShardWriter(nlp, job).identify()
-        self._actors: list[_Actor] = []
-        self._checks: tuple[Any, ...] = ()
-        self._model: Any = None
-        self._n_replaced = 0
-        self._tries: dict[str, int] = {}
+        self._hands: list[_Hand] = []
+        self._start: Callable[[], _Hand]
+        self._n_failed_starts = 0
+        self._reason = ""
 
     @contextmanager
     def started(self, storage: Storage, shards: Sequence[Shard]) -> Iterator[None]:
-        """Connect to the cluster, start the workers, and check what they see."""
-        with _connected(self._ray, self._options):
-            marker, token = f"_marker-{secrets.token_hex(8)}", secrets.token_bytes(16)
-            storage.write(marker, token)
+        ray, options = self._ray, self._options
+        model: Any = options.shared_model or pack_pipeline(self._nlp)
+        size = len(model) if isinstance(model, bytes) else 0
+        marker, token = f"_marker-{uuid.uuid4().hex}", uuid.uuid4().bytes
+        with connected(ray, options.address, STORE_BYTES + 2 * size):
+            model = model if options.shared_model else ray.put(model)
+            n_threads = max(int(options.cpus_per_worker), 1)
+            actor_class = ray.remote(
+                num_cpus=options.cpus_per_worker,
+                num_gpus=options.gpus_per_worker,
+                max_restarts=0,
+                concurrency_groups={"progress": 1},
+                scheduling_strategy="SPREAD",
+            )(Worker)
+
+            def start() -> _Hand:
+                actor = actor_class.remote(n_threads, uses_gpu=options.gpus_per_worker > 0)
+                placed = actor.describe.remote()
+                task = actor.start.remote(
+                    find_versions(),
+                    self._job,
+                    marker,
+                    token,
+                    shards[0].part,
+                    model,
+                    options.code,
+                    self._fingerprint,
+                )
+                return _Hand(actor, placed, task, time.monotonic() + options.wait)
+
+            self._start = start
             try:
-                self._start(storage, marker, token, shards)
+                storage.write(marker, token)
+                self._start_all(min(options.workers or self._count_places(), len(shards)))
                 yield
             finally:
-                with suppress(OSError):
-                    storage.remove(marker)
-                for actor in self._actors:
-                    self._kill(actor)
+                for hand in [*self._hands]:
+                    self._dismiss(hand)
+                storage.remove(marker)
 
-    def _start(
-        self, storage: Storage, marker: str, token: bytes, shards: Sequence[Shard]
-    ) -> None:
-        ray, options = self._ray, self._options
-        n = min(self._choose_number(), len(shards))
-        self._checks = (find_versions(), storage.address, marker, token, shards[0].part)
-        self._model = options.model_path or ray.put(pack_pipeline(self._nlp, options.code))
-        self._actors = [self._make_actor() for _ in range(n)]
-        tasks = [actor.handle.describe.remote() for actor in self._actors]
-        ready, waiting = ray.wait(tasks, num_returns=n, timeout=options.wait)
-        self._raise_first(ready)
-        if waiting:
-            raise ValueError(
-                f"{n} workers with {self._needs()} each were asked for, but {len(ready)} had "
-                f"started after {options.wait:g} s. {self._describe_cluster()} Ask for fewer "
-                "(--workers, --cpus-per-worker, --gpus-per-worker), or wait longer (--wait)."
-            )
-        self._raise_first([actor.handle.check.remote(*self._checks) for actor in self._actors])
-        self._raise_first([self._load(actor) for actor in self._actors])
-
-    def _choose_number(self) -> int:
-        """RETURNS (int): The number of workers. RAISES (ValueError): When the cluster has no room
-        for one."""
+    def _count_places(self) -> int:
+        """RETURNS (int): How many workers fit into the cluster, at least 1."""
         options = self._options
-        if options.workers is not None:
-            return options.workers
-        deadline = time.monotonic() + options.wait
-        while True:
-            there = self._ray.cluster_resources()
-            n = int(there.get("CPU", 0) // options.cpus_per_worker)
-            if options.gpus_per_worker:
-                n = min(n, int(there.get("GPU", 0) / options.gpus_per_worker))
-            if n:
-                return n
-            if time.monotonic() > deadline:
-                raise ValueError(
-                    f"The cluster has no room for a worker with {self._needs()}. "
-                    f"{self._describe_cluster()} Ask for less (--cpus-per-worker, "
-                    "--gpus-per-worker)."
-                )
-            time.sleep(0.5)
+        n = 0
+        for node in self._ray.nodes():
+            if node["Alive"]:
+                has = node["Resources"]
+                fits = [
+                    int(has.get(kind, 0) // each)
+                    for kind, each in (
+                        ("CPU", options.cpus_per_worker),
+                        ("GPU", options.gpus_per_worker),
+                    )
+                    if each
+                ]
+                n += min(fits, default=1)
+        return max(n, 1)
 
-    def _needs(self) -> str:
-        options = self._options
-        gpus = f" and {options.gpus_per_worker:g} GPUs" if options.gpus_per_worker else ""
-        return f"{options.cpus_per_worker} CPUs{gpus}"
+    def _start_all(self, n: int) -> None:
+        """Start workers, and wait until each has a place and has loaded the pipeline.
 
-    def _describe_cluster(self) -> str:
-        there, free = self._ray.cluster_resources(), self._ray.available_resources()
+        n (int): How many.
+        RAISES (ValueError): When the cluster has no place for all of them, or a worker cannot start.
+        """
+        ray = self._ray
+        self._hands = [self._start() for _ in range(n)]
+        places = [hand.placed for hand in self._hands]
+        placed, missing = ray.wait(places, num_returns=n, timeout=self._options.wait)
+        if missing:
+            raise ValueError(self._describe_shortage(len(placed), n))
+        for hand in self._hands:
+            try:
+                ray.get(hand.task)
+            except ray.exceptions.RayError as error:
+                raise ValueError(_describe(ray, error)) from error
+            hand.task = None
+
+    def _describe_shortage(self, n_placed: int, n: int) -> str:
+        options, ray = self._options, self._ray
+        total, free = ray.cluster_resources(), ray.available_resources()
+        has = " and ".join(
+            f"{total.get(kind, 0):g} {kind}s ({free.get(kind, 0):g} not in use)"
+            for kind in ("CPU", "GPU")
+        )
+        n_machines = sum(node["Alive"] for node in ray.nodes())
+        each = f"{options.cpus_per_worker:g} CPUs and {options.gpus_per_worker:g} GPUs"
         return (
-            f"The cluster has {there.get('CPU', 0):g} CPUs ({free.get('CPU', 0):g} free) and "
-            f"{there.get('GPU', 0):g} GPUs ({free.get('GPU', 0):g} free)."
+            f"{n} workers with {each} each are asked for, but after {options.wait:g} seconds "
+            f"{n_placed} had a place. The cluster has {n_machines} machines with {has} together. "
+            "Give fewer workers (--workers) or less to each (--cpus-per-worker, "
+            "--gpus-per-worker), or add machines."
         )
-
-    def _make_actor(self) -> _Actor:
-        options = self._options
-        # Two threads: one makes a shard, the other tells how far it is.
-        made = self._ray.remote(Worker).options(
-            num_cpus=options.cpus_per_worker,
-            num_gpus=options.gpus_per_worker,
-            max_restarts=0,
-            max_task_retries=0,
-            max_concurrency=2,
-        )
-        return _Actor(
-            made.remote(options.cpus_per_worker, uses_gpu=options.gpus_per_worker > 0)
-        )
-
-    def _load(self, actor: _Actor) -> Any:
-        return actor.handle.load.remote(self._model, self._job, self._fingerprint)
-
-    def _raise_first(self, tasks: Sequence[Any]) -> None:
-        """RAISES (ValueError): The first error of some tasks."""
-        try:
-            self._ray.get(list(tasks))
-        except self._ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            raise ValueError(describe_error(cause)) from cause
-        except self._ray.exceptions.RayError as error:
-            raise ValueError(
-                f"A worker could not be started: {shorten(str(error), 500)} Look whether "
-                "spacy-embtune is installed on all machines of the cluster."
-            ) from error
 
     def run(self, shards: Sequence[Shard], advance: Callable[[int], None]) -> Iterator[Outcome]:
-        """Make shards, see `Engine`. Errors of a shard are final, unless its worker died or could
-        not write: it is then tried again, if possible by another worker."""
-        waiting = deque(shards)
-        idle, busy, starting = list(self._actors), [], []  # type: ignore[var-annotated]
-        # The workers that could not write a shard.
-        failed_on: dict[str, set[int]] = {}
-        last_alive = time.monotonic()
-        while waiting or busy:
-            for actor in list(idle):
-                shard = self._choose(waiting, failed_on, actor, is_only=len(self._actors) == 1)
-                if shard is None:
-                    break
-                idle.remove(actor)
-                busy.append(actor)
-                actor.shard, actor.n_counted, actor.question = shard, 0, None
-                actor.task = actor.handle.embed.remote(shard)
-            tasks = {actor.task: actor for actor in [*busy, *starting]}
-            done = []
-            if tasks:
-                done, _ = self._ray.wait(list(tasks), num_returns=1, timeout=SECONDS_BETWEEN)
-            else:
-                time.sleep(SECONDS_BETWEEN)
-            for task in done:
-                actor = tasks[task]
-                (busy if actor in busy else starting).remove(actor)
-                shard, actor.shard = actor.shard, None
-                try:
-                    result = self._ray.get(task)
-                except self._ray.exceptions.RayTaskError as error:
-                    idle.append(actor)
-                    assert shard is not None
-                    cause = error.cause
-                    if isinstance(cause, OSError) and self._may_try(shard):
-                        failed_on.setdefault(shard.name, set()).add(id(actor))
-                        waiting.append(shard)
-                    else:
-                        yield Outcome(shard, None, describe_error(cause))
-                except self._ray.exceptions.RayError as error:
-                    starting += self._replace(actor)
-                    if shard is None:
-                        continue
-                    if self._may_try(shard):
-                        waiting.appendleft(shard)
-                    else:
-                        text = shorten(str(error), 300)
-                        yield Outcome(
-                            shard, None, f"its worker died {MOST_TRIES} times: {text}"
-                        )
-                else:
-                    idle.append(actor)
-                    if shard is not None:
-                        if not result["kept"]:
-                            advance(max(result["n"] - actor.n_counted, 0))
-                        yield Outcome(shard, result, None)
-            self._ask(busy, advance)
-            if busy or idle:
-                last_alive = time.monotonic()
-            elif time.monotonic() - last_alive > self._options.wait:
+        ray = self._ray
+        waiting, n_tries = deque(shards), Counter[str]()
+        n_wanted = len(self._hands)
+        while waiting or any(hand.shard for hand in self._hands):
+            for hand in self._hands:
+                if hand.task is None and waiting:
+                    hand.shard = waiting.popleft()
+                    hand.task, hand.n_embedded = hand.actor.embed.remote(hand.shard), 0
+            n_missing = min(n_wanted, len(waiting) + len(self._hands)) - len(self._hands)
+            if n_missing > 0 and self._n_failed_starts < MOST_FAILED_STARTS:
+                self._hands += [self._start() for _ in range(n_missing)]
+            if not self._hands:
                 raise ValueError(
-                    f"All workers are lost, and none has started again in "
-                    f"{self._options.wait:g} s. {self._describe_cluster()} Start the same command "
-                    "again when the cluster has room."
+                    f"All workers are lost, and no other could start. {self._reason} When the "
+                    "cause is removed, start the same command again."
                 )
+            by_task = {hand.task: hand for hand in self._hands if hand.task is not None}
+            done, _ = ray.wait(list(by_task), num_returns=1, timeout=INTERVAL)
+            for task in done:
+                hand = by_task[task]
+                shard, hand.shard, hand.task = hand.shard, None, None
+                if shard is None:
+                    self._finish_start(hand, task)
+                else:
+                    yield from self._finish(hand, task, shard, waiting, n_tries, advance)
+            self._give_up_late()
+            self._count(advance)
 
-    def _choose(
+    def _finish_start(self, hand: _Hand, task: Any) -> None:
+        """Find out whether a worker that takes the place of a lost one has started."""
+        try:
+            self._ray.get(task)
+            self._n_failed_starts = 0
+        except self._ray.exceptions.RayError as error:
+            self._fail_start(hand, _describe(self._ray, error))
+
+    def _fail_start(self, hand: _Hand, reason: str) -> None:
+        self._n_failed_starts += 1
+        self._reason = reason
+        logger.warning("A worker could not start: %s", reason)
+        self._dismiss(hand)
+
+    def _give_up_late(self) -> None:
+        """Give up workers that got no place in time, as after the loss of a machine."""
+        late = [h for h in self._hands if h.deadline < time.monotonic() and h.task is not None]
+        for hand in late:
+            if hand.shard is None and not self._ray.wait([hand.placed], timeout=0)[0]:
+                n = len(self._hands)
+                # The cluster is too small now. Another try would not find more.
+                self._n_failed_starts = MOST_FAILED_STARTS - 1
+                self._fail_start(hand, self._describe_shortage(n - 1, n))
+
+    def _finish(
         self,
-        waiting: "deque[Shard]",
-        failed_on: dict[str, set[int]],
-        actor: _Actor,
-        *,
-        is_only: bool,
-    ) -> Shard | None:
-        """RETURNS (Shard | None): The next shard, if possible one that this worker has not failed
-        on; None if there is none."""
-        for shard in waiting:
-            if is_only or id(actor) not in failed_on.get(shard.name, ()):
-                waiting.remove(shard)
-                return shard
-        others = {id(one) for one in self._actors} - {id(actor)}
-        for shard in waiting:
-            if others <= failed_on[shard.name]:
-                waiting.remove(shard)
-                return shard
-        return None
+        hand: _Hand,
+        task: Any,
+        shard: Shard,
+        waiting: deque[Shard],
+        n_tries: Counter[str],
+        advance: Callable[[int], None],
+    ) -> Iterator[Outcome]:
+        """Find out what became of a shard, and put it back if its worker was lost.
 
-    def _may_try(self, shard: Shard) -> bool:
-        self._tries[shard.name] = self._tries.get(shard.name, 0) + 1
-        return self._tries[shard.name] < MOST_TRIES
+        YIELDS (Outcome): What became of it, if that is known.
+        """
+        ray = self._ray
+        n_shown, hand.n_embedded, hand.count = hand.n_embedded, 0, None
+        try:
+            entry, error, kind = ray.get(task)
+        except ray.exceptions.RayError as lost:
+            entry, error, kind = None, _describe(ray, lost), "lost"
+        if entry is not None:
+            advance((0 if entry["kept"] else entry["n"]) - n_shown)
+            yield Outcome(shard, entry, None)
+            return
+        advance(-n_shown)
+        if kind == "input":
+            yield Outcome(shard, None, error)
+            return
+        n_tries[shard.name] += 1
+        if kind == DISK_FULL:
+            self._dismiss(hand)
+            self._reason = error
+            if not self._hands:
+                raise NoRoomError(error)
+            # The disk of this worker is full. Those of others may not be.
+            logger.warning("A worker has no room and is not used any more: %s", error)
+            self._n_failed_starts = MOST_FAILED_STARTS
+            waiting.appendleft(shard)
+            return
+        if kind == "lost":
+            self._dismiss(hand)
+        if n_tries[shard.name] < MOST_TRIES:
+            logger.warning("%s is tried again: %s", shard.part.describe(), error)
+            waiting.append(shard)
+            return
+        yield Outcome(shard, None, f"{MOST_TRIES} tries failed. The last: {error}")
 
-    def _replace(self, actor: _Actor) -> list[_Actor]:
-        """RETURNS (list[_Actor]): A worker in place of one that is lost, which is starting; none if
-        too many were lost."""
-        self._kill(actor)
-        self._actors.remove(actor)
-        if self._n_replaced >= MOST_REPLACED * (len(self._actors) + 1):
-            if self._actors:
-                return []
-            raise ValueError(
-                f"{self._n_replaced + 1} workers died. They may need more memory than the machines "
-                "have: ask for fewer (--workers), or look into the logs of Ray."
-            )
-        self._n_replaced += 1
-        new = self._make_actor()
-        # Tasks of an actor run in their order only if it has one thread.
-        new.task = new.handle.start.remote(
-            self._checks, self._model, self._job, self._fingerprint
-        )
-        self._actors.append(new)
-        return [new]
-
-    def _ask(self, busy: Sequence[_Actor], advance: Callable[[int], None]) -> None:
-        """Count the texts that are embedded of shards that are not finished."""
-        for actor in busy:
-            if actor.question is None:
-                actor.question = actor.handle.progress.remote()
+    def _count(self, advance: Callable[[int], None]) -> None:
+        """Ask the workers how many texts they have embedded, and tell what they answered."""
+        ray = self._ray
+        for hand in self._hands:
+            if hand.shard is None:
                 continue
-            answered, _ = self._ray.wait([actor.question], timeout=0)
-            if answered:
-                with suppress(self._ray.exceptions.RayError):
-                    n = self._ray.get(actor.question)
-                    advance(max(n - actor.n_counted, 0))
-                    actor.n_counted = max(n, actor.n_counted)
-                actor.question = None
+            if hand.count is not None and ray.wait([hand.count], timeout=0)[0]:
+                try:
+                    name, n = ray.get(hand.count)
+                except ray.exceptions.RayError:
+                    continue
+                if name == hand.shard.name:
+                    advance(n - hand.n_embedded)
+                    hand.n_embedded = n
+                hand.count = None
+            if hand.count is None:
+                asked = hand.actor.progress.options(concurrency_group="progress")
+                hand.count = asked.remote()
 
-    def _kill(self, actor: _Actor) -> None:
-        with suppress(Exception):
-            self._ray.kill(actor.handle)
+    def _dismiss(self, hand: _Hand) -> None:
+        """End a worker."""
+        self._hands.remove(hand)
+        self._ray.kill(hand.actor)
+
+
+def import_ray() -> Any:
+    """RETURNS (Any): The module ray. RAISES (ImportError): When it is missing; names the extra."""
+    # Ray reads these when it is imported: no statistics are sent, and a worker without a GPU is not
+    # told to see none, because it computes on the CPU anyway.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    return import_extra("ray", "The engine ray needs Ray", extra="ray")
+
+
+def _check_options(options: RayOptions) -> None:
+    if options.workers is not None and options.workers < 1:
+        raise ValueError(f"workers is {options.workers}: give a number of at least 1.")
+    for name in ("cpus_per_worker", "gpus_per_worker", "wait"):
+        value = getattr(options, name)
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"{name} is {value}: give a number of at least 0.")
+        # Ray refuses parts of more than one.
+        if name != "wait" and value > 1 and value != int(value):
+            raise ValueError(f"{name} is {value}: above 1, give a whole number.")
 
 
 @contextmanager
-def _connected(ray: Any, options: RayOptions) -> Iterator[None]:
-    """Connect to a cluster, unless this process is connected already."""
+def connected(ray: Any, address: str | None, store_bytes: int) -> Iterator[None]:
+    """Connect to a cluster, or start one, unless this process is connected already.
+
+    ray (Any): The module.
+    address (str | None): See `RayOptions`.
+    store_bytes (int): The size of the object store of a cluster that is started.
+    RAISES (ValueError): When there is no cluster at the address.
+    """
     if ray.is_initialized():
         yield
         return
-    address = options.address or os.environ.get("RAY_ADDRESS")
-    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address in (None, "local"):
-        address = "local"
-        # Nothing of this machine is shown to others, and nothing is reported to Ray's makers.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        settings |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    elif address != "auto":
-        _check_reachable(str(address), options.wait)
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    settings: dict[str, Any] = {"address": address, "log_to_driver": False}
+    if address == "local":
+        settings |= {
+            "include_dashboard": False,
+            "object_store_memory": store_bytes,
+            # Nobody outside of this machine has to reach it.
+            "_node_ip_address": "127.0.0.1",
+        }
+    else:
+        _check_reachable(address)
     try:
-        ray.init(address=address, **settings)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise ValueError(
-            f"The cluster {address} cannot be used ({shorten(str(error), 500)}). Look whether it "
-            "runs (ray status), and whether Python and Ray have the same versions there."
-        ) from error
+        ray.init(**settings, logging_level=logging.ERROR, configure_logging=False)
+    except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+        # Ray tells of versions that differ in this way, too.
+        raise ValueError(f"The Ray cluster {address} cannot be used: {error}") from error
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _check_reachable(address: str, wait: float) -> None:
-    """Find out in bounded time whether there is a cluster at an address. Ray itself would try again
-    and again, and may end the process.
-
-    RAISES (ValueError): When there is none.
-    """
-    cure = "Check the address, and whether the cluster runs (ray status)."
-    host, _, port = address.removeprefix("ray://").partition("/")[0].rpartition(":")
+def _check_reachable(address: str) -> None:
+    """RAISES (ValueError): When nothing answers at an address, which Ray would try for longer."""
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         raise ValueError(
-            f"The address {address!r} is not valid. Give HOST:PORT, ray://HOST:PORT or auto."
+            f"The address of the Ray cluster is {address!r}: give HOST:PORT, such as "
+            "10.0.0.5:6379, or auto for the cluster of this machine."
         )
     try:
-        with socket.create_connection((host, int(port)), timeout=min(wait, CONNECT_SECONDS)):
-            pass
+        socket.create_connection((host.strip("[]"), int(port)), CONNECTING).close()
     except (OSError, OverflowError) as error:
         raise ValueError(
-            f"The cluster {address} cannot be reached ({error}). {cure}"
+            f"There is no Ray cluster at {address}: {error}. Check the address and the network, "
+            "and start the head: ray start --head."
         ) from error
-    trial = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
-    try:
-        run = subprocess.run(
-            [sys.executable, "-c", trial],
-            timeout=wait,
-            capture_output=True,
-            text=True,
-            cwd=Path.home(),
-            check=False,
+
+
+def _describe(ray: Any, error: BaseException) -> str:
+    """RETURNS (str): An error of a worker, in words."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return str(error.cause)
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return (
+            "The machine ran out of memory. Give a smaller --chunk-size or --batch-size, or fewer "
+            "workers."
         )
-    except subprocess.TimeoutExpired as error:
-        raise ValueError(
-            f"The cluster {address} does not answer within {wait:g} s (--wait). {cure}"
-        ) from error
-    if run.returncode:
-        lines = [line for line in run.stderr.strip().splitlines() if line.strip()]
-        said = shorten(lines[-1], 500) if lines else f"code {run.returncode}"
-        raise ValueError(f"The cluster {address} cannot be used ({said}). {cure}")
+    first, _, rest = str(error).strip().partition("\n")
+    if "creation task" in first and "ModuleNotFoundError" in rest:
+        last = rest.strip().splitlines()[-1]
+        return f"A worker cannot import this package ({last}). Install it on all machines."
+    return f"The worker was lost ({type(error).__name__}: {first})"

@@ -125,9 +125,7 @@ class ShardWriter:
                 return entry
         except FileNotFoundError:
             pass
-        logger.warning(
-            "%s is damaged and is made again.", self.storage.describe(shard.name)
-        )
+        logger.warning("%s is damaged and is made again.", self.storage.describe(shard.name))
         return None
 
     def write(self, shard: Shard, advance: Callable[[int], None]) -> dict[str, Any]:

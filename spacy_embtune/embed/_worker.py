@@ -1,15 +1,22 @@
 """What runs on a worker of Ray. It imports no Ray, and torch only when it loads the pipeline."""
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
 from typing import Any
 
+from .._files import NoRoomError
 from ..data import InputPart, check_file
-from ._packing import load_model
+from ._engines import describe_error
+from ._packing import load_model, run_code
 from ._shard_writer import Job, Shard, ShardWriter
 from ._storage import open_storage
 from ._versions import describe_difference, find_versions
+
+logger = logging.getLogger(__name__)
+
+DISK_FULL = "no room"
 
 
 class Worker:
@@ -24,7 +31,7 @@ class Worker:
         self._n_threads = n_threads
         self._uses_gpu = uses_gpu
         self._writer: ShardWriter | None = None
-        self._n_embedded = 0
+        self._state = ("", 0)
         # Tokenizers and numpy read these when they are first used.
         for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(n_threads)
@@ -33,16 +40,37 @@ class Worker:
         """RETURNS (dict[str, Any]): Where the worker runs: "host", "pid"."""
         return {"host": socket.gethostname(), "pid": os.getpid()}
 
-    def check(
-        self, versions: Mapping[str, str], out: str, marker: str, token: bytes, part: InputPart
+    def start(
+        self,
+        versions: Mapping[str, str],
+        job: Job,
+        marker: str,
+        token: bytes,
+        part: InputPart,
+        model: Any,
+        code: str | None,
+        fingerprint: str,
     ) -> None:
-        """Check that the worker computes what the driver would, and sees the same files.
+        """Check that the worker would compute what the driver would, and load the pipeline once.
 
         versions (Mapping[str, str]): The versions of the driver.
-        out, marker, token: The address of OUT, a file in it, and what the driver wrote to it.
+        job (Job): What all shards have in common.
+        marker, token: A file in OUT, and what the driver wrote to it.
         part (InputPart): A part of the input.
-        RAISES (ValueError): When versions differ, or OUT or the input is not seen.
+        model (bytes | str): What `pack_pipeline` gave, or a path that all machines see.
+        code (str | None): Python code with functions that the config names.
+        fingerprint (str): What the driver's pipeline is recognised by.
+        RAISES (ValueError): When versions differ, OUT, the input or the pipeline is not seen, or it
+            is another pipeline.
         """
+        self._check(versions, job.out, marker, token, part)
+        if code is not None:
+            run_code(code)
+        self._load(model, job, fingerprint)
+
+    def _check(
+        self, versions: Mapping[str, str], out: str, marker: str, token: bytes, part: InputPart
+    ) -> None:
         host = socket.gethostname()
         difference = describe_difference(versions, find_versions())
         if difference:
@@ -68,21 +96,14 @@ class Worker:
                 "Give DATA that all machines share."
             ) from error
 
-    def load(self, model: Any, job: Job, fingerprint: str) -> None:
-        """Load the pipeline, once.
-
-        model (bytes | str): What `pack_pipeline` gave, or a path that all machines see.
-        job (Job): What all shards have in common.
-        fingerprint (str): What the driver's pipeline is recognised by.
-        RAISES (ValueError): When there is no such pipeline, or it is another one.
-        """
+    def _load(self, model: Any, job: Job, fingerprint: str) -> None:
         import torch
 
         torch.set_num_threads(self._n_threads)
         if self._uses_gpu:
-            import spacy
+            from thinc.api import require_gpu
 
-            spacy.require_gpu(0)
+            require_gpu(0)
         try:
             nlp = load_model(model)
         except (OSError, ImportError) as error:
@@ -104,19 +125,31 @@ class Worker:
         self.check(*checks)
         self.load(model, job, fingerprint)
 
-    def embed(self, shard: Shard) -> dict[str, Any]:
+    def embed(self, shard: Shard) -> tuple[dict[str, Any] | None, str, str]:
         """Write a shard.
 
         shard (Shard): The shard.
-        RETURNS (dict[str, Any]): Its entry, see `ShardWriter.write`.
+        RETURNS (tuple[dict[str, Any] | None, str, str]): Its entry, see `ShardWriter.write`; or
+            what went wrong in words, and its kind: "input", "storage" or `DISK_FULL`.
         """
         assert self._writer is not None
-        self._n_embedded = 0
-        return self._writer.write(shard, self._count)
+        # One tuple, because another thread reads it.
+        self._state = (shard.name, 0)
+        try:
+            return self._writer.write(shard, self._count), "", ""
+        except NoRoomError as error:
+            return None, str(error), DISK_FULL
+        except Exception as error:
+            logger.debug("%s", shard.part.describe(), exc_info=True)
+            # What the network or a disk did may not happen again.
+            kind = "storage" if isinstance(error, OSError) else "input"
+            return None, describe_error(error), kind
 
-    def progress(self) -> int:
-        """RETURNS (int): The number of texts of the current shard that are embedded."""
-        return self._n_embedded
+    def progress(self) -> tuple[str, int]:
+        """RETURNS (tuple[str, int]): The name of the last shard, and the number of its texts that
+        are embedded."""
+        return self._state
 
     def _count(self, n: int) -> None:
-        self._n_embedded += n
+        name, n_before = self._state
+        self._state = (name, n_before + n)

@@ -43,7 +43,7 @@ ENGINES = ("local", "ray")
 # Characters of the name of a file that the names of its shards begin with.
 LONGEST_KEY = 100
 LOCK = "_lock"
-READ_SETTINGS = {
+READ_SETTINGS: dict[str, Any] = {
     "text_field": "text",
     "label_field": None,
     "label_fields": [],
@@ -384,6 +384,3 @@ def _conclude(
         left_out=list(dict.fromkeys(name for entry in finished for name in entry["left_out"])),
         differences=differences,
     )
-
-
-__all__ = ["ENGINES", "ShardsSummary", "embed_shards", "name_shards"]

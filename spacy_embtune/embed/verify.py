@@ -50,9 +50,7 @@ def verify_shards(out: str, *, advance: Callable[[int], None] = lambda n: None) 
     storage = open_storage(out)
     manifest, settings = read_object(storage, MANIFEST), read_object(storage, SETTINGS)
     if manifest is None or settings is None:
-        raise ValueError(
-            f"{out}: has no {MANIFEST}, so no run of `embed` ended there. Run it."
-        )
+        raise ValueError(f"{out}: has no {MANIFEST}, so no run of `embed` ended there. Run it.")
     problems = [f"{part}: {error}" for part, error in manifest["errors"].items()]
     if manifest["settings"] != settings:
         problems.append(f"{MANIFEST} and {SETTINGS} do not belong together.")
@@ -63,9 +61,7 @@ def verify_shards(out: str, *, advance: Callable[[int], None] = lambda n: None) 
         problems.append(f"{storage.describe(name)} is not in {MANIFEST}: its rows are too many.")
     if len(set(names)) < len(names):
         problems.append(f"{MANIFEST} lists a shard twice.")
-    parts = find_parts(
-        inputs["data"], kind=inputs["kind"], rows=inputs["rows"], **settings["read"]
-    )
+    parts = find_parts(inputs["data"], kind=inputs["kind"], rows=inputs["rows"], **settings["read"])
     made = [InputPart(**entry["part"]) for entry in entries]
     if not problems and made != parts:
         changed = sorted({part.describe() for part in {*made} ^ {*parts}})
