@@ -35,7 +35,8 @@ MOST_FAILED_STARTS = 3
 INTERVAL = 0.5
 # Seconds for a connection to the address of a cluster.
 CONNECTING = 5.0
-# Bytes of the object store of a cluster that this process starts, beside two copies of the pipeline.
+# Bytes of the object store of a cluster that this process starts, beside two copies of the
+# pipeline.
 STORE_BYTES = 2**27
 
 
@@ -176,7 +177,8 @@ class RayEngine:
         """Start workers, and wait until each has a place and has loaded the pipeline.
 
         n (int): How many.
-        RAISES (ValueError): When the cluster has no place for all of them, or a worker cannot start.
+        RAISES (ValueError): When the cluster has no place for all of them, or a worker cannot
+            start.
         """
         ray = self._ray
         self._hands = [self._start() for _ in range(n)]
@@ -332,7 +334,11 @@ class RayEngine:
 
 
 def import_ray() -> Any:
-    """RETURNS (Any): The module ray. RAISES (ImportError): When it is missing; names the extra."""
+    """Import Ray, which is an optional dependency.
+
+    RETURNS (Any): The module ray.
+    RAISES (ImportError): When it is missing. The message names the extra.
+    """
     # Ray reads these when it is imported: no statistics are sent, and a worker without a GPU is not
     # told to see none, because it computes on the CPU anyway.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -119,12 +119,6 @@ class Worker:
             )
         self._writer = writer
 
-    def start(self, checks: tuple[Any, ...], model: Any, job: Job, fingerprint: str) -> None:
-        """Check, then load: what a worker does that replaces another one. The first argument are
-        the arguments of `check`, the others those of `load`."""
-        self.check(*checks)
-        self.load(model, job, fingerprint)
-
     def embed(self, shard: Shard) -> tuple[dict[str, Any] | None, str, str]:
         """Write a shard.
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from spacy.language import Language
 
-from .._extras import import_extra
 from ..pipeline import find_component
 from ._chunks import memory_zone
 from ._packing import load_model, pack_pipeline
+from ._ray import import_ray
 from ._vectors import Embedder
 
 
@@ -127,7 +127,7 @@ class _EmbedStored(EmbedBatch):
     def __init__(self, stored: list[Any], **settings: Any) -> None:
         """stored (list): The reference to the pipeline, in a list so that Ray leaves it as it
         is."""
-        ray = import_extra("ray", "embed_dataset needs Ray", extra="ray")
+        ray = import_ray()
         super().__init__(ray.get(stored[0]), **settings)
 
 
@@ -159,7 +159,7 @@ def embed_dataset(
     RAISES (ImportError): When Ray is not installed. The message names the extra.
     RAISES (OSError): When there is no such pipeline.
     """
-    ray = import_extra("ray", "embed_dataset needs Ray", extra="ray")
+    ray = import_ray()
     packed = model if isinstance(model, bytes) else pack_pipeline(load_model(model))
     settings = {
         "name": name,
