@@ -9,13 +9,14 @@ The files:
     shards.py         a directory of shards
     _shard_writer.py  one shard; _storage.py: the directory, on a disk or at an address
     _manifest.py      what the directory says about itself; verify.py proves it
-    _engines.py       shards in this process; _ray.py: on the workers of Ray, _worker.py
+    _engines.py       shards in this process; _ray.py: on the workers of Ray, _worker.py, _cluster.py
     _packing.py       a pipeline as bytes; _versions.py: the versions of two machines
     batches.py        batches of columns with vectors, for Ray Data, Spark and Daft
 """
 
+from ._cluster import import_ray
 from ._make_format import DTYPES, SUFFIXES
-from ._ray import RayOptions, import_ray
+from ._ray import RayOptions
 from .batches import EmbedBatch, embed_dataset
 from .run import Summary, embed_corpus
 from .shards import ENGINES, ShardsSummary, embed_shards

@@ -5,8 +5,6 @@ names and counts only. A worker that is lost gives its shard back.
 """
 
 import logging
-import os
-import socket
 import time
 import uuid
 from collections import Counter, deque
@@ -16,8 +14,8 @@ from typing import Any, NamedTuple
 
 from spacy.language import Language
 
-from .._extras import import_extra
 from .._files import NoRoomError
+from ._cluster import connected, import_ray
 from ._engines import Outcome
 from ._packing import pack_pipeline
 from ._shard_writer import Job, Shard, ShardWriter
@@ -33,10 +31,7 @@ MOST_TRIES = 3
 MOST_FAILED_STARTS = 3
 # Seconds between two looks at how many texts the workers have embedded.
 INTERVAL = 0.5
-# Seconds for a connection to the address of a cluster.
-CONNECTING = 5.0
-# Bytes of the object store of a cluster that this process starts, beside two copies of the
-# pipeline.
+# Bytes of the object store of a cluster that this process starts, beside two of the pipeline.
 STORE_BYTES = 2**27
 
 
@@ -56,7 +51,7 @@ class RayOptions(NamedTuple):
         machines. None: the driver sends its pipeline to the workers.
     code (str | None): Python code that workers run before they load the pipeline, as spaCy's option
         --code does.
-    wait (float): Seconds to wait for workers that do not fit into the cluster yet.
+    wait (float): Seconds to wait for the cluster, and for workers that do not fit into it yet.
     """
 
     address: str | None = None
@@ -119,7 +114,7 @@ class RayEngine:
         model: Any = options.shared_model or pack_pipeline(self._nlp)
         size = len(model) if isinstance(model, bytes) else 0
         marker, token = f"_marker-{uuid.uuid4().hex}", uuid.uuid4().bytes
-        with connected(ray, options.address, STORE_BYTES + 2 * size):
+        with connected(ray, options.address, STORE_BYTES + 2 * size, options.wait):
             model = model if options.shared_model else ray.put(model)
             n_threads = max(int(options.cpus_per_worker), 1)
             actor_class = ray.remote(
@@ -206,7 +201,7 @@ class RayEngine:
             f"{n} workers with {each} each are asked for, but after {options.wait:g} seconds "
             f"{n_placed} had a place. The cluster has {n_machines} machines with {has} together. "
             "Give fewer workers (--workers) or less to each (--cpus-per-worker, "
-            "--gpus-per-worker), or add machines."
+            "--gpus-per-worker), add machines, or wait longer (--wait)."
         )
 
     def run(self, shards: Sequence[Shard], advance: Callable[[int], None]) -> Iterator[Outcome]:
@@ -333,19 +328,6 @@ class RayEngine:
         self._ray.kill(hand.actor)
 
 
-def import_ray() -> Any:
-    """Import Ray, which is an optional dependency.
-
-    RETURNS (Any): The module ray.
-    RAISES (ImportError): When it is missing. The message names the extra.
-    """
-    # Ray reads these when it is imported: no statistics are sent, and a worker without a GPU is not
-    # told to see none, because it computes on the CPU anyway.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    return import_extra("ray", "The engine ray needs Ray", extra="ray")
-
-
 def _check_options(options: RayOptions) -> None:
     if options.workers is not None and options.workers < 1:
         raise ValueError(f"workers is {options.workers}: give a number of at least 1.")
@@ -356,59 +338,6 @@ def _check_options(options: RayOptions) -> None:
         # Ray refuses parts of more than one.
         if name != "wait" and value > 1 and value != int(value):
             raise ValueError(f"{name} is {value}: above 1, give a whole number.")
-
-
-@contextmanager
-def connected(ray: Any, address: str | None, store_bytes: int) -> Iterator[None]:
-    """Connect to a cluster, or start one, unless this process is connected already.
-
-    ray (Any): The module.
-    address (str | None): See `RayOptions`.
-    store_bytes (int): The size of the object store of a cluster that is started.
-    RAISES (ValueError): When there is no cluster at the address.
-    """
-    if ray.is_initialized():
-        yield
-        return
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    settings: dict[str, Any] = {"address": address, "log_to_driver": False}
-    if address == "local":
-        settings |= {
-            "include_dashboard": False,
-            "object_store_memory": store_bytes,
-            # Nobody outside of this machine has to reach it.
-            "_node_ip_address": "127.0.0.1",
-        }
-    else:
-        _check_reachable(address)
-    try:
-        ray.init(**settings, logging_level=logging.ERROR, configure_logging=False)
-    except (OSError, RuntimeError, ValueError, TimeoutError) as error:
-        # Ray tells of versions that differ in this way, too.
-        raise ValueError(f"The Ray cluster {address} cannot be used: {error}") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _check_reachable(address: str) -> None:
-    """RAISES (ValueError): When nothing answers at an address, which Ray would try for longer."""
-    if address == "auto":
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(
-            f"The address of the Ray cluster is {address!r}: give HOST:PORT, such as "
-            "10.0.0.5:6379, or auto for the cluster of this machine."
-        )
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECTING).close()
-    except (OSError, OverflowError) as error:
-        raise ValueError(
-            f"There is no Ray cluster at {address}: {error}. Check the address and the network, "
-            "and start the head: ray start --head."
-        ) from error
 
 
 def _describe(ray: Any, error: BaseException) -> str:

@@ -10,8 +10,8 @@ from spacy.language import Language
 
 from ..pipeline import find_component
 from ._chunks import memory_zone
+from ._cluster import import_ray
 from ._packing import load_model, pack_pipeline
-from ._ray import import_ray
 from ._vectors import Embedder
 
 
