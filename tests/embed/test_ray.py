@@ -227,7 +227,7 @@ def test_data_that_workers_do_not_see(cluster, nlp, tmp_path):
 
     files = fsspec.filesystem("memory")
     files.pipe_file("/data/a.jsonl", b'{"text": "a"}\n')
-    with pytest.raises(ValueError, match="does not see memory://.*a.jsonl as this process"):
+    with pytest.raises(ValueError, match=r"does not see memory://.*a.jsonl as this process"):
         run(nlp, "memory://data", tmp_path / "out")
     files.store.clear()
     assert not (tmp_path / "out").exists()
@@ -243,7 +243,7 @@ def test_versions_that_differ_are_named(cluster, nlp, data, tmp_path, monkeypatc
 
 def test_a_model_that_workers_do_not_have(cluster, nlp, data, tmp_path):
     options = {"shared_model": str(tmp_path / "none"), "workers": 1}
-    with pytest.raises(ValueError, match="cannot load the pipeline: .*none.*Leave out"):
+    with pytest.raises(ValueError, match=r"cannot load the pipeline: .*none.*Leave out"):
         run(nlp, data, tmp_path / "out", options=options)
     make_static(width=4).to_disk(tmp_path / "other")
     options = {"shared_model": str(tmp_path / "other"), "workers": 1}
