@@ -9,7 +9,8 @@ The files:
     shards.py         a directory of shards
     _shard_writer.py  one shard; _storage.py: the directory, on a disk or at an address
     _manifest.py      what the directory says about itself; verify.py proves it
-    _engines.py       shards in this process; _ray.py: on the workers of Ray, _worker.py, _cluster.py
+    _engines.py       shards in this process
+    _ray.py           shards on the workers of Ray (_worker.py); _cluster.py: the connection
     _packing.py       a pipeline as bytes; _versions.py: the versions of two machines
     batches.py        batches of columns with vectors, for Ray Data, Spark and Daft
 """

@@ -169,7 +169,9 @@ def embed_shards(
     component = find_component(nlp, name)
     embedder = Embedder(nlp, component, what, batch_size)
     make_format(Path(f"shard{suffix}"), nlp, component, dtype, unit)
-    data = str(data) if is_address(str(data)) else str(Path(data).absolute())
+    if not is_address(str(data)) and str(data) != "-":
+        data = Path(data).absolute()
+    data = str(data)
     storage = open_storage(str(out))
     _check_places(data, storage)
     options = {**READ_SETTINGS, "label_field": "", **(read or {})}

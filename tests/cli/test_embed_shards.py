@@ -29,6 +29,7 @@ def data(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_a_directory_becomes_shards_that_are_proved(model, data, embtune, tmp_path):
     out = tmp_path / "out"
     call = ("embed", model, data, f"{out}/", "--what", "base")

@@ -1,7 +1,6 @@
 """Shards on the workers of Ray: the same rows, whatever happens to workers."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -32,10 +31,11 @@ ray = pytest.importorskip("ray")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:.*ray.*:FutureWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 N_FILES = 6
+# Otherwise workers wait for whatever else runs on the machine.
+SYSTEM = {"worker_niceness": 0}
 # Registers a tokenizer that waits, or ends its process, or fills its disk, where a text says so.
 CODE = """
 import os, resource, signal, time
@@ -84,7 +84,6 @@ class Odd:
 @pytest.fixture(scope="module")
 def cluster():
     """A cluster of two processors that only this machine reaches."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     _ray.import_ray()
     ray.init(
         address="local",
@@ -93,6 +92,7 @@ def cluster():
         object_store_memory=2**27,
         log_to_driver=False,
         _node_ip_address="127.0.0.1",
+        _system_config=SYSTEM,
     )
     yield
     ray.shutdown()
@@ -176,41 +176,33 @@ def test_a_trained_encoder_and_its_scores(cluster, pipeline, data, tmp_path):
     assert run(nlp, data, tmp_path / "local", what=what, options=options).n_kept == 50
 
 
-def test_a_worker_that_dies_loses_nothing(cluster, odd, data, tmp_path):
-    say(data, 2, f"ONCE={tmp_path / 'flag'}")
-    summary = run(odd, data, tmp_path / "out", options={"code": CODE})
-    assert (tmp_path / "flag").exists()
-    assert (summary.n, summary.errors) == (60, {})
-    assert_whole(tmp_path / "out")
-
-
-def test_a_shard_that_kills_its_workers_is_named(cluster, odd, data, tmp_path):
+def test_workers_that_die_lose_nothing_and_the_shard_that_kills_them_is_named(
+    cluster, odd, data, tmp_path
+):
     say(data, 1, "DIE")
+    say(data, 2, f"ONCE={tmp_path / 'flag'}")
     (data / "4.jsonl").write_text("nope\n")
     summary = run(odd, data, tmp_path / "out", options={"code": CODE})
+    assert (tmp_path / "flag").exists()
     assert summary.n == 40
     assert list(summary.errors) == [str(data / "1.jsonl"), str(data / "4.jsonl")]
     assert "3 tries failed. The last: The worker was lost" in summary.errors[str(data / "1.jsonl")]
     assert "line 1: is not JSON" in summary.errors[str(data / "4.jsonl")]
     write(data / "1.jsonl", RECORDS[10:20])
     write(data / "4.jsonl", RECORDS[40:50])
-    assert run(odd, data, tmp_path / "out", options={"code": CODE}).n_kept == 40
+    assert local(odd, data, tmp_path / "out").n_kept == 40
     assert_whole(tmp_path / "out")
 
 
 def test_a_worker_whose_disk_is_full_is_not_used_any_more(cluster, odd, data, tmp_path, caplog):
-    say(data, 0, f"FULL={tmp_path / 'flag'}")
+    flag = tmp_path / "flag"
+    say(data, 0, f"FULL={flag}")
+    with pytest.raises(OSError, match="There is no room for"):
+        run(odd, data, tmp_path / "out", options={"code": CODE, "workers": 1})
+    flag.unlink()
     summary = run(odd, data, tmp_path / "out", options={"code": CODE})
     assert (summary.n, summary.errors) == (60, {})
     assert "There is no room for" in caplog.text
-    assert_whole(tmp_path / "out")
-
-
-def test_all_disks_full_end_the_run(cluster, odd, data, tmp_path):
-    say(data, 0, f"FULL={tmp_path / 'flag'}")
-    with pytest.raises(OSError, match="There is no room for"):
-        run(odd, data, tmp_path / "out", options={"code": CODE, "workers": 1})
-    assert run(odd, data, tmp_path / "out", options={"code": CODE}).n == 60
     assert_whole(tmp_path / "out")
 
 
@@ -219,7 +211,7 @@ def test_all_disks_full_end_the_run(cluster, odd, data, tmp_path):
 
 def test_a_place_that_workers_do_not_see_is_found_before_the_first_batch(cluster, nlp, data):
     with pytest.raises(ValueError, match="does not see memory://out, where this process"):
-        run(nlp, data, "memory://out")
+        run(nlp, data, "memory://out", options={"workers": 1})
 
 
 def test_data_that_workers_do_not_see(cluster, nlp, tmp_path):
@@ -228,7 +220,7 @@ def test_data_that_workers_do_not_see(cluster, nlp, tmp_path):
     files = fsspec.filesystem("memory")
     files.pipe_file("/data/a.jsonl", b'{"text": "a"}\n')
     with pytest.raises(ValueError, match=r"does not see memory://.*a.jsonl as this process"):
-        run(nlp, "memory://data", tmp_path / "out")
+        run(nlp, "memory://data", tmp_path / "out", options={"workers": 1})
     files.store.clear()
     assert not (tmp_path / "out").exists()
 
@@ -237,7 +229,7 @@ def test_versions_that_differ_are_named(cluster, nlp, data, tmp_path, monkeypatc
     versions = {**_versions.find_versions(), "torch": "1.0"}
     monkeypatch.setattr(_ray, "find_versions", lambda: versions)
     with pytest.raises(ValueError, match=r"torch is 1\.0 here and \d.* there"):
-        run(nlp, data, tmp_path / "out")
+        run(nlp, data, tmp_path / "out", options={"workers": 1})
     assert not (tmp_path / "out").exists()
 
 
@@ -333,9 +325,9 @@ def test_a_cluster_that_is_not_there(nlp, data, tmp_path):
         port = listening.getsockname()[1]
     started = time.monotonic()
     for address, cause in [
-        (f"127.0.0.1:{port}", "There is no Ray cluster at"),
-        (f"ray://127.0.0.1:{port}", "There is no Ray cluster at"),
-        ("nowhere", "give HOST:PORT"),
+        (f"127.0.0.1:{port}", "cannot be reached"),
+        (f"ray://127.0.0.1:{port}", "cannot be reached"),
+        ("nowhere", "Give HOST:PORT"),
     ]:
         with pytest.raises(ValueError, match=cause):
             run(nlp, data, tmp_path / "out", options={"address": address})
@@ -351,6 +343,7 @@ def test_a_machine_is_removed(odd, data, tmp_path):
     for i in range(N_FILES):
         say(data, i, "SLEEP " * 5)
     settings = {"num_cpus": 1, "object_store_memory": 2**27, "include_dashboard": False}
+    settings["_system_config"] = SYSTEM
     cluster = Cluster(initialize_head=True, head_node_args=settings)
     second = cluster.add_node(num_cpus=1, object_store_memory=2**27)
     try:
