@@ -19,7 +19,7 @@ from ._cluster import connected, import_ray
 from ._engines import Outcome
 from ._packing import pack_pipeline
 from ._shard_writer import Job, Shard, ShardWriter
-from ._storage import Storage
+from ._storage import MARKER, Storage
 from ._versions import find_versions
 from ._worker import DISK_FULL, Worker
 
@@ -113,7 +113,7 @@ class RayEngine:
         ray, options = self._ray, self._options
         model: Any = options.shared_model or pack_pipeline(self._nlp)
         size = len(model) if isinstance(model, bytes) else 0
-        marker, token = f"_marker-{uuid.uuid4().hex}", uuid.uuid4().bytes
+        marker, token = f"{MARKER}{uuid.uuid4().hex}", uuid.uuid4().bytes
         with connected(ray, options.address, STORE_BYTES + 2 * size, options.wait):
             model = model if options.shared_model else ray.put(model)
             n_threads = max(int(options.cpus_per_worker), 1)

@@ -21,6 +21,8 @@ from ..data import is_address
 # The directory of the records of finished shards, and of files that are being written.
 SHARDS = "_shards"
 UNFINISHED = "_unfinished"
+# The beginning of the name of a file by which workers show that they see the directory.
+MARKER = "_marker-"
 # File systems in which a file appears when it was sent whole.
 ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory", "oss", "r2"}
 
@@ -130,6 +132,8 @@ class LocalStorage(Storage):
     def clear_unfinished(self) -> None:
         """Remove what runs that were killed left behind."""
         shutil.rmtree(self._root / UNFINISHED, ignore_errors=True)
+        for path in self._root.glob(f"{MARKER}*"):
+            path.unlink(missing_ok=True)
 
 
 class RemoteStorage(Storage):

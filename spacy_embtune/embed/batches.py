@@ -97,7 +97,8 @@ class EmbedBatch:
             zeros.
         """
         embedder = self._load()
-        given = [text if isinstance(text, str) else "" for text in texts]
+        # spaCy refuses numpy's strings.
+        given = [str(text) if isinstance(text, str) else "" for text in texts]
         # A batch without rows has the columns of the others.
         with memory_zone(embedder.nlp):
             found = embedder.embed(given or [""], lambda n: None)

@@ -77,6 +77,7 @@ def test_labels_are_kept_in_shards_where_there_is_a_place(model, embtune, tmp_pa
     assert json.loads(shard.read_text())["cats"] == {"X": 1.0}
 
 
+@pytest.mark.slow
 def test_a_poisoned_part_ends_with_an_error_and_keeps_the_others(model, data, embtune, tmp_path):
     (data / "1.jsonl").write_text("nope\n")
     out = tmp_path / "out"
@@ -92,6 +93,7 @@ def test_a_poisoned_part_ends_with_an_error_and_keeps_the_others(model, data, em
     assert "Left out 1 record that is invalid" in error
 
 
+@pytest.mark.slow
 def test_bad_input_of_shards_is_told_in_words(model, data, embtune, tmp_path, monkeypatch):
     out = tmp_path / "out"
     (tmp_path / "empty").mkdir()

@@ -268,6 +268,7 @@ def test_ray_is_missing(nlp, data, tmp_path, monkeypatch):
 # Python
 
 
+@pytest.mark.filterwarnings(r"ignore:`use_push_based_shuffle` is deprecated:DeprecationWarning")
 def test_a_dataset_of_ray_data_gets_columns(cluster, nlp):
     from ray.data import DataContext
 
@@ -297,7 +298,7 @@ def test_the_driver_is_killed_and_started_again(nlp, odd, data, tmp_path):
     code.write_text(CODE)
     odd.to_disk(model)
     for i in range(2, N_FILES):
-        say(data, i, "SLEEP " * 10)
+        say(data, i, "SLEEP " * 4)
     call = command(model, data, out, "--code", str(code), "--workers", "1")
     process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     deadline = time.monotonic() + 120
@@ -341,7 +342,7 @@ def test_a_machine_is_removed(odd, data, tmp_path):
     if ray.is_initialized():
         ray.shutdown()
     for i in range(N_FILES):
-        say(data, i, "SLEEP " * 5)
+        say(data, i, "SLEEP " * 4)
     settings = {"num_cpus": 1, "object_store_memory": 2**27, "include_dashboard": False}
     settings["_system_config"] = SYSTEM
     cluster = Cluster(initialize_head=True, head_node_args=settings)
@@ -357,7 +358,7 @@ def test_a_machine_is_removed(odd, data, tmp_path):
 
         thread = threading.Thread(target=remove)
         thread.start()
-        summary = run(odd, data, out, options={"code": CODE, "wait": 20})
+        summary = run(odd, data, out, options={"code": CODE, "wait": 60})
         thread.join()
         assert (summary.n, summary.errors) == (60, {})
         assert_whole(out)
