@@ -268,7 +268,8 @@ def test_ray_is_missing(nlp, data, tmp_path, monkeypatch):
 # Python
 
 
-@pytest.mark.filterwarnings(r"ignore:`use_push_based_shuffle` is deprecated:DeprecationWarning")
+# Of settings that Ray Data itself sets.
+@pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated:DeprecationWarning")
 def test_a_dataset_of_ray_data_gets_columns(cluster, nlp):
     from ray.data import DataContext
 
