@@ -9,7 +9,8 @@ engine, computes with one thread.
 
     speed     the local engine, one worker and two workers take turns on --timed texts. Making
               counts from the start of the first shard to the end of the last one; starting is the
-              rest: the cluster, and the loading of the pipeline by the workers.
+              rest: the cluster, and the loading of the pipeline by the workers. Seconds of the
+              processor are those of the driver and the workers, not of Ray's own processes.
     memory    --texts texts on two workers: resident memory of the driver and of the largest worker
               at each quarter of the run.
     recovery  the only worker is killed while it works: seconds from there to the next finished
@@ -26,6 +27,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -50,10 +52,12 @@ class Run(NamedTuple):
 
     making (float): From the start of the first shard to the end of the last one.
     starting (float): The rest.
+    processor (float): What the driver and the workers computed while shards were made.
     """
 
     making: float
     starting: float
+    processor: float
 
 
 def make_model(folder: Path) -> Language:
@@ -89,6 +93,7 @@ def make_texts(folder: Path, n: int) -> Path:
 def embed(nlp: Language, data: Path, out: Path, n_workers: int, rows: int, what: list[str]) -> Run:
     """RETURNS (Run): The seconds that a directory takes. 0 workers: the local engine."""
     started = time.time()
+    used = Sampler()
     summary = embed_shards(
         nlp,
         data,
@@ -96,21 +101,59 @@ def embed(nlp: Language, data: Path, out: Path, n_workers: int, rows: int, what:
         what=what,
         shard_rows=rows,
         engine="ray" if n_workers else "local",
-        ray=RayOptions(workers=n_workers or None),
+        ray=RayOptions(workers=n_workers or None, wait=300),
     )
     whole = time.time() - started
+    used.stop()
     assert not summary.errors, summary.errors
     ends = []
     for path in (out / "_shards").glob("*.json"):
         ends.append((path.stat().st_mtime, json.loads(path.read_text())["seconds"]))
-    making = max(end for end, _ in ends) - min(end - seconds for end, seconds in ends)
-    return Run(making, whole - making)
+    first, last = min(end - seconds for end, seconds in ends), max(end for end, _ in ends)
+    return Run(last - first, whole - (last - first), used.between(first, last))
+
+
+class Sampler:
+    """Notes how many seconds of the processor this process and the workers have used."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.samples: list[tuple[float, float]] = []
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self) -> None:
+        used: dict[int, float] = {}
+        known: list[psutil.Process] = []
+        looked = 0.0
+        while not self.ended.wait(0.1):
+            if time.time() - looked > 1:
+                known, looked = [psutil.Process(), *find_workers()], time.time()
+            for process in known:
+                # A worker that has ended keeps what it had used.
+                with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    used[process.pid] = times.user + times.system
+            self.samples.append((time.time(), sum(used.values())))
+
+    def stop(self) -> None:
+        self.ended.set()
+        self.thread.join()
+
+    def between(self, first: float, last: float) -> float:
+        """RETURNS (float): The seconds of the processor between two times."""
+        at = np.interp([first, last], *zip(*self.samples, strict=True))
+        return float(at[1] - at[0])
 
 
 def find_workers() -> list[psutil.Process]:
     """RETURNS (list[Process]): The workers of Ray below this process."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if " ".join(child.cmdline()).startswith("ray::Worker")]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if " ".join(child.cmdline()).startswith("ray::Worker"):
+                found.append(child)
+    return found
 
 
 def watch(out: Path, n_shards: int, stop: threading.Event, found: list[tuple[float, ...]]) -> None:

@@ -199,7 +199,7 @@ class RayEngine:
         each = f"{options.cpus_per_worker:g} CPUs and {options.gpus_per_worker:g} GPUs"
         return (
             f"{n} workers with {each} each are asked for, but after {options.wait:g} seconds "
-            f"{n_placed} had a place. The cluster has {n_machines} machines with {has} together. "
+            f"{n_placed} had started. The cluster has {n_machines} machines with {has} together. "
             "Give fewer workers (--workers) or less to each (--cpus-per-worker, "
             "--gpus-per-worker), add machines, or wait longer (--wait)."
         )
