@@ -2,13 +2,14 @@
 
 python benchmarks/ladder.py DATA_DIR --sets trec,ag_news,sst2 --per-class 8 --draws 3 --seconds 120
 
-DATA_DIR holds a directory a set with train.jsonl and test.jsonl, {"text", "cats"} a line. A draw takes
-PER_CLASS texts of each label (or TOTAL texts in all), PILE other ones without labels, and TEST texts
-of test to measure with. The draws are those of encoder.py, so its figures of SetFit are of the same
-texts. Each run is measured alike: a linear probe (logistic regression, C by inner cross-validation)
-and a nearest neighbour that learn from the labelled texts, and p@1 and MAP@R within the test texts.
-`own` is the accuracy of the pipeline's own predictions; `logreg` that of a logistic regression as in
-encoder.py. Runs: base, tune, and configs by name (feedforward, contrastive, encoder).
+DATA_DIR holds a directory a set with train.jsonl and test.jsonl, {"text", "cats"} a line. A draw
+takes PER_CLASS texts of each label (or TOTAL texts in all), PILE other ones without labels, and
+TEST texts of test to measure with. The draws are those of encoder.py, so its figures of SetFit are
+of the same texts. Each run is measured alike: a linear probe (logistic regression, C by inner
+cross-validation) and a nearest neighbour that learn from the labelled texts, and p@1 and MAP@R
+within the test texts. `own` is the accuracy of the pipeline's own predictions; `logreg` that of a
+logistic regression as in encoder.py. Runs: base, tune, and configs by name (feedforward,
+contrastive, encoder).
 """
 
 import contextlib

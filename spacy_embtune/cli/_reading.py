@@ -182,18 +182,13 @@ def leave_out_invalid_spans(
     unit (str): The option --unit.
     on_error (OnError): What to do with an invalid record.
     report (Callable): Called with a message for each document that is skipped.
-    YIELDS (Record): The documents.
+    RETURNS (Iterable[Record]): The documents.
     """
-    from ..data import InvalidRowError, read_spans
+    from ..data import leave_out_invalid_spans
 
-    for record in records:
-        if on_error is OnError.skip and unit.startswith("spans:"):
-            try:
-                read_spans(record.meta, record.text)
-            except InvalidRowError as error:
-                report(f"document {record.id!r}: {error.detail}")
-                continue
-        yield record
+    if on_error is OnError.skip and unit.startswith("spans:"):
+        return leave_out_invalid_spans(records, report)
+    return records
 
 
 def make_units(

@@ -5,7 +5,16 @@ from ._record_docs import RecordDoc, make_doc, read_record_docs
 from .cats import CatsReader
 from .corpus_pairs import PairsFromCorpus, make_pairs_from_corpus
 from .doc_pairs import Partner, get_group, get_partners, set_group, set_partners
-from .fields import FORMATS, InvalidRowError, Position, Row, find_kind, import_pyarrow, read_fields
+from .fields import (
+    FORMATS,
+    InvalidRowError,
+    Position,
+    Row,
+    find_kind,
+    import_pyarrow,
+    is_address,
+    read_fields,
+)
 from .label_log import (
     LabelAction,
     LabelState,
@@ -37,9 +46,17 @@ from .pseudo_labels import (
     text_digest,
     write_pseudo_labels,
 )
-from .records import Location, Record, read_records
+from .records import Location, Record, leave_out_invalid_spans, read_records
 from .records_reader import RecordsReader, make_records_reader
 from .scored_pairs import PairsReader, make_pairs_reader, pairs_to_examples
+from .shards import (
+    InputPart,
+    check_file,
+    check_part,
+    find_parts,
+    is_corpus_of_files,
+    shard_key,
+)
 from .spans import SPANS_FIELD, TextSpan, describe_spans, find_misplaced, read_spans
 from .splitting import RecordSplit, find_groups, link_documents, split_records
 from .unlabelled import UnlabelledReader, make_unlabelled_reader
@@ -50,6 +67,7 @@ __all__ = [
     "SPANS_FIELD",
     "WEIGHT_FIELD",
     "CatsReader",
+    "InputPart",
     "InvalidRowError",
     "LabelAction",
     "LabelSettings",
@@ -69,6 +87,8 @@ __all__ = [
     "TextSpan",
     "UnlabelledReader",
     "bin_name",
+    "check_file",
+    "check_part",
     "check_weight",
     "combine_pairs",
     "describe_spans",
@@ -79,11 +99,15 @@ __all__ = [
     "find_kind",
     "find_label_fields",
     "find_misplaced",
+    "find_parts",
     "get_group",
     "get_partners",
     "header_line",
     "import_pyarrow",
+    "is_address",
+    "is_corpus_of_files",
     "json_column",
+    "leave_out_invalid_spans",
     "link_documents",
     "make_doc",
     "make_pairs_from_corpus",
@@ -101,6 +125,7 @@ __all__ = [
     "rename_fields",
     "set_group",
     "set_partners",
+    "shard_key",
     "split_records",
     "text_digest",
     "to_arrow",

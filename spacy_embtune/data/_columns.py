@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import accumulate
 from operator import truediv
 from typing import Any
 
@@ -42,8 +43,30 @@ def read_parquet(source: Source, settings: ReadSettings) -> Iterator[Row]:
         schema = file.schema_arrow
         check_columns(source.name, schema.names, settings)
         columns = choose_columns(schema, settings)
-        batches = file.iter_batches(BATCH_ROWS, columns=columns)
-        yield from read_batches(source, batches, schema, file.metadata.num_rows)
+        part = source.part
+        if part is None or part.end is None:
+            batches = file.iter_batches(BATCH_ROWS, columns=columns)
+            n = file.metadata.num_rows
+        else:
+            batches = _read_range(file, columns, part.start, part.end)
+            n = part.end - part.start
+        yield from read_batches(source, batches, schema, n)
+
+
+def _read_range(file: Any, columns: list[str], start: int, end: int) -> Iterator[Any]:
+    """YIELDS (pyarrow.RecordBatch): The rows of a Parquet file from one row up to another. Only the
+    row groups that hold some of them are read."""
+    sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+    ends = list(accumulate(sizes))
+    groups = [i for i, size in enumerate(sizes) if ends[i] > start and ends[i] - size < end]
+    at = ends[groups[0]] - sizes[groups[0]] if groups else 0
+    for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns):
+        first, last = max(start - at, 0), min(end - at, batch.num_rows)
+        if first < last:
+            yield batch.slice(first, last - first)
+        at += batch.num_rows
+        if at >= end:
+            return
 
 
 def read_arrow(source: Source, settings: ReadSettings) -> Iterator[Row]:

@@ -54,15 +54,11 @@ def read_table(source: Source, settings: ReadSettings, usual: str) -> Iterator[R
     RAISES (ValueError): If the first row cannot be read, names two columns alike, or lacks a
         required column.
     """
-    delimiter = _check_delimiter(settings.delimiter)
     # The limit belongs to the process. It is not set back, because others may be reading, too.
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
     with source.open_text(settings.encoding) as text:
         lines = Lines(text.file)
-        named = find_separator_line(lines.look_ahead(1, 0))
-        if named is not None:
-            next(lines)
-        delimiter = delimiter or named or _find_delimiter(lines, usual, settings)
+        delimiter = start_table(lines, settings, usual)
         table = _Table(source.name, text, lines, delimiter, settings.quotes, usual)
         columns: list[str] | None = None
         number = 0
@@ -75,6 +71,22 @@ def read_table(source: Source, settings: ReadSettings, usual: str) -> Iterator[R
                 continue
             yield Row(_to_fields(columns, cells, table), number, line)
             number += 1
+
+
+def start_table(lines: Lines, settings: ReadSettings, usual: str) -> str:
+    """Find the character between the cells of a table, and read a first line such as `sep=;`.
+
+    lines (Lines): The lines of the file, of which none was read.
+    settings (ReadSettings): Has the delimiter if it is known.
+    usual (str): The delimiter that the name of the file stands for.
+    RETURNS (str): The delimiter.
+    RAISES (ValueError): If the delimiter of the settings is not valid.
+    """
+    delimiter = _check_delimiter(settings.delimiter)
+    named = find_separator_line(lines.look_ahead(1, 0))
+    if named is not None:
+        next(lines)
+    return delimiter or named or _find_delimiter(lines, usual, settings)
 
 
 def _check_delimiter(delimiter: str | None) -> str | None:

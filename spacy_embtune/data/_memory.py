@@ -11,6 +11,7 @@ import numpy as np
 from .._extras import import_extra
 from .._texts import is_missing, shorten
 from ._columns import ClassNames
+from ._input_parts import InputPart
 from ._rows import InvalidRowError, Position, ReadSettings, Row, check_columns
 from ._sources import source_name
 
@@ -21,7 +22,7 @@ def is_in_memory(source: Any) -> bool:
     >>> is_in_memory("data.csv"), is_in_memory([{"text": "a"}])
     (False, True)
     """
-    return not isinstance(source, str | os.PathLike)
+    return not isinstance(source, str | os.PathLike | InputPart)
 
 
 def read_memory(source: Any, settings: ReadSettings, position: Position) -> Iterator[Row]:

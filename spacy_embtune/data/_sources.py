@@ -16,6 +16,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from .._extras import import_extra
 from ._encodings import DecodedText, choose_encoding
+from ._input_parts import InputPart, RangeFile
 from ._padding import Unpadded, unit_of
 from ._remote import import_fsspec, is_address, open_address
 from ._rows import Position
@@ -71,9 +72,11 @@ def source_name(source: Any) -> str:
     >>> source_name("-"), source_name("data.csv"), source_name([{"text": "a"}])
     ('standard input', 'data.csv', 'list')
 
-    source (Any): A path, "-" for standard input, or a collection in memory.
+    source (Any): A path, "-" for standard input, a part of a file, or a collection in memory.
     RETURNS (str): The name.
     """
+    if isinstance(source, InputPart):
+        return source.address
     if not isinstance(source, str | os.PathLike):
         return type(source).__name__
     return "standard input" if str(source) == STDIN else str(source)
@@ -111,20 +114,27 @@ def _explain_permission(path: Path) -> Iterator[None]:
 
 
 class Source:
-    """A file, a file at an address, or standard input.
+    """A file, a file at an address, a part of one, or standard input.
 
     path (Path | None): The path of the file; None for an address and for standard input.
     address (str | None): The address.
+    part (InputPart | None): The part that is read. None: the whole file.
     name (str): The name for error messages.
     position (Position): Is updated while the source is read.
     """
 
-    def __init__(self, path: str | os.PathLike[str], position: Position | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str] | InputPart, position: Position | None = None
+    ) -> None:
         """Initialize the source, without opening it.
 
-        path (str | os.PathLike): The path, an address, or "-" for standard input.
+        path (str | os.PathLike | InputPart): The path, an address, "-" for standard input, or a
+            part of a file.
         position (Position | None): Is updated while the source is read.
         """
+        self.part = path if isinstance(path, InputPart) else None
+        if isinstance(path, InputPart):
+            path = path.address
         self.address = str(path) if is_address(path) else None
         self.path = None if str(path) == STDIN or self.address is not None else Path(path)
         self.name = source_name(path)
@@ -223,7 +233,18 @@ class Source:
             f"{self.name}: {what} cannot be read from a pipe. Save it to a file, and give that."
         )
 
+    def read_head(self) -> bytes:
+        """RETURNS (bytes): The first bytes of a file or an address as they are stored."""
+        with ExitStack() as stack:
+            return cast(bytes, self._open_whole(stack).read(HEAD_SIZE))
+
     def _open_stored(self, stack: ExitStack) -> Any:
+        whole = self._open_whole(stack)
+        if self.part is not None and self.part.is_bytes:
+            return io.BufferedReader(RangeFile(whole, self.part))
+        return whole
+
+    def _open_whole(self, stack: ExitStack) -> Any:
         if self.address is not None:
             return open_address(self.address, stack)
         if self.path is None:

@@ -11,6 +11,7 @@ from typing import Any
 from .._texts import shorten
 from ._columns import import_pyarrow
 from ._formats import FORMATS, Format
+from ._input_parts import InputPart
 from ._memory import is_in_memory, read_memory
 from ._names import FieldNames, suggest_name
 from ._remote import file_name, is_address
@@ -21,6 +22,7 @@ __all__ = [
     "FORMATS",
     "STDIN",
     "Format",
+    "InputPart",
     "InvalidRowError",
     "Position",
     "ReadSettings",
@@ -59,9 +61,9 @@ def read_fields(
     'line 2'
 
     source (Any): The path of a file, or its address (s3://..., through fsspec). gzip, bzip2, xz or
-        zstd may have compressed it. "-" is standard input. Or a collection in memory: a data frame
-        (pandas, polars, pyarrow), a dataset of the library `datasets`, a mapping from column to
-        values, or an iterable of mappings or texts.
+        zstd may have compressed it. "-" is standard input. Or a part of a file. Or a collection in
+        memory: a data frame (pandas, polars, pyarrow), a dataset of the library `datasets`, a
+        mapping from column to values, or an iterable of mappings or texts.
     kind (str | None): The format of the file, a key of `FORMATS`. None: the suffix decides.
     settings (ReadSettings | None): The fields that the caller needs, and what it knows about the
         file. None: nothing in particular.
@@ -86,7 +88,16 @@ def read_fields(
         )
     if format.check_installed is not None:
         format.check_installed()
-    return _rename_fields(format.read(opened, settings), settings)
+    rows = format.read(opened, settings)
+    if isinstance(source, InputPart):
+        rows = _renumber(rows, source)
+    return _rename_fields(rows, settings)
+
+
+def _renumber(rows: Iterator[Row], part: InputPart) -> Iterator[Row]:
+    """YIELDS (Row): The rows of a part with their numbers in the file."""
+    for row in rows:
+        yield row._replace(number=row.number + part.first_row, line=row.line + part.line_shift)
 
 
 def _rename_fields(rows: Iterator[Row], settings: ReadSettings) -> Iterator[Row]:
@@ -118,17 +129,21 @@ def find_kind(path: str | Path) -> str | None:
     return None
 
 
-def resolve_kind(source: str | Path, kind: str | None = None) -> str:
+def resolve_kind(source: str | Path | InputPart, kind: str | None = None) -> str:
     """Check that a source exists, and decide its format.
 
     >>> resolve_kind("-", "csv")
     'csv'
 
-    source (str | Path): A path, or "-" for standard input.
+    source (str | Path | InputPart): A path, "-" for standard input, or a part of a file, which
+        knows its format.
     kind (str | None): The format, a key of `FORMATS`. None: the suffix of the name decides.
     RETURNS (str): A key of `FORMATS`.
     RAISES (ValueError): If there is no such file, or the suffix or the format is not known.
     """
+    if isinstance(source, InputPart):
+        check_exists(source.address)
+        return source.kind
     check_exists(source)
     if kind is None:
         kind = find_kind(source)

@@ -2,13 +2,14 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from .._texts import is_missing, shorten
 from .cats import FIELDS, CatsReader
 from .fields import (
     FORMATS,
+    InputPart,
     InvalidRowError,
     Position,
     ReadSettings,
@@ -22,9 +23,9 @@ from .fields import (
 )
 from .label_settings import LabelSettings, check_label_settings, is_pattern
 from .other_fields import unescape_cells
-from .spans import SPANS_FIELD
+from .spans import SPANS_FIELD, read_spans
 
-__all__ = ["Location", "OnError", "Position", "Record", "read_records"]
+__all__ = ["Location", "OnError", "Position", "Record", "leave_out_invalid_spans", "read_records"]
 
 logger = logging.getLogger(__name__)
 
@@ -171,15 +172,11 @@ def read_records(
             "Plain lines have no labels apart from those of fastText. Leave label_field out, or "
             "give JSON lines."
         )
-    required = {"text_field": text_field, "label_field": label_field}
-    given = [name for name in labels.label_fields if not is_pattern(name)]
-    settings = ReadSettings(
+    settings = make_read_settings(
+        labels,
         text_field=text_field,
-        wanted=list(filter(None, (text_field, label_field, id_field, *given))),
-        one_of=FIELDS if label_field is None and not labels.label_fields else (),
-        required={setting: field for setting, field in required.items() if field},
-        nested=(*NESTED, id_field),
-        delimiter=delimiter,
+        id_field=id_field,
+        delimiter=source.delimiter or delimiter if isinstance(source, InputPart) else delimiter,
         encoding=encoding,
         quotes=quotes,
     )
@@ -190,7 +187,8 @@ def read_records(
         text_field=text_field,
         id_field=id_field,
     )
-    parser = _RecordParser(text_field, id_field, cats)
+    id_prefix = source.id_prefix if isinstance(source, InputPart) else ""
+    parser = _RecordParser(text_field, id_field, cats, id_prefix)
     name = source_name(source)
 
     def generate() -> Iterator[Record]:
@@ -223,6 +221,58 @@ def read_records(
     return generate()
 
 
+def make_read_settings(
+    labels: LabelSettings,
+    *,
+    text_field: str,
+    id_field: str,
+    delimiter: str | None,
+    encoding: str | None,
+    quotes: str | None,
+) -> ReadSettings:
+    """Make the settings with which `read_records` reads the rows of a file.
+
+    labels (LabelSettings): Where the labels are.
+    text_field, id_field, delimiter, encoding, quotes: See `read_records`.
+    RETURNS (ReadSettings): The settings.
+    """
+    required = {"text_field": text_field, "label_field": labels.label_field}
+    given = [name for name in labels.label_fields if not is_pattern(name)]
+    return ReadSettings(
+        text_field=text_field,
+        wanted=list(filter(None, (text_field, labels.label_field, id_field, *given))),
+        one_of=FIELDS if labels.label_field is None and not labels.label_fields else (),
+        required={setting: field for setting, field in required.items() if field},
+        nested=(*NESTED, id_field),
+        delimiter=delimiter,
+        encoding=encoding,
+        quotes=quotes,
+    )
+
+
+def leave_out_invalid_spans(
+    records: Iterable[Record], report: Callable[[str], None]
+) -> Iterator[Record]:
+    """Leave out the records whose spans are invalid.
+
+    >>> record = Record("Soup.", {}, "7", {"spans": [{"start": 0, "end": 99}]}, 1)
+    >>> list(leave_out_invalid_spans([record], lambda message: print(message[:12])))
+    document '7'
+    []
+
+    records (Iterable[Record]): The records.
+    report (Callable[[str], None]): Is called with a sentence on each record that is left out.
+    YIELDS (Record): The others.
+    """
+    for record in records:
+        try:
+            read_spans(record.meta, record.text)
+        except InvalidRowError as error:
+            report(f"document {record.id!r}: {error.detail}")
+        else:
+            yield record
+
+
 class _SkippedRows:
     """Logs the rows of a source that are left out: the first ones, and at the end their number.
 
@@ -251,11 +301,13 @@ class _RecordParser(NamedTuple):
 
     text_field, id_field: See `read_records`.
     cats (CatsReader): Reads the labels.
+    id_prefix (str): What the ids of rows without an id begin with.
     """
 
     text_field: str
     id_field: str
     cats: CatsReader
+    id_prefix: str
 
     def parse(self, row: Row) -> Record:
         """RETURNS (Record): The record of a row.
@@ -275,15 +327,15 @@ class _RecordParser(NamedTuple):
         return Record(
             text="" if is_missing(text) else check_text(self.text_field, text),
             cats=cats,
-            id=_parse_id(self.id_field, fields.get(self.id_field), row.number),
+            id=_parse_id(self.id_field, fields.get(self.id_field), f"{self.id_prefix}{row.number}"),
             meta={key: value for key, value in fields.items() if key not in used},
             line=row.line,
         )
 
 
-def _parse_id(name: str, value: Any, number: int) -> str:
+def _parse_id(name: str, value: Any, default: str) -> str:
     if is_missing(value) or value == "":
-        return str(number)
+        return default
     if not isinstance(value, str | int | float):
         raise InvalidRowError(
             f"{name!r} is not an id",

@@ -73,13 +73,37 @@ class Format(ABC):
     suffix (str): The suffix of the file of a chunk.
     keeps_fields (bool): Whether a result holds the other fields of records.
     labels (tuple[str, ...]): The labels, the columns of the scores.
+    dtype (str): The type of the vectors: "float32" or "float16". Scores are float32.
     """
 
     suffix: str
     keeps_fields = True
 
-    def __init__(self, labels: tuple[str, ...]) -> None:
+    def __init__(self, labels: tuple[str, ...], dtype: str = "float32") -> None:
         self.labels = labels
+        self.dtype = dtype
+
+    def round(self, vectors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Round vectors to the type of this result.
+
+        vectors (dict[str, ndarray]): Vectors and scores by kind, float32.
+        RETURNS (dict[str, ndarray]): The vectors in the type, and the scores as they are.
+        RAISES (ValueError): When a number is too large for the type.
+        """
+        if self.dtype == "float32":
+            return vectors
+        with np.errstate(over="ignore"):
+            rounded = {
+                key: rows if key == "scores" else rows.astype(self.dtype)
+                for key, rows in vectors.items()
+            }
+        for key, rows in rounded.items():
+            if not np.isfinite(rows).all():
+                raise ValueError(
+                    f"The {key} vectors have numbers above {np.finfo(self.dtype).max:g}, the most "
+                    f"that {self.dtype} holds. Write float32."
+                )
+        return rounded
 
     @abstractmethod
     def write_part(self, chunk: Chunk, path: Path) -> dict[str, Any]:
@@ -105,6 +129,11 @@ class Format(ABC):
         parts (Sequence[Part]): All chunks, at least one.
         path (Path): The file.
         """
+
+    def columns(self, path: Path) -> dict[str, str]:
+        """RETURNS (dict[str, str]): The types of the columns of a result by name; empty if the
+        format does not have types of columns."""
+        return {}
 
 
 class JsonLines(Format):
@@ -157,7 +186,7 @@ class Npz(Format):
                 f"{MOST_ID_CHARACTERS}, because all strings of an array have the same length. Give "
                 "shorter ids, read them from another field, or write .parquet."
             )
-        arrays: dict[str, Any] = {"ids": np.asarray(ids), **chunk.vectors}
+        arrays: dict[str, Any] = {"ids": np.asarray(ids), **self.round(chunk.vectors)}
         with path.open("wb") as file:
             np.savez(file, **arrays)
         return {key: [array.dtype.str, *array.shape[1:]] for key, array in arrays.items()}
@@ -202,8 +231,8 @@ class Parquet(Format):
 
     suffix = ".parquet"
 
-    def __init__(self, labels: tuple[str, ...]) -> None:
-        super().__init__(labels)
+    def __init__(self, labels: tuple[str, ...], dtype: str = "float32") -> None:
+        super().__init__(labels, dtype)
         self.pyarrow = import_pyarrow()
 
     def write_part(self, chunk: Chunk, path: Path) -> dict[str, Any]:
@@ -212,7 +241,7 @@ class Parquet(Format):
             "id": pyarrow.array([record.id for record in chunk.records], pyarrow.string()),
             "text": pyarrow.array([record.text for record in chunk.records], pyarrow.string()),
         }
-        for key, rows in chunk.vectors.items():
+        for key, rows in self.round(chunk.vectors).items():
             if key == "scores":
                 scores = [pyarrow.array(column) for column in rows.T]
                 columns[key] = pyarrow.StructArray.from_arrays(scores, list(self.labels))
@@ -247,6 +276,9 @@ class Parquet(Format):
                     table = self.pyarrow.concat_tables(group)
                     writer.write_table(table, row_group_size=len(table))
                     group = []
+
+    def columns(self, path: Path) -> dict[str, str]:
+        return {field.name: str(field.type) for field in self.pyarrow.parquet.read_schema(path)}
 
     def _unify(self, parts: Sequence[Part]) -> tuple[Any, set[str]]:
         """RETURNS (tuple[Schema, set[str]]): The columns of the result, and the names of those that

@@ -116,6 +116,9 @@ class Embedder:
     def identify(self) -> str:
         """RETURNS (str): SHA-256 of all parts of the pipeline that affect vectors and tokens."""
         component, layer = self.component, self.component.model.get_ref("encoder")
+        if component.encoder is None and layer.has_dim("nO") is None:
+            # Such a layer learns its width from the first text, and its bytes hold the width.
+            self._predict([""])
         parts: list[Any] = [
             layer.to_bytes() if component.encoder is None else component.encoder.identify(),
             cast(Any, self.nlp.tokenizer).to_bytes(exclude=["vocab"]),

@@ -1,32 +1,22 @@
 """Embed a corpus chunk by chunk. A finished chunk is saved at once."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from spacy.language import Language
 
 from .._files import atomic_path, explain_full_disk
-from .._progress import progress_interval
 from ..data import Record
-from ..pipeline import EmbTune, check_unit, find_component, unit_records
-from ._docbin import SpacyDocs
-from ._formats import Chunk, Format, JsonLines, Npz, Parquet
+from ..pipeline import find_component, unit_records
+from ._bar import Bar
+from ._chunks import digest_of, divide, memory_zone
+from ._formats import Chunk, Format
+from ._make_format import make_format
 from ._parts import Part, Parts
 from ._vectors import Embedder
-
-SUFFIXES = (".parquet", ".npz", ".spacy", ".jsonl")
-
-# A chunk ends after this many characters, so that it never takes more than some dozens of
-# megabytes.
-MOST_CHARACTERS = 2**24
-
-# A progress bar appears after this many seconds.
-DELAY = 1.0
 
 
 class Summary(NamedTuple):
@@ -58,6 +48,7 @@ def embed_corpus(
     force: bool = False,
     progress: Callable[[], float | None] | bool = False,
     unit: str = "doc",
+    dtype: str = "float32",
 ) -> Summary:
     """Write the vectors of a corpus to a file, in constant memory.
 
@@ -106,6 +97,8 @@ def embed_corpus(
         the records that has been read, 0..1, shows the remaining time as well.
     unit (str): What a row of the result is: "doc", "sents" (a sentence) or "spans:KEY" (a labelled
         span), see `unit_records`. Results in .spacy have documents only.
+    dtype (str): The type of the vectors in .parquet and .npz: "float32", or "float16" for half of
+        the size and three digits. Scores are float32 in both cases.
     RETURNS (Summary): The counts of this run.
     RAISES (ValueError): When a setting is invalid, the result exists, there are no records, or
         chunks were made from other records or settings.
@@ -120,30 +113,24 @@ def embed_corpus(
         raise ValueError(f"{out} exists already. Give another name, or replace it (--force).")
     component = find_component(nlp, name)
     embedder = Embedder(nlp, component, what, batch_size)
-    form = _make_format(out, nlp, component)
-    if check_unit(unit) != "doc":
-        if isinstance(form, SpacyDocs):
-            raise ValueError(
-                f"{out}: a .spacy file has a Doc for each document, so it cannot have one for each "
-                f"unit ({unit}): its sentences would lose their document. Give .parquet, .jsonl or "
-                f".npz. Or set spans in the settings of [{component.name}], and store what "
-                f"nlp.pipe gives: DocBin(store_user_data=True) holds the vectors of spans."
-            )
-        records = unit_records(nlp, records, unit)
+    form = make_format(out, nlp, component, dtype, unit)
+    records = unit_records(nlp, records, unit)
     settings = {
         "pipeline": embedder.identify()[:16],
         "what": ",".join(embedder.what),
         "chunk size": chunk_size,
         "batch size": embedder.batch_size,
         **embedder.environment(),
+        # Only if it is set, so that chunks of earlier versions can be used.
+        **({} if dtype == "float32" else {"dtype": dtype}),
     }
     parts = Parts(out, form.suffix, settings, force=force)
     n_empty = 0
     left_out: dict[str, None] = {}
     with parts.open(), _explain_how_to_resume(parts), explain_full_disk(out):
         finished: list[Part] = []
-        with _Bar(progress) as bar:
-            for chunk in _chunks(records, chunk_size):
+        with Bar(progress) as bar:
+            for chunk in divide(records, chunk_size):
                 n_empty += sum(not record.text.strip() for record in chunk)
                 if not form.keeps_fields:
                     left_out.update(dict.fromkeys(name for r in chunk for name in r.meta))
@@ -159,68 +146,20 @@ def embed_corpus(
     return Summary(parts.n_done, parts.n_kept, n_empty, seconds, list(left_out))
 
 
-def _make_format(out: Path, nlp: Language, component: EmbTune) -> Format:
-    match out.suffix.lower():
-        case ".spacy":
-            return SpacyDocs(nlp, component)
-        case ".jsonl":
-            return JsonLines(component.labels)
-        case ".npz":
-            return Npz(component.labels)
-        case ".parquet":
-            return Parquet(component.labels)
-    raise ValueError(
-        f"{out}: the format is not known. Give a name that ends in {', '.join(SUFFIXES)}."
-    )
-
-
-def _chunks(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
-    """YIELDS (list[Record]): Chunks of records. The same records give the same chunks."""
-    chunk: list[Record] = []
-    n_characters = 0
-    for record in records:
-        chunk.append(record)
-        n_characters += len(record.text)
-        if len(chunk) == size or n_characters >= MOST_CHARACTERS:
-            yield chunk
-            chunk, n_characters = [], 0
-    if chunk:
-        yield chunk
-
-
 def _finish(
-    records: list[Record], number: int, parts: Parts, form: Format, embedder: Embedder, bar: "_Bar"
+    records: list[Record], number: int, parts: Parts, form: Format, embedder: Embedder, bar: Bar
 ) -> Part:
     """RETURNS (Part): The chunk, from an earlier run or made now."""
-    digest = _digest(records, with_fields=form.keeps_fields)
+    digest = digest_of(records, with_fields=form.keeps_fields)
     bar.read(len(records))
     part = parts.find(number, digest)
     if part is not None:
         bar.skip(len(records))
         return part
-    with _memory_zone(embedder.nlp):
+    with memory_zone(embedder.nlp):
         vectors = embedder.embed([record.text for record in records], bar.advance)
         chunk = Chunk(records, vectors)
         return parts.add(number, digest, len(records), lambda path: form.write_part(chunk, path))
-
-
-def _digest(records: list[Record], *, with_fields: bool) -> str:
-    """RETURNS (str): SHA-256 of the ids, texts, cats and other fields of records."""
-    digest = hashlib.sha256()
-    for record in records:
-        parts = [record.id, record.text, sorted(record.cats.items())]
-        if with_fields:
-            # repr tells types apart, such as 1 and 1.0, that other formats keep.
-            parts.append(repr(record.meta))
-        line = json.dumps(parts)
-        digest.update(f"{line}\n".encode())
-    return digest.hexdigest()
-
-
-def _memory_zone(nlp: Language) -> AbstractContextManager[Any]:
-    """Make the vocabulary forget the words of a chunk afterwards, so that memory does not grow."""
-    vocab: Any = nlp.vocab
-    return nullcontext() if vocab.in_memory_zone else nlp.memory_zone()
 
 
 @contextmanager
@@ -234,48 +173,3 @@ def _explain_how_to_resume(parts: Parts) -> Iterator[None]:
                 "command goes on from there."
             )
         raise
-
-
-class _Bar:
-    """A progress bar of records. Their number is estimated from the share of the input that was
-    read."""
-
-    def __init__(self, progress: Callable[[], float | None] | bool) -> None:
-        from tqdm.auto import tqdm
-
-        self._fraction = progress if callable(progress) else None
-        self._n_read = 0
-        self.bar = tqdm(
-            desc="Embedding",
-            unit=" texts",
-            disable=progress is False,
-            mininterval=progress_interval(),
-            dynamic_ncols=True,
-            delay=DELAY,
-        )
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.close()
-
-    def read(self, n: int) -> None:
-        """Count n records that were read."""
-        self._n_read += n
-        fraction = self._fraction() if self._fraction else None
-        if fraction:
-            self.bar.total = max(self._n_read, round(self._n_read / fraction))
-
-    def advance(self, n: int) -> None:
-        """Count n records that were embedded."""
-        self.bar.update(n)
-
-    def skip(self, n: int) -> None:
-        """Count n records of an earlier run. They do not count towards the speed."""
-        if self.bar.disable:
-            return
-        self.bar.initial += n
-        self.bar.n += n
-        self.bar.last_print_n = self.bar.n
-        self.bar.update(0)

@@ -280,7 +280,7 @@ def run_of_bad_input(pipeline, tmp_path):
         ([pipeline, tmp_path / "a.csv", out], "has no column 'text', only 'body'"),
         ([pipeline, tmp_path / "broken.jsonl.gz", out], "not a whole gzip file"),
         ([pipeline, tmp_path / "none.jsonl", out], "there is no such file"),
-        ([pipeline, tmp_path, out], "is a directory. Give a file"),
+        ([pipeline, tmp_path, out], "is a directory or a pattern, so OUT has to be a directory"),
         ([pipeline, "-", out], "Standard input does not say what it holds"),
         ([pipeline, text, out, "--format", "docbin"], "The kind 'docbin' is not one of"),
         ([pipeline, text, tmp_path / "out.csv"], ".parquet, .npz, .spacy or .jsonl"),

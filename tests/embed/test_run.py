@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spacy_embtune._files import NoRoomError
 from spacy_embtune.data import Record
-from spacy_embtune.embed import SUFFIXES, embed_corpus, run
+from spacy_embtune.embed import SUFFIXES, _bar, _chunks, embed_corpus, run
 
 from ..test_files import files_limited_to
 from .pipelines import make_records
@@ -193,11 +193,11 @@ def test_a_text_that_cannot_be_encoded_alone_in_a_chunk_is_written_too(nlp, out)
 )
 def test_chunks_end_after_so_many_records_or_characters(lengths, size, most):
     records = [Record("x" * n, {}, str(i), {}, i) for i, n in enumerate(lengths)]
-    before, run.MOST_CHARACTERS = run.MOST_CHARACTERS, most
+    before, _chunks.MOST_CHARACTERS = _chunks.MOST_CHARACTERS, most
     try:
-        chunks = list(run._chunks(records, size))
+        chunks = list(_chunks.divide(records, size))
     finally:
-        run.MOST_CHARACTERS = before
+        _chunks.MOST_CHARACTERS = before
     assert [record for chunk in chunks for record in chunk] == records
     for chunk in chunks:
         n_characters = [len(record.text) for record in chunk]
@@ -233,8 +233,8 @@ def test_a_pipeline_works_on_after_an_interrupted_run(nlp, tmp_path, monkeypatch
 
 @pytest.mark.slow
 def test_progress_estimates_the_time_left_by_what_was_read(nlp, out, capsys, monkeypatch):
-    monkeypatch.setattr(run, "progress_interval", lambda: 0.0)
-    monkeypatch.setattr(run, "DELAY", 0)
+    monkeypatch.setattr(_bar, "progress_interval", lambda: 0.0)
+    monkeypatch.setattr(_bar, "DELAY", 0)
     read = []
 
     def count():
