@@ -20,8 +20,8 @@ from ._training_corpus import TrainingCorpus, annotate
 
 logger = logging.getLogger(__name__)
 
-# The mean of the base vectors is that of at most so many texts if unlabelled ones count. With 1 or 2
-# labelled texts a class this gains a little MAP@R, from 8 on nothing (benchmarks/README.md).
+# If unlabelled texts count for the mean of the base vectors, it is that of so many texts. With 1 to
+# 2 labelled texts a class this gains a little MAP@R, from 8 on nothing (benchmarks/README.md).
 MOST_AVERAGED = 200
 # The number of documents with a pseudo-label that are added to a batch if the corpus has no labels.
 BATCH_WITHOUT_LABELS = 64
