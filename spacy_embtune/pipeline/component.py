@@ -265,11 +265,12 @@ class EmbTune(ListenedTo, TrainablePipe):
             label to a text or a list of texts. Its labels need no labelled document. Texts that
             mean nothing, such as "LABEL_3", are left out, and the log says so. None: no texts.
         unlabelled (Callable | None): A corpus of texts without labels, such as the reader
-            `spacy-embtune.unlabelled.v1`: takes the pipeline and gives Examples. The mean of the
-            base vectors is learned from them as well. Texts with cats have a pseudo-label: they are
-            learned beside the documents of each batch, with the weight in `user_data["weight"]`
-            (default 1). Nothing counts them. They are never saved, so a component that was loaded
-            goes on learning without them. None: no such texts.
+            `spacy-embtune.unlabelled.v1`: takes the pipeline and gives Examples. If the training
+            corpus is small, a sample of them counts for the mean of the base vectors as well. Texts
+            with cats have a pseudo-label: they are learned beside the documents of each batch, with
+            the weight in `user_data["weight"]` (default 1). Nothing counts them. They are never
+            saved, so a component that was loaded goes on learning without them. None: no such
+            texts.
         RAISES (ValueError): When there are no examples or no labels, or cats, label_texts or
             unlabelled are invalid.
         """

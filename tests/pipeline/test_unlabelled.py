@@ -134,7 +134,7 @@ def test_the_mean_is_that_of_all_texts_whatever_their_order(
     base = pipe.model.get_ref("encoder").predict(list(dict.fromkeys(texts)))
     assert_allclose(mean_of(pipe), base.mean(axis=0), atol=1e-6)
     assert pipe._pseudo_labelled is None
-    monkeypatch.setattr("spacy_embtune.pipeline._unlabelled.MOST_SAMPLED", 10)
+    monkeypatch.setattr("spacy_embtune.pipeline._unlabelled.MOST_AVERAGED", 16)
     pile = list(make_pile(60, labelled=False)(nlp))
     means = [
         mean_of(initialize(make_nlp(), examples, lambda nlp, part=part: iter(part)))
@@ -142,6 +142,10 @@ def test_the_mean_is_that_of_all_texts_whatever_their_order(
     ]
     assert_array_equal(*means)
     assert (means[0] != mean_of(pipe)).any()
+    # A larger corpus has its own mean.
+    many = make_examples(nlp, 24)
+    own, both = (initialize(make_nlp(), many, pile) for pile in (None, make_pile(60)))
+    assert_array_equal(mean_of(own), mean_of(both))
 
 
 @pytest.mark.slow
