@@ -12,6 +12,7 @@ machine). The times, in seconds, each as median (lowest to highest) of --rounds:
     choose    a loop around all points, until the list of the selection is there
     learn     from an action until new predictions are there, on the server
     retune    from an action until new positions are there, on the server
+    work      the processor time of a retune, for a machine that has other work
     shown     from a key in the page until its new predictions and positions are drawn
 """
 
@@ -101,11 +102,12 @@ def make_pile(n: int) -> tuple[Pile, Any]:
 def measure_learning(session: Session, rounds: int) -> None:
     """Note the times of the server."""
     for number in range(rounds):
-        began = time.perf_counter()
-        wait_for_newer(session, lambda: session.act("give", f"label {number}", [number]))
+        began, work = time.perf_counter(), time.process_time()
+        version = label_and_wait(session, f"label {number}", number)
         note("learn", time.perf_counter() - began)
-        wait_for(lambda: not session.state(learned_since=10**9)["is_learning"])
+        wait_for_version(session, version + 2)
         note("retune", time.perf_counter() - began)
+        note("work", time.process_time() - work)
 
 
 def measure_page(page: Page, address: str) -> None:
@@ -154,10 +156,16 @@ def measure_page(page: Page, address: str) -> None:
     note("shown", time.perf_counter() - began)
 
 
-def wait_for_newer(session: Session, act: Callable[[], None]) -> None:
+def label_and_wait(session: Session, label: str, row: int) -> int:
+    """RETURNS (int): The version before; predictions come as the next one, then positions."""
     version = session.learned_version
-    act()
-    wait_for(lambda: session.learned_version > version)
+    session.act("give", label, [row])
+    wait_for_version(session, version + 1)
+    return version
+
+
+def wait_for_version(session: Session, version: int) -> None:
+    wait_for(lambda: session.learned_version >= version)
 
 
 def wait_for(is_done: Callable[[], bool]) -> None:

@@ -14,16 +14,16 @@ from ._quality import Quality, measure_quality
 from ._ridge import Extra, Ridge, fit_ridge, to_probabilities
 from ._space import Space
 from ._suggestions import (
+    N_SUGGESTED,
     LabelList,
     Suggestion,
     add_others,
+    find_middles,
     list_by_label,
     suggest_typical,
     suggest_uncertain,
 )
 
-# Labelled texts for each label from which on suggestions are uncertain texts, not typical ones.
-TYPICAL_PER_LABEL = 5
 # From this probability on, a prediction out of fold contradicts a given label.
 CONTRADICTS = 0.8
 MOST_SUSPECTS = 3
@@ -102,11 +102,11 @@ def learn(
         )
 
     labelled = sorted(cats)
-    if len(rows) < TYPICAL_PER_LABEL * len(learnable):
-        chosen, reason = suggest_typical(space, labelled=labelled), explain_typical
-    else:
-        chosen, reason = suggest_uncertain(space, probabilities, labelled=labelled), explain
-    suggestions += add_others(space, chosen, reason, labelled=labelled, predicted=predicted)
+    typical = find_middles(space, labelled=labelled)[:N_SUGGESTED]
+    n_left, known = N_SUGGESTED - len(typical), [*labelled, *typical]
+    undecided = suggest_uncertain(space, probabilities, labelled=known, n=n_left)
+    for chosen, reason in ((typical, explain_typical), (undecided, explain)):
+        suggestions += add_others(space, chosen, reason, labelled=labelled, predicted=predicted)
     quality = None
     if measures:
 

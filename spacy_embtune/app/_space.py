@@ -1,12 +1,16 @@
 """The vectors of a pile, with what is computed of them once."""
 
+import warnings
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.ranking import Floats, unit_rows
+from ..metrics.ranking import Floats, Ints, unit_rows
 
+# The clusters that each give a typical text, the texts that they are found with, and how many texts
+# a cluster has on average at least.
+N_PARTS, PARTS_SAMPLE, LEAST_IN_PART = 40, 4_000, 5
 # The texts that typicality is measured with.
 SAMPLE = 1_000
 # How many of them count as near.
@@ -20,12 +24,17 @@ class Space(NamedTuple):
     mean (Floats): Their mean, float64, shape (d,).
     scale (float): The root of their mean squared distance to the mean.
     typicality (Floats): How many others each text has near it, see `measure_typicality`.
+    part (Ints): The cluster of each text, one of at most 40, shape (n,).
+    middles (Ints): The text that is nearest to the centre of each cluster, the one of the largest
+        cluster first.
     """
 
     vectors: NDArray[Any]
     mean: Floats
     scale: float
     typicality: Floats
+    part: Ints
+    middles: Ints
 
     @classmethod
     def of(cls, vectors: NDArray[Any]) -> Self:
@@ -36,10 +45,31 @@ class Space(NamedTuple):
         if np.isfinite(lengths).all() and (lengths > 1e-12).all():
             unit = unit / lengths
         else:
-            unit = unit_rows(vectors)[0].astype(np.float32)
+            # A text without a vector keeps its row.
+            unit = np.zeros(unit.shape, dtype=np.float32)
+            unit_of_others, rows = unit_rows(vectors)
+            unit[rows] = unit_of_others
         mean = unit.mean(axis=0, dtype=np.float64)
         scale = float(np.sqrt(max(1.0 - float(mean @ mean), 1e-6)))
-        return cls(unit, mean, scale, measure_typicality(unit))
+        return cls(unit, mean, scale, measure_typicality(unit), *_split(unit))
+
+
+def _split(vectors: NDArray[Any]) -> tuple[Ints, Ints]:
+    """RETURNS (tuple[Ints, Ints]): The cluster of each text, and the text in the middle of each."""
+    from sklearn.cluster import KMeans
+
+    n = len(vectors)
+    k = max(1, min(N_PARTS, n // LEAST_IN_PART))
+    sample = np.random.default_rng(0).permutation(n)[:PARTS_SAMPLE]
+    with warnings.catch_warnings():
+        # There may be fewer distinct vectors than clusters.
+        warnings.simplefilter("ignore")
+        centres = KMeans(k, n_init=3, random_state=0).fit(vectors[sample]).cluster_centers_
+    lengths = np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
+    cosines = vectors @ (centres / lengths).T.astype(np.float32)
+    part = cosines.argmax(axis=1)
+    largest_first = np.argsort(-np.bincount(part, minlength=k), kind="stable")
+    return part, cosines.argmax(axis=0)[largest_first]
 
 
 def measure_typicality(vectors: NDArray[Any]) -> Floats:

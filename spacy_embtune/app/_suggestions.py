@@ -54,15 +54,32 @@ class Suggestion(NamedTuple):
 
 
 def suggest_typical(space: Space, *, labelled: Sequence[int], n: int = N_SUGGESTED) -> list[int]:
-    """Choose texts that are typical, and unlike those that are labelled or chosen already.
+    """Choose texts that are typical, and unlike those that are labelled or chosen already: those in
+    the middle of each cluster without a labelled text, then others.
 
     space (Space): The texts.
     labelled (Sequence[int]): The rows of labelled texts.
     n (int): How many to choose.
     RETURNS (list[int]): At most n rows.
     """
+    chosen = find_middles(space, labelled=labelled)[:n]
     everything = np.arange(len(space.vectors))
-    return _choose_diverse(space.vectors, everything, space.typicality, labelled, n)
+    known = [*labelled, *chosen]
+    others = _choose_diverse(space.vectors, everything, space.typicality, known, n - len(chosen))
+    return chosen + others
+
+
+def find_middles(space: Space, *, labelled: Sequence[int]) -> list[int]:
+    """Find the texts in the middle of clusters without a labelled text. To label them first saves
+    labels where labels are topics, and not where they are types of questions (benchmarks/README.md).
+
+    space, labelled: As for `suggest_typical`.
+    RETURNS (list[int]): The rows, that of the largest cluster first.
+    """
+    is_covered = np.zeros(len(space.middles), dtype=bool)
+    is_covered[space.part[list(labelled)]] = True
+    middles = space.middles[~is_covered[space.part[space.middles]]]
+    return list(dict.fromkeys(middles.tolist()))
 
 
 def suggest_uncertain(

@@ -49,7 +49,7 @@ def make_command(
 
     >>> command = make_command(Path("labels.jsonl"), Path("labels.tuned"), "data.jsonl")
     >>> " ".join(command[1:])
-    '-m spacy embtune tune labels.jsonl labels.tuned --unlabelled data.jsonl --seconds 120'
+    '-m spacy embtune tune labels.jsonl labels.tuned --unlabelled data.jsonl --seconds 120 --force'
 
     log (Path): The log of labels.
     out (Path): The directory of the result.
@@ -59,7 +59,8 @@ def make_command(
     RETURNS (list[str]): The command.
     """
     command = [sys.executable, "-m", "spacy", "embtune", "tune", str(log), str(out)]
-    command += ["--unlabelled", str(data), "--seconds", str(seconds)]
+    # Of an earlier result, but of nothing else, it takes the place.
+    command += ["--unlabelled", str(data), "--seconds", str(seconds), "--force"]
     return command + (["--encoder", encoder] if encoder is not None else [])
 
 

@@ -119,13 +119,16 @@ def label(
         else:
             made = SentenceEncoder() if encoder is None else SentenceEncoder(encoder)
             make = partial(make_pile, records, made, title=title, store=store)
+        # Options of DATA would also count for LABELS.jsonl, which `tune` reads in the same way.
+        is_usual = text_field == "text" and not any((kind, delimiter, encoding, quotes))
+        command = make_command(log, pipeline_beside(log), data, encoder=encoder)
         serve_labelling(
             lambda progress: make(progress=progress),
             log,
             labels=offered,
             exclusive=not several,
             port=port,
-            tune_with=make_command(log, pipeline_beside(log), data, encoder=encoder),
+            tune_with=command if is_usual else None,
             store=store,
             started=started,
             ready=ready,

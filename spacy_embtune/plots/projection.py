@@ -17,6 +17,8 @@ METHODS: tuple[Method, ...] = get_args(Method)
 _FEWEST = 3
 # The default of umap-learn.
 _UMAP_NEIGHBORS = 15
+# The vectors that `project_onto` finds the components of, at most.
+_MOST_FITTED = 5_000
 # UMAP starts from the principal components, scaled to this standard deviation (Kobak & Linderman
 # 2021, "Initialization is critical for preserving global data structure in both t-SNE and UMAP").
 _UMAP_START = 1e-4
@@ -123,8 +125,23 @@ def project_onto(vectors: NDArray[Any], onto: NDArray[Any]) -> NDArray[Any]:
     onto (ndarray): The positions, shape (n, 2). NaN: not known.
     RETURNS (ndarray): The new positions, float64, shape (n, 2); NaN where the vector is zero.
     """
-    unit, rows = unit_rows(vectors)
-    return _turn(_spread(_pca(unit, unit), rows, len(vectors)), np.asarray(onto))
+    array = np.asarray(vectors)
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(array, axis=1)
+    rows = np.arange(len(array))
+    if array.dtype.kind != "f" or not (np.isfinite(lengths) & (lengths > _ROUNDING)).all():
+        # In float64, because squares of tiny numbers are zero in float32; zeros are left out.
+        array, rows = unit_rows(array)
+        lengths = np.ones(len(array))
+    # With many vectors, a part of them gives nearly the same components in a fraction of the time.
+    some = np.arange(len(array))
+    if len(array) > _MOST_FITTED:
+        some = np.sort(np.random.default_rng(0).permutation(len(array))[:_MOST_FITTED])
+    mean, axes = _find_axes(unit_rows(array[some])[0])
+    # Divided by the lengths behind the product, where a vector has two numbers.
+    xy = np.zeros((len(array), 2))
+    xy[:, : axes.shape[1]] = (array @ axes.astype(array.dtype)) / lengths[:, None] - mean @ axes
+    return _turn(_spread(xy, rows, len(vectors)), np.asarray(onto))
 
 
 def _vectors(documents: Documents, space: Space, purpose: str) -> tuple[Floats, Ints]:
@@ -140,6 +157,15 @@ def _vectors(documents: Documents, space: Space, purpose: str) -> tuple[Floats, 
 
 def _pca(fitted: Floats, shown: Floats) -> Floats:
     """RETURNS (Floats): The first two principal components of the documents shown, shape (n, 2)."""
+    mean, axes = _find_axes(fitted)
+    xy = np.zeros((shown.shape[0], 2))
+    xy[:, : axes.shape[1]] = (shown - mean) @ axes
+    return xy
+
+
+def _find_axes(fitted: Floats) -> tuple[Floats, Floats]:
+    """RETURNS (tuple[Floats, Floats]): The mean, shape (d,), and the first two principal axes,
+    shape (d, 2), or (d, 1) if there is one dimension."""
     mean = fitted.mean(axis=0)
     centred = fitted - mean
     if centred.shape[0] >= centred.shape[1]:
@@ -149,9 +175,7 @@ def _pca(fitted: Floats, shown: Floats) -> Floats:
     axes = axes[:, :2]
     # The sign of an axis is arbitrary and may differ between machines, so it is fixed here.
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-    xy = np.zeros((shown.shape[0], 2))
-    xy[:, : axes.shape[1]] = (shown - mean) @ (axes * signs)
-    return xy
+    return mean, axes * signs
 
 
 def require_umap() -> Any:

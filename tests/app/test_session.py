@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from spacy_embtune.app import ActionError, LabelLog, Session
+from spacy_embtune.app._space import Space
+from spacy_embtune.app._suggestions import find_middles
 from spacy_embtune.data import LoggedText, read_records
 
 from .conftest import make_pile_of, wait_for_learning
@@ -183,3 +185,49 @@ def test_positions_stay_near_the_last_ones(make_session: MakeSession) -> None:
     turned = sum(np.linalg.norm(after @ np.diag(s) - before) for s in [(1, -1), (-1, 1), (-1, -1)])
     assert np.linalg.norm(after - before) < turned / 3
     assert math.isfinite(turned)
+
+
+def test_each_cluster_is_labelled_before_undecided_texts_are_suggested(
+    make_session: MakeSession,
+) -> None:
+    session = make_session()
+    space = session.space
+    assert len(space.middles) == 12
+    sizes = np.bincount(space.part, minlength=12)
+    found = sizes[space.part[space.middles]].tolist()
+    assert found == sorted(found, reverse=True)
+    given: list[int] = []
+    while middles := find_middles(space, labelled=given):
+        assert not set(space.part[middles]) & set(space.part[given])
+        session.act("give", "ABC"[middles[0] % 3], [middles[0]])
+        given.append(middles[0])
+    assert len(given) == 12
+    wait_for_learning(session)
+    reasons = {one["reason"][:9] for one in session.state()["learned"]["suggestions"]}
+    assert reasons == {"Undecided"}
+
+
+def test_a_list_has_texts_of_one_label_that_are_unlike_each_other(
+    make_session: MakeSession,
+) -> None:
+    session = make_session()
+    for topic, label in enumerate("ABC"):
+        session.act("give", label, list(range(topic, 12 + 3 * topic, 3)))
+    wait_for_learning(session)
+    lists = session.state()["learned"]["lists"]
+    # The label with the fewest texts comes first.
+    assert [one["label"] for one in lists] == ["A", "B", "C"]
+    _, _, predicted, _ = session.arrays()
+    known = {row for row, _ in session.state()["cats"]}
+    for j, one in enumerate(lists):
+        assert 3 <= len(one["rows"]) <= 20
+        assert (predicted[one["rows"]] == j).all()
+        assert not known & set(one["rows"])
+
+
+def test_a_text_without_a_vector_keeps_its_row() -> None:
+    vectors = np.eye(4, dtype=np.float32)
+    vectors[1] = 0
+    space = Space.of(vectors)
+    np.testing.assert_array_equal(space.vectors, vectors)
+    assert np.isfinite(space.mean).all()

@@ -50,7 +50,7 @@ def test_the_command_of_the_button() -> None:
     command = make_command(Path("a/l.jsonl"), Path("a/l.tuned"), "d.csv", encoder="e", seconds=9)
     assert command[:5] == [sys.executable, "-m", "spacy", "embtune", "tune"]
     assert command[5:7] == [str(Path("a/l.jsonl")), str(Path("a/l.tuned"))]
-    assert command[7:] == ["--unlabelled", "d.csv", "--seconds", "9", "--encoder", "e"]
+    assert command[7:] == ["--unlabelled", "d.csv", "--seconds", "9", "--force", "--encoder", "e"]
 
 
 @pytest.mark.slow

@@ -129,3 +129,23 @@ def test_nothing_is_cut_off_at_any_width(open_page, width):
         "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
     )
     assert sizes == [width, 700]
+
+
+def test_a_label_is_seen_among_more_points_than_are_drawn(open_page):
+    n = 20_500
+    base = np.zeros((n, 2))
+    base[:3] = [[-1, -1], [1, 1], [1, -1]]
+    cats = [{} for _ in range(n)]
+    # In random order, most points come behind it, and would take its room.
+    cats[0] = cats[7] = {"A": 1.0}
+    documents = make_documents([f"text {i}" for i in range(n)], cats, labels=["A"])
+    opened = open_page(make_page(documents, base, base))
+    opened.settle()
+    places = opened.pixels(base)
+    crowd, other, own = (opened.colour(places[i]) for i in (9, 1, 0))
+    assert own != other
+    # Points are slightly transparent, so what is below counts a little.
+    assert np.abs(np.subtract(crowd, own)).max() < 20
+    # All of them can be chosen, also those that are not drawn.
+    opened.lasso(opened.around(places, by=15))
+    assert opened.page.inner_text("#count") == "20,500 texts selected"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from spacy_embtune.plots import project
+from spacy_embtune.plots import project, project_onto
 
 from ..reports.cases import make_documents
 
@@ -219,3 +219,27 @@ class TestUmap:
             assert one.xy.shape == (len(documents.base), 2)
             assert np.isfinite(one.xy).all()
             np.testing.assert_array_equal(one.xy, other.xy)
+
+
+def test_many_vectors_lie_where_a_part_of_them_puts_them():
+    rng = np.random.default_rng(0)
+    vectors = (rng.normal(size=(6_000, 8)) * np.arange(8, 0, -1) + 1).astype("float32")
+    expected = PCA(2, svd_solver="full").fit_transform(unit(vectors.astype(float)))
+    found = project_onto(vectors, expected)
+    # Turned to lie near them, so signs and axes agree. The mean is that of a part.
+    assert np.corrcoef(found[:, 0], expected[:, 0])[0, 1] > 0.999
+    assert np.corrcoef(found[:, 1], expected[:, 1])[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_lengths_do_not_count_and_zeros_have_no_place(size):
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(30, 4))
+    old = rng.normal(size=(30, 2))
+    expected = project_onto(vectors, old)
+    scaled = (vectors * size).astype("float32")
+    np.testing.assert_allclose(project_onto(scaled, old), expected, atol=1e-5)
+    scaled[3] = 0
+    found = project_onto(scaled, old)
+    assert np.isnan(found[3]).all()
+    assert np.isfinite(np.delete(found, 3, axis=0)).all()

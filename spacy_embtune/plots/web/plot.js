@@ -3,6 +3,8 @@
 const SWITCH_MS = 650;
 const SCALES = [0.5, 80]; // the smallest and the largest zoom
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
+// With more documents, points in the same place are drawn a few times only. Zooming shows all of them.
+const CROWDED = 20_000;
 
 class Plot {
   constructor(canvas, corpus) {
@@ -15,6 +17,7 @@ class Plot {
     this.marks = [];
     this.stamps = new Map(); // the marks of each state
     this.stale = true; // whether the points have changed since they were last drawn
+    this.levels = []; // of each mark: those of a higher level are drawn later
     this.columns = new Int16Array(corpus.n); // the mark of each document, as an index
     this.states = new Uint8Array(corpus.n); // 0 (hidden), FAINT, PLAIN or RINGED
     this.current = -1; // the document under the pointer or the keyboard's cursor
@@ -53,6 +56,7 @@ class Plot {
 
   colour({ marks, levels, columns }) {
     this.marks = marks;
+    this.levels = levels;
     this.columns = columns;
     this.order = this.mixed.slice().sort((i, j) => levels[columns[i]] - levels[columns[j]]);
     this.invalidate();
@@ -148,11 +152,19 @@ class Plot {
     const stamps = [FAINT, PLAIN, RINGED].map((state) => this.stampsOf(state, radius));
     raster.clear(scheme().background);
     [FAINT, PLAIN, RINGED].forEach((state, at) => {
+      const crowd = state !== RINGED && this.corpus.n > CROWDED ? new Crowd(raster) : null;
+      let level = NaN;
       for (const i of this.order) {
         if (this.states[i] === state) {
+          if (level !== this.levels[this.columns[i]]) {
+            level = this.levels[this.columns[i]];
+            crowd?.clear(); // points of a higher level are above the others, and are always seen
+          }
           const x = (pixels[2 * i] * view.scale + view.x) * ratio;
           const y = (pixels[2 * i + 1] * view.scale + view.y) * ratio;
-          raster.add(stamps[at][this.columns[i]], x, y);
+          if (!crowd || crowd.hasRoom(x, y)) {
+            raster.add(stamps[at][this.columns[i]], x, y);
+          }
         }
       }
     });

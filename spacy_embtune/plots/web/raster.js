@@ -6,6 +6,10 @@ const FAINT = 1;
 const PLAIN = 2;
 const RINGED = 3;
 
+// The side of a place in pixels, and how many points are drawn there.
+const CELL = 2;
+const MOST_IN_CELL = 2;
+
 // A mark as pixels to blend into an image: their positions, their colours multiplied by opacity (red
 // and blue in one number, green in another), and the share of the image that stays visible.
 class Stamp {
@@ -88,5 +92,29 @@ class Raster {
         pixels[at] = 0xff000000 | (redBlue & 0xff00ff) | (green & 0xff00);
       }
     }
+  }
+}
+
+// Counts the points at each place, so that those that nobody would see are not drawn. Points come in
+// random order, so the colours that are drawn are in the proportions of all.
+class Crowd {
+  constructor({ width, height }) {
+    this.columns = Math.ceil(width / CELL);
+    this.rows = Math.ceil(height / CELL);
+    this.counts = new Uint8Array(this.columns * this.rows);
+  }
+
+  clear() {
+    this.counts.fill(0);
+  }
+
+  hasRoom(x, y) {
+    const [column, row] = [Math.floor(x / CELL), Math.floor(y / CELL)];
+    if (column < 0 || row < 0 || column >= this.columns || row >= this.rows) {
+      return true; // a part of the point may be seen
+    }
+    const at = row * this.columns + column;
+    this.counts[at] += this.counts[at] < MOST_IN_CELL + 1;
+    return this.counts[at] <= MOST_IN_CELL;
   }
 }
