@@ -119,7 +119,7 @@ class Sampler:
     def __init__(self) -> None:
         self.ended = threading.Event()
         self.samples: list[tuple[float, float]] = []
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def run(self) -> None:
@@ -216,7 +216,7 @@ def main(
         print(f"seconds of starting with Ray: {spread([run.starting for run in runs[1]])}")
 
         out, times = folder / "killed", list[float]()
-        thread = threading.Thread(target=kill_in_the_middle(out, times))
+        thread = threading.Thread(target=kill_in_the_middle(out, times), daemon=True)
         thread.start()
         embed(nlp, data, out, 1, max(rows // 4, 1), chosen)
         thread.join()
@@ -231,7 +231,7 @@ def main(
         n_shards = len(find_parts(many, rows=rows))
         dividing = texts / (time.time() - started)
         out, sizes, stop = folder / "memory", list[tuple[float, ...]](), threading.Event()
-        watcher = threading.Thread(target=watch, args=(out, n_shards, stop, sizes))
+        watcher = threading.Thread(target=watch, args=(out, n_shards, stop, sizes), daemon=True)
         before = psutil.Process().memory_info().rss / 2**20
         watcher.start()
         run = embed(nlp, many, out, 2, rows, chosen)
