@@ -119,7 +119,7 @@ class Sampler:
     def __init__(self) -> None:
         self.ended = threading.Event()
         self.samples: list[tuple[float, float]] = []
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def run(self) -> None:
@@ -206,14 +206,17 @@ def main(
                 print(f"round {i}, {n_workers} workers: {done[-1]}", flush=True)
         one = [b.making / a.making for a, b in zip(runs[0], runs[1], strict=True)]
         two = [b.making / c.making for b, c in zip(runs[1], runs[2], strict=True)]
-        costs = [(b.making - a.making) / timed * 1e6 for a, b in zip(runs[0], runs[1], strict=True)]
+        pairs = list(zip(runs[0], runs[1], strict=True))
+        computed = [b.processor / a.processor for a, b in pairs]
+        costs = [(b.processor - a.processor) / timed * 1e6 for a, b in pairs]
         print(f"one worker / local engine, seconds of making: {spread(one)}")
-        print(f"milliseconds more for 1,000 texts: {spread(costs)}")
+        print(f"one worker / local engine, seconds of the processor: {spread(computed)}")
+        print(f"milliseconds of the processor more for 1,000 texts: {spread(costs)}")
         print(f"two workers against one: {spread(two)} times as fast")
         print(f"seconds of starting with Ray: {spread([run.starting for run in runs[1]])}")
 
         out, times = folder / "killed", list[float]()
-        thread = threading.Thread(target=kill_in_the_middle(out, times))
+        thread = threading.Thread(target=kill_in_the_middle(out, times), daemon=True)
         thread.start()
         embed(nlp, data, out, 1, max(rows // 4, 1), chosen)
         thread.join()
@@ -228,7 +231,7 @@ def main(
         n_shards = len(find_parts(many, rows=rows))
         dividing = texts / (time.time() - started)
         out, sizes, stop = folder / "memory", list[tuple[float, ...]](), threading.Event()
-        watcher = threading.Thread(target=watch, args=(out, n_shards, stop, sizes))
+        watcher = threading.Thread(target=watch, args=(out, n_shards, stop, sizes), daemon=True)
         before = psutil.Process().memory_info().rss / 2**20
         watcher.start()
         run = embed(nlp, many, out, 2, rows, chosen)

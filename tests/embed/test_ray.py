@@ -334,6 +334,14 @@ def test_a_cluster_that_is_not_there(nlp, data, tmp_path):
         with pytest.raises(ValueError, match=cause):
             run(nlp, data, tmp_path / "out", options={"address": address})
     assert time.monotonic() - started < 20
+    with socket.socket() as listening:
+        # What listens is not Ray.
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        options = {"address": f"127.0.0.1:{listening.getsockname()[1]}", "wait": 3}
+        with pytest.raises(ValueError, match=r"does not answer|cannot be used"):
+            run(nlp, data, tmp_path / "out", options=options)
+    assert time.monotonic() - started < 40
     assert not (tmp_path / "out").exists()
 
 
@@ -349,7 +357,6 @@ def test_a_machine_is_removed(odd, data, tmp_path):
     cluster = Cluster(initialize_head=True, head_node_args=settings)
     second = cluster.add_node(num_cpus=1, object_store_memory=2**27)
     try:
-        ray.init(address=cluster.address, log_to_driver=False)
         out = tmp_path / "out"
 
         def remove():
@@ -359,7 +366,8 @@ def test_a_machine_is_removed(odd, data, tmp_path):
 
         thread = threading.Thread(target=remove)
         thread.start()
-        summary = run(odd, data, out, options={"code": CODE, "wait": 60})
+        options = {"address": cluster.address, "code": CODE, "wait": 60}
+        summary = run(odd, data, out, options=options)
         thread.join()
         assert (summary.n, summary.errors) == (60, {})
         assert_whole(out)
