@@ -1,7 +1,5 @@
 """Divide records into chunks, each of which is in memory as a whole."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -27,19 +25,6 @@ def divide(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
             chunk, n_characters = [], 0
     if chunk:
         yield chunk
-
-
-def digest_of(records: list[Record], *, with_fields: bool) -> str:
-    """RETURNS (str): SHA-256 of the ids, texts, cats and other fields of records."""
-    digest = hashlib.sha256()
-    for record in records:
-        parts = [record.id, record.text, sorted(record.cats.items())]
-        if with_fields:
-            # repr tells types apart, such as 1 and 1.0, that other formats keep.
-            parts.append(repr(record.meta))
-        line = json.dumps(parts)
-        digest.update(f"{line}\n".encode())
-    return digest.hexdigest()
 
 
 def memory_zone(nlp: Language) -> AbstractContextManager[Any]:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from spacy.language import Language
 
 from .._files import atomic_path, explain_full_disk
-from ..data import Record
+from ..data import Record, digest_records
 from ..pipeline import find_component, unit_records
 from ._bar import Bar
-from ._chunks import digest_of, divide, memory_zone
+from ._chunks import divide, memory_zone
 from ._formats import Chunk, Format
 from ._make_format import make_format
 from ._parts import Part, Parts
@@ -150,7 +150,7 @@ def _finish(
     records: list[Record], number: int, parts: Parts, form: Format, embedder: Embedder, bar: Bar
 ) -> Part:
     """RETURNS (Part): The chunk, from an earlier run or made now."""
-    digest = digest_of(records, with_fields=form.keeps_fields)
+    digest = digest_records(records, with_fields=form.keeps_fields)
     bar.read(len(records))
     part = parts.find(number, digest)
     if part is not None:
