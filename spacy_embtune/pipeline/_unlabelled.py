@@ -79,7 +79,9 @@ def read_unlabelled(
         if cats
     }
     own = set(pipe.labels)
-    room = max(MOST_AVERAGED - len(corpus.sample), 0)
+    # Other heads have no use for the mean.
+    has_mean = pipe.model.get_ref("head").has_ref("standardize")
+    room = max(MOST_AVERAGED - len(corpus.sample), 0) if has_mean else 0
     sampled: list[tuple[int, int, Callable[[], Any]]] = []
     found = UnlabelledTexts([], [], [], [])
     n, n_known, n_foreign = 0, 0, 0

@@ -149,6 +149,19 @@ def test_the_mean_is_that_of_all_texts_whatever_their_order(
 
 
 @pytest.mark.slow
+def test_heads_without_a_mean_encode_no_text_of_the_pile(
+    make_nlp: MakeNlp, tiny_encoder: Path
+) -> None:
+    counts = []
+    for architecture in ("Linear", "FeedForward"):
+        head = {"@architectures": f"spacy-embtune.{architecture}.v1"}
+        nlp = make_nlp(model={"encoder": {"name": str(tiny_encoder)}, "head": head})
+        pipe = initialize(nlp, make_examples(nlp, 6), make_pile(60, labelled=False))
+        counts.append(pipe.encoder.n_encoded)
+    assert counts[0] <= 6 < counts[1]
+
+
+@pytest.mark.slow
 def test_a_batch_gets_as_many_as_it_has_labelled_documents(make_nlp: MakeNlp) -> None:
     nlp = make_nlp()
     pipe = initialize(nlp, make_examples(nlp, 24), make_pile(60, weight=0.25))
