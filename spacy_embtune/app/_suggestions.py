@@ -71,7 +71,7 @@ def suggest_typical(space: Space, *, labelled: Sequence[int], n: int = N_SUGGEST
 
 def find_middles(space: Space, *, labelled: Sequence[int]) -> list[int]:
     """Find the texts in the middle of clusters without a labelled text. To label them first saves
-    labels where labels are topics, and not where they are types of questions (benchmarks/README.md).
+    labels where labels are topics, not where they are types of questions (benchmarks/README.md).
 
     space, labelled: As for `suggest_typical`.
     RETURNS (list[int]): The rows, that of the largest cluster first.
