@@ -245,6 +245,11 @@ class _Table:
         self.rows[attempt.key] = attempt
         if self.console.is_terminal:
             self.live.update(self._table())
+        elif attempt.decision == "running" and not attempt.n_folds:
+            # Of a program that reads along, such as the page of `label`.
+            self.console.print(f"Trying: {attempt.title}")
+        elif attempt.decision == "kept":
+            self.console.print(f"Kept: {attempt.title}")
 
     def _table(self) -> "Group":
         from rich.console import Group

@@ -1,5 +1,6 @@
 """The button that tunes: a process of its own, whose pipeline then gives the vectors."""
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -13,9 +14,11 @@ from spacy.training import Example
 from starlette.testclient import TestClient
 
 from spacy_embtune.app import ActionError, PageServer, Session, make_command
+from spacy_embtune.app._log import LabelLog, LoggedText
 from spacy_embtune.app._server import Opening, make_app
 from spacy_embtune.app._tuning import Tuning
 
+from ..conftest import TOPICS, make_texts
 from .conftest import make_pile_of, wait_for_learning, wait_until
 
 TOKEN, PORT = "a-secret-token", 4567
@@ -149,3 +152,25 @@ def test_the_page_asks_by_its_own_address_only(make_session: Callable[..., Sessi
     assert client.post(f"/{TOKEN}/tuning", json=asked, headers=own).json()["phase"] == "running"
     assert follow(tuning).said == "<b>bad</b>"
     assert shutil.which("true") is None or tuning.command[0] == sys.executable
+
+
+@pytest.mark.slow
+def test_the_real_command_tunes_the_labels_of_the_log_and_tunes_again(
+    tmp_path: Path, tiny_encoder: Path
+) -> None:
+    rows = make_texts(48)
+    data, log, out = (tmp_path / name for name in ("data.jsonl", "labels.jsonl", "labels.tuned"))
+    data.write_text("".join(f"{json.dumps({'text': text})}\n" for text, _ in rows))
+    with LabelLog(log) as labels:
+        for topic in TOPICS:
+            texts = [text for text, of in rows if of == topic][:10]
+            labels.give(topic, [LoggedText.of(text, text) for text in texts])
+    tuning = Tuning(make_command(log, out, data, encoder=str(tiny_encoder), seconds=4), out)
+    for _ in range(2):
+        tuning.start(lambda out: None)
+        wait_until(lambda: tuning.state().phase in ("done", "failed"), seconds=180)
+        assert tuning.state().phase == "done", tuning.state()
+        nlp = spacy.load(out)
+        assert set(nlp("football").cats) == set(TOPICS)
+        assert nlp.meta["embtune"]["data"]["documents"] == 30
+        shutil.rmtree(out / "vocab")

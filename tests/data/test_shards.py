@@ -104,7 +104,7 @@ def test_a_table_with_quotes_is_divided_where_rows_end(tmp_path):
         ("a.jsonl", b'[{"text": "a"},\n{"text": "b"}]'),
         ("a.txt", "a\nb\n".encode("utf-16")),
         ("a.txt", b"a\rb\rc"),
-        ("a.jsonl.gz", gzip.compress(b'{"text": "a"}\n{"text": "b"}\n')),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "a"}\n{"text": "b"}\n', mtime=0)),
         ("a.json", b'[{"text": "a"}, {"text": "b"}]'),
     ],
 )
