@@ -1,6 +1,7 @@
 """Small helpers for texts: forms for comparing and showing them, and values that are missing."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,22 @@ def text_key(text: str) -> str:
     RETURNS (str): The key; empty if the text is empty or only white space.
     """
     return fold_text(text).casefold()
+
+
+_NO_WORD = re.compile(r"[\W_]+")
+
+
+def word_key(text: str) -> str:
+    """Make a key that is equal for texts with the same words, whatever their case and punctuation.
+
+    >>> word_key("Good soup!") == word_key("good, soup")
+    True
+
+    text (str): The text.
+    RETURNS (str): Its words; the whole text if it has none, such as an emoji.
+    """
+    key = text_key(text)
+    return _NO_WORD.sub(" ", key).strip() or key
 
 
 def shorten(text: str, most: int = 40) -> str:

@@ -1,6 +1,10 @@
 """`embtune tune`: the best pipeline that some labels, a pile of texts and a time can give."""
 
+import contextlib
+import signal
 import textwrap
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +62,9 @@ def tune(
     names: Annotated[
         bool, typer.Option("--names/--no-names", help="Learn the names of labels as texts")
     ] = True,
-    seed: Annotated[int, typer.Option(help="Random seed of folds and training")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed of folds and training", show_default="0")
+    ] = None,
     plot: Annotated[
         bool, typer.Option("--plot/--no-plot", help="Write OUT/embtune.png (extra plot)")
     ] = True,
@@ -81,7 +87,8 @@ def tune(
     the encoder, the last layers of the encoder, the texts of PILE, all layers. Each is judged by
     documents that it did not learn from, and is kept if it is expected to be better. OUT holds the
     pipeline, README.md with what was tried and how good it is, and config.cfg, with which `spacy
-    train` makes the same pipeline. Ctrl-C ends the search and keeps the best so far.
+    train` makes the same pipeline (not if the nearest name was kept). Ctrl-C ends the search and
+    keeps the best so far.
     """
     from spacy.cli._util import import_code
 
@@ -156,9 +163,10 @@ def tune(
                 },
                 progress=table.show,
             )
-        tuned.to_disk(out)
-        if plot:
-            _plot(tuned, records, out / "embtune.png")
+        with _without_interrupts():
+            tuned.to_disk(out)
+    if plot:
+        _plot(tuned, records, out / "embtune.png")
     if tuned.is_interrupted:
         warn("Interrupted", "The best pipeline so far is kept.")
     for note in tuned.receipt["notes"]:
@@ -190,23 +198,38 @@ def _parse_settings(given: list[str], out: Path) -> dict[str, Any]:
 
 def _plot(tuned: "Tuned", records: Any, path: Path) -> None:
     """Draw documents by base and by tuned vectors: those that were held out, if they are enough."""
+    labelled = [record for record in records if record.cats and record.text.strip()]
+    try:
+        _draw(tuned, labelled, path)
+    except (ImportError, ValueError) as error:
+        warn("No picture", str(error))
+
+
+def _draw(tuned: "Tuned", labelled: Any, path: Path) -> None:
     from ..plots import plot as draw
     from ..plots import save
     from ..reports import documents
 
-    labelled = [record for record in records if record.cats and record.text.strip()]
     shown, note = tuned.held_out, "Documents that the vectors did not learn from."
     if shown is None or len(shown.ids) < LEAST_DRAWN:
         if len(labelled) < 3:
             return
         shown = documents(tuned.nlp, None, labelled, progress=None)
         note = "The pipeline has learned from these documents: new ones lie less apart."
-    try:
-        figure = draw(shown, note=note)
-    except ImportError as error:
-        warn("No picture", str(error))
+    save(draw(shown, note=note), path)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Finish what is written in spite of a second Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    save(figure, path)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _cell(value: float, error: float) -> str:

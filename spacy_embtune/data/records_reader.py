@@ -42,6 +42,7 @@ def make_records_reader(
     on_error: OnError = "fail",
     limit: int = 0,
     seed: int = 0,
+    labelled_only: bool = False,
 ) -> "RecordsReader":
     """Create the reader `spacy-embtune.records.v1`. See `RecordsReader`. In a config:
 
@@ -81,6 +82,7 @@ def make_records_reader(
         group_field=group_field,
         limit=limit,
         seed=seed,
+        labelled_only=labelled_only,
         # "" is a value: it reads no labels.
         **{name: value for name, value in settings.items() if value is not None and value != ()},
     )
@@ -119,6 +121,7 @@ class RecordsReader:
         group_field: str | None = None,
         limit: int = 0,
         seed: int = 0,
+        labelled_only: bool = False,
         **settings: Any,
     ) -> None:
         """Initialize the reader, without reading the file.
@@ -135,6 +138,7 @@ class RecordsReader:
             Documents of a group are on the same side.
         limit (int): The largest number of documents; 0: no limit.
         seed (int): Another seed gives another dev share.
+        labelled_only (bool): Whether to leave out documents without cats.
         text_field, label_field, label_fields: See `read_records`.
         label_separator, label_bins, id_field: See `read_records`.
         kind, delimiter, encoding, quotes, on_error: See `read_records`.
@@ -165,6 +169,7 @@ class RecordsReader:
         self.group_field = group_field
         self.limit = limit
         self.seed = seed
+        self.labelled_only = labelled_only
         self.settings = settings
         self._dev: bytes | None = None
         self._has_reported = False
@@ -191,6 +196,8 @@ class RecordsReader:
                 continue
             if not record.text.strip():
                 n_empty += 1
+                continue
+            if self.labelled_only and not doc.cats:
                 continue
             n += 1
             n_labelled += bool(doc.cats or any(doc.spans.values()))

@@ -24,6 +24,8 @@ def pipeline_from_names(
     encoder: str | Mapping[str, Any] = DEFAULT_ENCODER,
     label_texts: LabelTexts = "names",
     lang: str = "en",
+    name: str = "embtune",
+    settings: Mapping[str, Any] | None = None,
 ) -> Language:
     """Make a pipeline that predicts the label whose name is nearest to a text. It has learned no
     labelled text: all commands and reports can start from it, such as `bulk` and `page`.
@@ -44,7 +46,9 @@ def pipeline_from_names(
     label_texts (str | Mapping): "names" for the names of the labels, or a mapping from label to a
         text or a list of texts.
     lang (str): The language of the pipeline.
-    RETURNS (Language): A pipeline with the component "embtune", which sets `doc.cats`.
+    name (str): The name of the component.
+    settings (Mapping | None): Other settings of the component, such as `extension`.
+    RETURNS (Language): A pipeline with the component, which sets `doc.cats`.
     RAISES (ValueError): If there are fewer than two labels, if a label has no text or a name
         that means nothing, or if there is no text.
     """
@@ -66,7 +70,9 @@ def pipeline_from_names(
     settings = {"name": encoder} if isinstance(encoder, str) else dict(encoder)
     nlp = spacy.blank(lang)
     head = {"@architectures": "spacy-embtune.Linear.v1"}
+    own = {key: value for key, value in (settings or {}).items() if key != "factory"}
     config = {
+        **own,
         "set_cats": True,
         "exclusive_classes": True,
         "model": {
@@ -75,7 +81,7 @@ def pipeline_from_names(
             "head": head,
         },
     }
-    pipe = cast(EmbTune, nlp.add_pipe("embtune", config=config))
+    pipe = cast(EmbTune, nlp.add_pipe("embtune", name=name, config=config))
     for label in labels:
         pipe.add_label(label)
     pipe.model.initialize(X=pile[:1], Y=cast(Any, np.zeros((1, len(labels)), dtype="float32")))

@@ -1,6 +1,5 @@
 """Give unlabelled texts the labels that a trained pipeline is sure of (pseudo-labels)."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -10,7 +9,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from .._texts import shorten, text_key
+from .._texts import shorten, text_key, word_key
 from ..data import PseudoLabel, Record, text_digest
 from ..labels import make_sparse_targets, validate_cats
 from ..metrics import Rows
@@ -23,7 +22,6 @@ from .text_inputs import prepare_texts
 # How much a text with a pseudo-label counts, in labelled documents.
 WEIGHT = 1.0
 _BATCH_SIZE = 512
-_NO_WORD = re.compile(r"[\W_]+")
 
 
 class PseudoLabels(NamedTuple):
@@ -129,12 +127,12 @@ def pseudo_label(
         exclusive=bool(pipe.cfg["exclusive_classes"]),
         where=lambda i: f"document {i} ({shorten(labelled[i][0])!r})",
     )
-    known = {_words(text) for text, _ in labelled}
+    known = {word_key(text) for text, _ in labelled}
     copies: set[str] = set()
     usable = np.zeros(len(texts), dtype=bool)
     n_known = 0
     for i, text in enumerate(texts):
-        key, words = text_key(text), _words(text)
+        key, words = text_key(text), word_key(text)
         n_known += words in known
         usable[i] = bool(key) and key not in copies and words not in known
         copies.add(key)
@@ -179,11 +177,6 @@ def _text_and_cats(i: int, document: Record | Example | Doc) -> tuple[str, Mappi
         document = document.reference
     validate_cats(document.cats, where=f"document {i} ({shorten(document.text)!r})")
     return document.text, document.cats
-
-
-def _words(text: str) -> str:
-    """RETURNS (str): The words of a text; its whole text if it has none, such as an emoji."""
-    return _NO_WORD.sub(" ", text_key(text)).strip() or text_key(text)
 
 
 def _predict(

@@ -1,5 +1,6 @@
 """The model card of a tuned pipeline: its receipt in words."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ def _header(encoder: str) -> str:
         "---\n"
         "library_name: spacy\n"
         "tags:\n- spacy\n- text-classification\n- sentence-similarity\n- feature-extraction\n"
-        f"base_model: {encoder}\n"
+        f"base_model: {json.dumps(encoder)}\n"
         "---\n"
     )
 
@@ -73,8 +74,7 @@ def _introduction(receipt: Mapping[str, Any], name: str) -> str:
         sentence += f"It learned from no labelled text: it knows the names of {len(data['labels'])}"
         sentence += " labels"
     sentence += f". Vectors come from `{encoder['name']}`"
-    learned = any(word in receipt["kept"] for word in ("encoder", "pseudo"))
-    sentence += ". " if not learned else ", tuned to these labels. "
+    sentence += ". " if receipt["kept"] in ("base", "names") else ", tuned to these labels. "
     return f"{sentence}What was kept: **{receipt['kept_title']}**.\n"
 
 

@@ -23,13 +23,18 @@ def change(config: Config, settings: Mapping[str, Any], **names: str) -> Config:
     settings (Mapping[str, Any]): Dotted name -> value.
     names: What stands in braces in the names.
     RETURNS (Config): The changed copy.
+    RAISES (ValueError): If a name leads through a value.
     """
     changed = Config(copy.deepcopy(dict(config)))
     for dotted, value in settings.items():
-        *sections, key = dotted.format(**names).split(".")
+        for name, replacement in names.items():
+            dotted = dotted.replace("{" + name + "}", replacement)
+        *sections, key = dotted.split(".")
         section: Any = changed
         for name in sections:
             section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                raise ValueError(f"{dotted}: {name} is a value of the config, not a section.")
         section[key] = copy.deepcopy(value)
     return changed
 

@@ -4,7 +4,7 @@ A fold takes a fraction of a second. The rung that is kept is then trained by sp
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..data import Record
 from ..finetune import FeedForwardTuner
 from ..labels import dense_if_small, make_sparse_targets
 from ..reports import Documents, LabelSpace
+from ..training.row_batches import RowBatch
 from ._rungs import HEAD, LOSS, Rung
 
 
@@ -31,6 +32,12 @@ class RungTuner(FeedForwardTuner):
 
     def head_config(self) -> dict[str, Any]:
         return dict(self._rung.settings[HEAD])
+
+    def _train(self, batches: Iterable[RowBatch], *, n_steps: int | None) -> bool:
+        # An estimator would keep what it has learned after Ctrl-C.
+        if not super()._train(batches, n_steps=n_steps):
+            raise KeyboardInterrupt
+        return True
 
     def loss_config(self) -> dict[str, Any]:
         return dict(self._rung.settings[LOSS])
@@ -78,6 +85,8 @@ def to_documents(
     vectors: NDArray[Any],
     records: Sequence[Record],
     labels: LabelSpace,
+    *,
+    with_probabilities: bool = True,
 ) -> Documents:
     """Compute the tuned vectors and probabilities of documents.
 
@@ -85,11 +94,13 @@ def to_documents(
     vectors (ndarray): The base vectors of n documents, float32, shape (n, d).
     records (Sequence[Record]): The documents.
     labels (LabelSpace): Their labels.
+    with_probabilities (bool): Whether to compute probabilities; otherwise they are 0.
     RETURNS (Documents): The documents. The columns of `probabilities` are those of the labels.
     """
     tuned = vectors if tuner is None else tuner.transform(vectors)
-    probabilities = np.zeros((len(records), len(labels.labels)), dtype="float32")
-    if tuner is not None:
+    shape = (len(records), len(labels.labels)) if with_probabilities else (0, 0)
+    probabilities = np.zeros(shape, dtype="float32")
+    if tuner is not None and with_probabilities:
         place = {label: i for i, label in enumerate(labels.labels)}
         columns = [place[str(label)] for label in tuner.classes_]
         probabilities[:, columns] = tuner.predict_proba(vectors)

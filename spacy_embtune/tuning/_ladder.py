@@ -43,6 +43,8 @@ MOST_FOLDS = 4
 # A cost that was only estimated may be so many times as large.
 DOUBT = 1.5
 MOST_ROUNDS = 2
+# The mean of the vectors for names comes from so many texts.
+MOST_FOR_MEAN = 500
 
 Progress = Callable[["Attempt"], None]
 
@@ -162,13 +164,28 @@ class Ladder:
         )
         self.texts_a_label = len(self.records) / max(1, len(labels.labels))
         self.seed = seed
-        self.pile = Pile(pile, self.folder)
+        self.pile = Pile(pile, self.records, self.folder)
+        self.folds = [fold for fold in self.folds if self._has_contrast(fold.known)]
         section = self.config.interpolate()["components"][name]["model"]["encoder"]
         # It is kept, because the encoders of the pipelines below share its weights.
         self._encoder: Any = build_section(dict(section))
         self._encoder.initialize()
+        # The first text takes longer.
+        self._encode(["text"])
+        begin = time.monotonic()
         self.vectors = self._encode([record.text for record in self.records])
+        # How long the encoder takes for a text, in seconds.
+        self._of_text = (time.monotonic() - begin) / len(self.records)
         self.label_vectors = self._encode_names()
+
+    def _has_contrast(self, rows: NDArray[Any]) -> bool:
+        """RETURNS (bool): Whether some documents carry a label that others lack."""
+        carried: set[str] = set()
+        lacked: set[str] = set()
+        for i in rows:
+            for label, value in self.records[i].cats.items():
+                (carried if value >= CARRIES else lacked).add(label)
+        return len(carried) > 1 if self.labels.exclusive else bool(carried & lacked)
 
     def _encode(self, texts: list[str]) -> NDArray[Any]:
         return np.asarray(self._encoder.ops.to_numpy(self._encoder.predict(texts)))
@@ -226,7 +243,7 @@ class Ladder:
         if self.label_texts is not None and self.labels.exclusive:
             self._try_names()
         for rung in head_rungs(len(self.records), self.texts_a_label):
-            self._try(rung)
+            self._try_safely(rung)
         n_layers = self._count_layers()
         reason = self._why_frozen(n_layers)
         for rung in encoder_rungs(len(self.records), max(n_layers, 1)):
@@ -235,11 +252,22 @@ class Ladder:
                 break
             if rung.key == "encoder_all":
                 self._learn_from_pile()
-            self._try(rung)
+            self._try_safely(rung)
         if reason is not None:
             self._learn_from_pile()
 
     # One rung
+
+    def _try_safely(self, rung: Rung, file: str | None = None) -> bool:
+        """Try a rung. An error leaves it out: there is a pipeline already.
+
+        RETURNS (bool): Whether it was kept.
+        """
+        try:
+            return self._try(rung, file)
+        except (ValueError, RuntimeError, OSError, MemoryError) as error:
+            self._leave_out(rung, f"failed: {error}")
+            return False
 
     def _try(self, rung: Rung, file: str | None = None) -> bool:
         """Try a rung.
@@ -270,7 +298,7 @@ class Ladder:
             gain = self._gain(scores)
             self._say(rung, "running", "", estimate(scores), gain, k + 1, begin)
         found = estimate(scores) if scores else []
-        if not self.base_scores:
+        if rung.key == "base":
             self.base_scores = scores
         gain = self._gain(scores)
         is_kept, reason = self._decide(rung, gain)
@@ -285,15 +313,19 @@ class Ladder:
         """Try the pipeline that predicts the label with the nearest name."""
         begin = time.monotonic()
         rung = Rung("names", "nearest name", {}, 0.0, 0.05, 0)
-        encoder = self.config["components"][self.name]["model"]["encoder"]
+        encoder = self.config.interpolate()["components"][self.name]["model"]["encoder"]
         settings = {key: value for key, value in encoder.items() if not key.startswith("@")}
-        texts = [*self.pile.texts, *(record.text for record in self.records)]
+        texts = [*self.pile.texts[:MOST_FOR_MEAN], *(record.text for record in self.records)]
+        component = self.config.interpolate()["components"][self.name]
         try:
             nlp = pipeline_from_names(
                 self.labels.labels,
-                texts,
+                texts[:MOST_FOR_MEAN],
                 encoder=settings,
                 label_texts=cast(Any, self.label_texts),
+                lang=self.config["nlp"]["lang"],
+                name=self.name,
+                settings={k: v for k, v in component.items() if k not in ("model", "loss")},
             )
         except ValueError as error:
             self._leave_out(rung, str(error))
@@ -335,7 +367,9 @@ class Ladder:
         )
         component = self.config["components"][self.name]
         found = to_documents(tuner, self.vectors[fold.held], held, self.labels)
-        learned = to_documents(tuner, self.vectors[fold.known], known, self.labels)
+        learned = to_documents(
+            tuner, self.vectors[fold.known], known, self.labels, with_probabilities=False
+        )
         threshold = float(component.get("threshold", 0.5))
         return judge(found, learned, fold.held, threshold), found
 
@@ -383,7 +417,7 @@ class Ladder:
             file = f"pseudo_labels_{n_round}"
             if not self._write_pseudo_labels(rung, file):
                 return
-            if not self._try(rung, file):
+            if not self._try_safely(rung, file):
                 return
 
     def _write_pseudo_labels(self, rung: Rung, file: str) -> bool:
@@ -395,6 +429,9 @@ class Ladder:
             # Heads were judged without a pipeline.
             for k in range(len(kept.of_folds), min(len(kept.scores), MOST_FOLDS)):
                 kept.of_folds.append(fit(self._config_of(kept.rung, k, None)))
+        if not kept.of_folds:
+            self._leave_out(rung, "no held-out documents to judge it by")
+            return False
         for k, (nlp, fold) in enumerate(zip(kept.of_folds, self.folds, strict=False)):
             known = [self.records[i] for i in fold.known]
             self.pile.label(nlp, known, f"{file}_{k}.jsonl")
@@ -414,13 +451,18 @@ class Ladder:
         left = self.end - time.monotonic()
         one = self._expected_seconds(rung)
         n_needed = min(LEAST_FOLDS, len(self.folds)) + 1
-        if one * n_needed > left:
-            self._leave_out(rung, f"needs {one * n_needed + self.seconds - left:.0f} s or more")
+        needed = one * n_needed
+        if rung.key.startswith("pseudo"):
+            # A frozen encoder reads the pile once, one that learns in each fold.
+            n_readings = n_needed if rung.learns_encoder else 1
+            needed += n_readings * len(self.pile.texts) * self._of_text
+        if needed > left:
+            self._leave_out(rung, f"needs {needed + self.seconds - left:.0f} s or more")
             return None
         # The first folds, so that pipelines of the rung before exist for them.
         n = len(self.folds)
         if rung.key.startswith("pseudo"):
-            n = min(n, MOST_FOLDS, len(self.kept.of_folds) or n)
+            n = min(n, MOST_FOLDS, len(self.kept.of_folds) or len(self.kept.scores))
         elif rung.learns_encoder:
             n = min(n, MOST_FOLDS)
         return self.folds[: max(n_needed - 1, min(n, int(left / max(one, 1e-9)) - 1))]
@@ -453,25 +495,17 @@ class Ladder:
         """RETURNS (float): An estimate from the speed of the encoder on some texts. Layers below
         the first one that learns run once for each text, so a step takes about as long as encoding
         its texts one and a half times; documents are encoded once more to judge the rung."""
-        texts = [record.text for record in self.records[:64]]
-        assert self.kept is not None
-        pipe = cast(EmbTune, self.kept.nlp.get_pipe(self.name))
-        begin = time.monotonic()
-        assert pipe.encoder is not None
-        pipe.encoder.encoder.encode(texts)
-        of_text = (time.monotonic() - begin) / len(texts)
         batch = min(64, len(self.records))
-        return of_text * (1.5 * rung.n_steps * batch + 2 * len(self.records))
+        return self._of_text * (1.5 * rung.n_steps * batch + 2 * len(self.records))
 
     # What is said
 
-    def _say(self, rung: Rung, decision: str, reason: str, *rest: Any) -> Attempt:
+    def _say(self, rung: Rung, decision: str, reason: str, *rest: Any) -> None:
         scores, gain, n_folds, begin = rest
         seconds = time.monotonic() - begin
         attempt = Attempt(rung.key, rung.title, decision, reason, scores, gain, n_folds, seconds)
         if self.progress is not None:
             self.progress(attempt)
-        return attempt
 
     def _conclude(
         self,
@@ -483,8 +517,13 @@ class Ladder:
         scores: Sequence[FoldScores],
         begin: float,
     ) -> None:
-        attempt = self._say(rung, decision, reason, found, gain, len(scores), begin)
+        seconds = time.monotonic() - begin
+        n_folds = len(scores)
+        attempt = Attempt(rung.key, rung.title, decision, reason, found, gain, n_folds, seconds)
+        # Before anything is said, because Ctrl-C may come at any time.
         self.attempts.append(attempt)
+        if self.progress is not None:
+            self.progress(attempt)
 
     def _leave_out(self, rung: Rung, reason: str) -> None:
         self._conclude(rung, "left out", reason, [], [], [], time.monotonic())
@@ -523,6 +562,8 @@ class Ladder:
         backend = own.get("backend", "torch")
         if backend != "torch":
             return f'backend = "{backend}" cannot learn'
+        if own.get("save_weights") is False:
+            return "save_weights is false, and a finetuned encoder exists nowhere else"
         return None
 
 

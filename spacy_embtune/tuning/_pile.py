@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spacy.language import Language
 
 from .._files import atomic_path
-from .._texts import text_key
+from .._texts import digest_number, text_key, word_key
 from ..data import Record, write_pseudo_labels
 from ..metrics.ranking import unit_vectors
 from ..pipeline import EmbTune, find_component, pseudo_label
@@ -28,16 +28,23 @@ _MOST_COMPARED = 2000
 class Pile:
     """Texts without labels.
 
-    texts (Sequence[str]): The texts. Empty ones and copies are left out.
+    texts (Sequence[str]): The texts. Empty ones and copies are left out, and those with the words
+        of a labelled document: a document that is held out must not be learned from here.
+    records (Sequence[Record]): The labelled documents.
     folder (Path): Where files for the readers are written.
     """
 
-    def __init__(self, texts: Sequence[str], folder: Path) -> None:
-        distinct = {text_key(text): text for text in texts}
+    def __init__(self, texts: Sequence[str], records: Sequence[Record], folder: Path) -> None:
+        known = {word_key(record.text) for record in records}
+        distinct: dict[str, str] = {}
+        for text in texts:
+            distinct.setdefault(text_key(text), text)
         distinct.pop("", None)
-        self.texts = list(distinct.values())
+        self.texts = [text for text in distinct.values() if word_key(text) not in known]
         if len(self.texts) > MOST_TEXTS:
-            rows = np.random.RandomState(0).permutation(len(self.texts))[:MOST_TEXTS]
+            # Those of the smallest digests, as the component chooses its sample for the mean.
+            digests = [digest_number(text_key(text)) for text in self.texts]
+            rows = np.argsort(np.asarray(digests, dtype=np.uint64), kind="stable")[:MOST_TEXTS]
             self.texts = [self.texts[i] for i in np.sort(rows)]
         self.folder = folder
         self.path = folder / "unlabelled.jsonl"
@@ -54,8 +61,7 @@ class Pile:
         """
         if not self.texts:
             return "there are no unlabelled texts"
-        known = {text_key(record.text) for record in records}
-        others = [text for text in self.texts if text_key(text) not in known]
+        others = self.texts
         if len(others) < LEAST_TEXTS:
             return f"the pile has {len(others)} other texts, and {LEAST_TEXTS} are needed"
         rng = np.random.RandomState(0)

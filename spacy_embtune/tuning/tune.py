@@ -5,30 +5,36 @@ import math
 import platform
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import spacy
 from spacy.language import Language
-from spacy.util import load_config
+from spacy.util import load_config, registry
 from thinc.api import Config
 
+from .._files import atomic_directory
 from .._texts import count, quote_some, text_key
 from ..about import __version__
 from ..data import Record, digest_records, read_records
+from ..data.fields import STDIN
 from ..labels import CARRIES, LabelTexts, is_exclusive, labels_in, validate_cats
 from ..pipeline import EmbTune, pipeline_from_names
 from ..reports import Documents, LabelSpace
 from ._card import make_card
 from ._evidence import METRICS, estimate, estimate_gain
 from ._fitting import change
-from ._ladder import Attempt, Ladder, Progress
+from ._ladder import MOST_FOR_MEAN, Attempt, Ladder, Progress
 
 TEMPLATE = Path(__file__).with_name("tune.cfg")
 # Files beside those of the pipeline.
 CARD = "README.md"
 PSEUDO_LABELS = "pseudo_labels.jsonl"
+# What a config says of training and the rungs leave.
+KEPT = ("frozen_components", "annotating_components", "gpu_allocator", "seed", "score_weights")
 
 
 @dataclass(frozen=True)
@@ -60,19 +66,20 @@ class Tuned:
 
     def to_disk(self, path: str | Path) -> None:
         """Write the pipeline, with `config.cfg`, the model card README.md and, if there are,
-        pseudo_labels.jsonl.
+        pseudo_labels.jsonl: whole or not at all.
 
-        path (str | Path): The directory.
+        path (str | Path): The directory. An older one is replaced.
         RAISES (OSError): If it cannot be written.
         """
-        path = Path(path)
+        path = Path(path).resolve()
         if self.pseudo_labels is not None:
-            self.config["paths"]["pseudo_labels"] = str(path / PSEUDO_LABELS)
-            self.nlp.config["paths"]["pseudo_labels"] = str(path / PSEUDO_LABELS)
-        self.nlp.to_disk(path)
-        (path / CARD).write_text(self.card, encoding="utf8")
-        if self.pseudo_labels is not None:
-            (path / PSEUDO_LABELS).write_text(self.pseudo_labels, encoding="utf8")
+            for config in (self.config, self.nlp.config):
+                config["paths"]["pseudo_labels"] = str(path / PSEUDO_LABELS)
+        with atomic_directory(path) as unfinished:
+            self.nlp.to_disk(unfinished)
+            (unfinished / CARD).write_text(self.card, encoding="utf8")
+            if self.pseudo_labels is not None:
+                (unfinished / PSEUDO_LABELS).write_text(self.pseudo_labels, encoding="utf8")
 
 
 def tune(
@@ -86,7 +93,7 @@ def tune(
     config: Config | str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     seconds: float = 120.0,
-    seed: int = 0,
+    seed: int | None = None,
     paths: Mapping[str, str] | None = None,
     reader: Mapping[str, Any] | None = None,
     unlabelled_reader: Mapping[str, Any] | None = None,
@@ -111,7 +118,7 @@ def tune(
         unknown. None: the records have cats.
     unlabelled (Sequence[str]): Texts like these, without labels.
     label_texts (str | Mapping | None): Texts of labels, as in `EmbTune.initialize`: "names" for
-        their names; texts that mean nothing are left out.
+        their names; texts that mean nothing are left out. Those of the config go first.
     names (Sequence[str]): Labels, if there is no labelled text. The pipeline then predicts the
         label whose name is nearest.
     encoder (str | Mapping | None): The name of a sentence-transformers model, or settings of
@@ -121,7 +128,7 @@ def tune(
     settings (Mapping[str, Any] | None): Other settings of the config: dotted name -> value.
     seconds (float): How long it may take, in seconds. The rung that is tried at the end is
         finished if it seemed to fit.
-    seed (int): The seed of folds and training.
+    seed (int | None): The seed of folds and training. None: that of the config, or 0.
     paths (Mapping[str, str] | None): Where the documents are: "train" and "unlabelled", for the
         config that is written.
     reader (Mapping[str, Any] | None): Settings of `spacy-embtune.records.v1` that read them.
@@ -135,10 +142,20 @@ def tune(
     """
     begin = time.monotonic()
     records = _read(texts, labels)
-    base = _load(config, encoder, settings)
+    base, own_reader, own_pile = _load(config, encoder, settings)
     name = _find_component(base)
     _check_component(base, name)
+    initialize = base["initialize"].get("components", {}).get(name, {})
+    if initialize.get("label_texts") is not None:
+        label_texts = initialize["label_texts"]
+    names = [*names, *(label for label in initialize.get("labels") or () if isinstance(label, str))]
+    if isinstance(label_texts, Mapping):
+        names = [*names, *label_texts]
+    if seed is None:
+        seed = int(base.interpolate()["system"].get("seed") or 0)
     pile = [text for text in unlabelled if isinstance(text, str) and text.strip()]
+    if not pile:
+        pile = _read_pile(base, own_pile)
     labelled = [record for record in records if record.cats and record.text.strip()]
     if not labelled:
         return _from_names(records, names, base, name, pile, label_texts, begin)
@@ -158,56 +175,94 @@ def tune(
             progress=progress,
         )
         return _conclude(
-            ladder, labelled, pile, seconds, begin, seed, paths, reader, unlabelled_reader
+            ladder,
+            labelled,
+            seconds=seconds,
+            begin=begin,
+            seed=seed,
+            paths=_resolve(paths or {}),
+            reader={**own_reader, **(reader or {})},
+            unlabelled_reader=dict(unlabelled_reader or {}),
+            has_own_pile=any(not record.cats and record.text.strip() for record in records),
         )
 
 
 def _conclude(
     ladder: Ladder,
     labelled: list[Record],
-    pile: Sequence[str],
+    *,
     seconds: float,
     begin: float,
     seed: int,
-    paths: Mapping[str, str] | None,
-    reader: Mapping[str, Any] | None,
-    unlabelled_reader: Mapping[str, Any] | None,
+    paths: Mapping[str, str | None],
+    reader: Mapping[str, Any],
+    unlabelled_reader: Mapping[str, Any],
+    has_own_pile: bool,
 ) -> Tuned:
+    """Climb, and make the result.
+
+    paths (Mapping): Where the documents are.
+    reader (Mapping): The settings that read the labelled documents.
+    unlabelled_reader (Mapping): Those that read the pile.
+    has_own_pile (bool): Whether the file of the labelled documents has texts without a label.
+    """
     kept = ladder.climb()
     nlp, name = kept.nlp, ladder.name
     uses_pile = "unlabelled" in kept.config.get("corpora", {})
     pseudo = None
-    if uses_pile:
-        pseudo = Path(kept.config["paths"]["pseudo_labels"]).read_text(encoding="utf8")
-    changed: dict[str, Any] = {}
     if kept.rung is not None:
-        changed = {"paths.train": None, "paths.unlabelled": None, "paths.pseudo_labels": None}
-        changed |= {f"paths.{key}": value for key, value in (paths or {}).items()}
+        changed: dict[str, Any] = {
+            "paths.train": paths.get("train"),
+            "paths.unlabelled": paths.get("unlabelled"),
+            "paths.pseudo_labels": None,
+        }
+        own = dict(reader)
+        if has_own_pile:
+            own["labelled_only"] = True
         for corpus in ("train", "dev"):
-            changed |= {f"corpora.{corpus}.{key}": v for key, v in (reader or {}).items()}
+            changed |= {f"corpora.{corpus}.{key}": value for key, value in own.items()}
         if uses_pile:
-            changed |= {
-                f"corpora.unlabelled.{key}": value
-                for key, value in (unlabelled_reader or {}).items()
-            }
-        elif "unlabelled" not in (paths or {}):
-            del changed["paths.unlabelled"]
-    # With the settings that spaCy filled in.
-    config = change(Config(nlp.config), changed)
-    if kept.rung is not None:
-        nlp.config = config
-    receipt = _make_receipt(ladder, labelled, pile, seconds, time.monotonic() - begin, seed)
+            pseudo = Path(kept.config["paths"]["pseudo_labels"]).read_text(encoding="utf8")
+            changed |= {f"corpora.unlabelled.{k}": v for k, v in unlabelled_reader.items()}
+            if has_own_pile:
+                ladder.notes.append(
+                    "Some of the texts without labels were in the file of the labelled ones, so "
+                    "config.cfg makes the same pipeline only with all of them in the file "
+                    "paths.unlabelled."
+                )
+        if paths and paths.get("train") is None:
+            ladder.notes.append("The documents came from standard input: give config.cfg a file.")
+        # With the settings that spaCy filled in.
+        nlp.config = change(Config(nlp.config), changed)
+    receipt = _make_receipt(ladder, labelled, seconds, time.monotonic() - begin, seed)
     nlp.meta["embtune"] = receipt
     card = make_card(receipt, name)
     return Tuned(
-        nlp, config, ladder.attempts, receipt, card, pseudo, ladder.is_interrupted, kept.held_out
+        nlp,
+        Config(nlp.config),
+        ladder.attempts,
+        receipt,
+        card,
+        pseudo,
+        ladder.is_interrupted,
+        kept.held_out,
     )
+
+
+def _resolve(paths: Mapping[str, str]) -> dict[str, str | None]:
+    """RETURNS (dict): The paths, absolute where they are files; None for standard input."""
+    found: dict[str, str | None] = {}
+    for key, path in paths.items():
+        if path == STDIN:
+            found[key] = None
+        else:
+            found[key] = str(Path(path).resolve()) if Path(path).exists() else path
+    return found
 
 
 def _make_receipt(
     ladder: Ladder,
     labelled: Sequence[Record],
-    pile: Sequence[str],
     seconds: float,
     taken: float,
     seed: int,
@@ -217,10 +272,10 @@ def _make_receipt(
     kept = ladder.kept
     assert kept is not None
     pipe = cast(EmbTune, kept.nlp.get_pipe(ladder.name))
-    counts = {
-        label: sum(record.cats.get(label, 0.0) >= CARRIES for record in labelled)
-        for label in ladder.labels.labels
-    }
+    carried = Counter(
+        label for record in labelled for label, value in record.cats.items() if value >= CARRIES
+    )
+    counts = {label: carried[label] for label in ladder.labels.labels}
     encoder = ladder.config["components"][ladder.name]["model"]["encoder"]
     base = ladder.base_scores
     held_out: dict[str, Any] = {}
@@ -265,11 +320,11 @@ def _make_receipt(
             "documents": len(labelled),
             "labels": counts,
             "exclusive": ladder.labels.exclusive,
-            "unlabelled": len(pile),
+            "unlabelled": len(ladder.pile.texts),
         },
         "label_texts": "label_texts" in pipe.cfg,
         "encoder": {
-            "name": str(encoder.get("name", encoder.get("@architectures", ""))),
+            "name": _encoder_name(encoder),
             "fingerprint": None if pipe.encoder is None else pipe.encoder.fingerprint,
         },
         "notes": ladder.notes,
@@ -279,6 +334,13 @@ def _make_receipt(
         "seed": seed,
         "versions": _versions(),
     }
+
+
+def _encoder_name(section: Mapping[str, Any]) -> str:
+    """RETURNS (str): The name of an encoder; of a directory its last part, so that no path of this
+    machine is told."""
+    name = str(section.get("name", ""))
+    return Path(name).name if Path(name).exists() else name
 
 
 def _pair(estimate: Any) -> list[float | None]:
@@ -319,48 +381,68 @@ def _load(
     config: Config | str | Path | None,
     encoder: str | Mapping[str, Any] | None,
     settings: Mapping[str, Any] | None,
-) -> Config:
-    """RETURNS (Config): The config that rungs change. Its variables stay."""
+) -> tuple[Config, dict[str, Any], dict[str, Any] | None]:
+    """RETURNS (tuple): The config that rungs change, with its variables; the settings with which
+    its corpus is read; and its corpus of unlabelled texts, interpolated, or None."""
     if isinstance(config, Config):
         loaded = config
     else:
         loaded = load_config(TEMPLATE if config is None else config, interpolate=False)
+    template = load_config(TEMPLATE, interpolate=False)
+    loaded = change(loaded, {"system": {**template["system"], **loaded.get("system", {})}})
     name = _find_component(loaded)
-    changed: dict[str, Any] = dict(settings or {})
+    changed: dict[str, Any] = {}
     prefix = f"components.{name}.model.encoder"
     if isinstance(encoder, str):
         changed[f"{prefix}.name"] = encoder
     elif encoder is not None:
         changed |= {f"{prefix}.{key}": value for key, value in encoder.items()}
-    return _complete(change(loaded, changed))
-
-
-def _complete(config: Config) -> Config:
-    """RETURNS (Config): The config with what the ladder needs and changes: one corpus that is
-    learned from, and steps in place of epochs."""
-    template = load_config(TEMPLATE, interpolate=False)
-    paths = {**template["paths"], **config.get("paths", {})}
-    train = {
-        key: value
-        for key, value in config.get("corpora", {}).get("train", {}).items()
-        if key not in ("split", "dev_path", "dev_fraction", "group_field")
+    own = f"components.{name}.model.head", f"components.{name}.loss"
+    for key in settings or {}:
+        if key.startswith(own) or (key.startswith("training.") and key[9:] not in KEPT):
+            raise ValueError(
+                f"{key}: the rungs set head, loss and training. Use spacy train for settings of "
+                "your own."
+            )
+    loaded = change(loaded, {**changed, **(settings or {})})
+    corpora = dict(loaded.get("corpora", {}))
+    unlabelled = corpora.pop("unlabelled", None)
+    if unlabelled is not None:
+        unlabelled = loaded.interpolate()["corpora"]["unlabelled"]
+    reader = {}
+    if str(corpora.get("train", {}).get("@readers", "")).startswith("spacy-embtune.records."):
+        own = loaded.interpolate()["corpora"]["train"]
+        apart = ("@readers", "path", "dev_path", "split", "dev_fraction", "group_field", "limit")
+        reader = {k: v for k, v in own.items() if k not in apart and v is not None}
+    initialize = {**template["initialize"], **loaded.get("initialize", {})}
+    # The ladder sets the number of steps.
+    initialize.pop("after_init", None)
+    initialize["components"] = {
+        key: {k: v for k, v in section.items() if key != name or k != "unlabelled"}
+        for key, section in {
+            **template["initialize"]["components"],
+            **initialize.get("components", {}),
+        }.items()
+        if key in loaded["components"]
     }
-    if train.get("@readers", "").startswith("spacy-embtune.records."):
-        train = {**train, "path": "${paths.train}"}
-    else:
-        train = template["corpora"]["train"]
-    return change(
-        config,
-        {
-            "paths": paths,
-            "corpora": {"train": train, "dev": {**train, "limit": 200}},
-            "training": {
-                **template["training"],
-                "score_weights": config.get("training", {}).get("score_weights", {}),
-            },
-            "initialize": {**template["initialize"], **config.get("initialize", {})},
-        },
-    )
+    own_training = {key: value for key, value in loaded.get("training", {}).items() if key in KEPT}
+    paths = {**loaded.get("paths", {}), **template["paths"]}
+    complete = {
+        "paths": paths,
+        "corpora": {**corpora, **template["corpora"]},
+        "training": {**template["training"], **own_training},
+        "initialize": initialize,
+    }
+    return change(loaded, complete), reader, unlabelled
+
+
+def _read_pile(config: Config, section: Mapping[str, Any] | None) -> list[str]:
+    """RETURNS (list[str]): The texts of `[corpora.unlabelled]` of a config."""
+    if section is None:
+        return []
+    corpus = registry.resolve({"corpus": dict(section)})["corpus"]
+    nlp = spacy.blank(config["nlp"]["lang"])
+    return [example.reference.text for example in corpus(nlp)]
 
 
 def _find_component(config: Config) -> str:
@@ -435,17 +517,20 @@ def _from_names(
             "None of the texts has a label. Label some, or give the names of the labels "
             "(names=[...], --labels A,B,C): each text then gets the label whose name is nearest."
         )
-    encoder = config["components"][component]["model"]["encoder"]
+    section = config.interpolate()["components"][component]
+    encoder = section["model"]["encoder"]
     nlp = pipeline_from_names(
         labels,
-        texts,
+        texts[:MOST_FOR_MEAN],
         encoder={key: value for key, value in encoder.items() if not key.startswith("@")},
         label_texts="names" if label_texts is None else label_texts,
         lang=config["nlp"]["lang"],
+        name=component,
+        settings={k: v for k, v in section.items() if k not in ("model", "loss")},
     )
     title = "nearest name"
     attempt = Attempt("names", title, "kept", "no text has a label", [], [], 0, 0.0)
-    pipe = cast(EmbTune, nlp.get_pipe("embtune"))
+    pipe = cast(EmbTune, nlp.get_pipe(component))
     receipt = {
         "kept": "names",
         "kept_title": title,
@@ -460,7 +545,7 @@ def _from_names(
         },
         "label_texts": True,
         "encoder": {
-            "name": str(encoder.get("name")),
+            "name": _encoder_name(encoder),
             "fingerprint": None if pipe.encoder is None else pipe.encoder.fingerprint,
         },
         "notes": ["No text has a label, so nothing could be measured."],
@@ -471,5 +556,5 @@ def _from_names(
         "versions": _versions(),
     }
     nlp.meta["embtune"] = receipt
-    card = make_card(receipt, "embtune")
+    card = make_card(receipt, component)
     return Tuned(nlp, Config(nlp.config), [attempt], receipt, card, None, False, None)

@@ -2,13 +2,18 @@
 
 import json
 import math
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 import spacy
 from spacy.cli.train import train as spacy_train
+from spacy.util import load_config
+from thinc.api import Config
 
 from spacy_embtune.data import Record, read_records
+from spacy_embtune.finetune import FeedForwardTuner
 from spacy_embtune.labels import is_exclusive, labels_in
 from spacy_embtune.reports import LabelSpace
 from spacy_embtune.tuning import tune
@@ -18,6 +23,8 @@ from spacy_embtune.tuning._ladder import combine, main_labels
 from spacy_embtune.tuning._pile import Pile
 
 from ..conftest import make_texts
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def some(n, seed=0):
@@ -284,12 +291,22 @@ def test_a_small_pile_and_a_pile_of_another_kind_teach_nothing(make_nlp, tmp_pat
     nlp = make_nlp()
     texts, labels = some(60)
     records = list(read_records({"text": texts, "label": labels}))
-    assert "other texts" in Pile([*texts, "one more"], tmp_path).why_unusable(records, nlp)
-    assert Pile([], tmp_path).why_unusable(records, nlp) is not None
+
+    def why(pile):
+        return Pile(pile, records, tmp_path).why_unusable(records, nlp)
+
+    assert "other texts" in why([*texts, "one more"])
+    assert why([]) is not None
     strange = [f"0x{i:08x} 0x{i * 7919:08x} {i * 31}" for i in range(300)]
-    assert "of another kind" in Pile(strange, tmp_path).why_unusable(records, nlp)
+    assert "of another kind" in why(strange)
     more, _ = some(300, seed=5)
-    assert Pile(more, tmp_path).why_unusable(records, nlp) is None
+    assert why(more) is None
+
+
+def test_the_pile_leaves_out_texts_with_the_words_of_labelled_ones(tmp_path):
+    records = list(read_records({"text": ["Good soup."], "label": ["FOOD"]}))
+    pile = Pile(["good  soup!", "Bad soup.", "bad soup.", ""], records, tmp_path)
+    assert pile.texts == ["Bad soup."]
 
 
 @pytest.mark.slow
@@ -331,3 +348,110 @@ def test_the_main_label_of_several_is_the_rarest():
 
 def test_estimates_of_nothing_are_not_known():
     assert not Estimate(math.nan, math.nan).is_known
+
+
+# What a stranger's config, files and keys do
+
+
+@pytest.mark.slow
+def test_ctrl_c_within_a_fold_of_a_head_ends_the_search(tiny_encoder, monkeypatch):
+    fit = FeedForwardTuner.fit
+    calls = []
+
+    def interrupted(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 10:
+            # What Ctrl-C does while a head learns.
+            signal.raise_signal(signal.SIGINT)
+        return fit(self, *args, **kwargs)
+
+    monkeypatch.setattr(FeedForwardTuner, "fit", interrupted)
+    found = run(tiny_encoder)
+    assert found.is_interrupted
+    assert found.receipt["kept"] == "base"
+
+
+@pytest.mark.slow
+def test_a_class_that_only_one_fold_knows(tiny_encoder):
+    texts, _ = some(8)
+    labels = ["1", *["0"] * 7]
+    found = tune(texts, labels, label_texts=None, encoder=str(tiny_encoder), seconds=5)
+    assert set(found.nlp("football").cats) == {"0", "1"}
+
+
+@pytest.mark.slow
+def test_an_error_in_a_later_rung_leaves_the_best_so_far(tiny_encoder):
+    # Nothing keeps the weights of an encoder that learns, so it must not be tried.
+    settings = {"components.embtune.model.encoder.save_weights": False}
+    found = run(tiny_encoder, n=30, settings=settings, seconds=20.0)
+    assert "save_weights" in attempts_of(found)["encoder"].reason
+
+    def fail(attempt):
+        if attempt.key == "feed_forward" and attempt.n_folds == 1:
+            raise RuntimeError("out of memory")
+
+    found = run(tiny_encoder, n=30, seconds=10.0, progress=fail)
+    assert attempts_of(found)["feed_forward"].reason == "failed: out of memory"
+    assert found.nlp("football").cats
+
+
+@pytest.mark.slow
+def test_a_config_of_the_user_with_another_name_reader_and_pile(tiny_encoder, tmp_path):
+    texts, labels = some(24)
+    data, pile = tmp_path / "d.jsonl", tmp_path / "p.jsonl"
+    rows = [{"body": t, "topic": y} for t, y in zip(texts, labels, strict=True)]
+    data.write_text("".join(f"{json.dumps(row)}\n" for row in [*rows, {"body": "no label"}]))
+    pile.write_text("".join(f"{json.dumps({'text': t})}\n" for t in some(60, seed=3)[0]))
+    config = load_config(CONFIGS / "contrastive.cfg", interpolate=False)
+    config["components"]["topic"] = config["components"].pop("embtune")
+    config["components"]["topic"]["extension"] = "by_topic"
+    config["components"]["topic"]["model"]["encoder"]["name"] = str(tiny_encoder)
+    config["initialize"]["components"]["topic"] = config["initialize"]["components"].pop("embtune")
+    config["initialize"]["components"]["topic"]["label_texts"] = {"SPORT": "ball", "EXTRA": "rain"}
+    config["initialize"]["components"]["topic"]["unlabelled"] = "${corpora.unlabelled}"
+    config["corpora"]["unlabelled"] = {
+        "@readers": "spacy-embtune.unlabelled.v1",
+        "path": str(pile),
+    }
+    config["corpora"]["train"].update(text_field="body", label_field="topic")
+    config["nlp"].update(lang="de", pipeline=["topic"])
+    config = Config(config)
+    records = list(read_records(data, text_field="body", label_field="topic"))
+    found = tune(records, config=config, seconds=8, paths={"train": str(data)})
+    assert found.nlp.lang == "de"
+    assert set(found.nlp("football").cats) == {"SPORT", "FOOD", "MUSIC", "EXTRA"}
+    assert found.nlp("football")._.by_topic.shape
+    # Texts of the config's pile, and the one without a label.
+    assert found.receipt["data"]["unlabelled"] == 61
+    found.to_disk(tmp_path / "out")
+    spacy_train(tmp_path / "out" / "config.cfg", tmp_path / "again", use_gpu=-1)
+    one, two = (spacy.load(tmp_path / name) for name in ("out", "again/model-last"))
+    assert np.array_equal(one("football")._.by_topic, two("football")._.by_topic)
+
+
+def test_settings_that_the_rungs_set_are_refused():
+    for key in ("training.max_steps", "components.embtune.model.head.hidden_width"):
+        with pytest.raises(ValueError, match="the rungs set"):
+            tune(["one", "two"], ["A", "B"], settings={key: 5})
+    with pytest.raises(ValueError, match="is a value of the config"):
+        tune(["one", "two"], ["A", "B"], settings={"nlp.lang.x": 1})
+
+
+@pytest.mark.slow
+def test_writing_is_whole_or_not_at_all(tiny_encoder, tmp_path, monkeypatch):
+    found = run(tiny_encoder, n=12, seconds=3.0)
+    out = tmp_path / "out"
+    found.to_disk(out)
+    (out / "old").write_text("left by an earlier run")
+
+    def full(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(type(found.nlp), "to_disk", full)
+    with pytest.raises(OSError, match="No space"):
+        found.to_disk(out)
+    assert (out / "old").exists()
+    assert spacy.load(out)("football").cats
+    monkeypatch.undo()
+    found.to_disk(out)
+    assert not (out / "old").exists()
