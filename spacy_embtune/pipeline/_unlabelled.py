@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.training import Example
 
-from .._texts import count, digest_number, text_key
+from .._texts import count, digest_number, text_key, word_key
 from ..data import WEIGHT_FIELD, check_weight
 from ..labels import CARRIES, SparseTargets, make_sparse_targets, validate_cats
 from ..training import BalancedOrder, describe
@@ -74,7 +74,7 @@ def read_unlabelled(
     encoder = pipe.model.get_ref("encoder")
     reads_texts = encoder.attrs.get("reads_texts", False)
     known = {
-        text_key(text if isinstance(text, str) else text.text)
+        word_key(text if isinstance(text, str) else text.text)
         for text, cats in zip(corpus.sample, corpus.sample_cats, strict=True)
         if cats
     }
@@ -97,8 +97,12 @@ def read_unlabelled(
             else partial(annotate, example.predicted, nlp, pipe, encoder)
         )
         # The texts with the smallest digests are the same whatever the order of the texts.
+        is_known = word_key(text) in known
         entry = (-digest_number(key), i, make)
-        if len(sampled) < room:
+        if is_known:
+            # It counts for the mean already.
+            pass
+        elif len(sampled) < room:
             heapq.heappush(sampled, entry)
         elif room:
             heapq.heappushpop(sampled, entry)
@@ -108,7 +112,7 @@ def read_unlabelled(
         where = f"unlabelled {describe(i, example)}"
         validate_cats(cats, where=where)
         weight = check_weight(example.reference.user_data.get(WEIGHT_FIELD, 1.0), where=where)
-        if key in known:
+        if is_known:
             n_known += 1
         elif not own.intersection(cats):
             n_foreign += 1

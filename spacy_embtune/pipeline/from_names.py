@@ -67,7 +67,7 @@ def pipeline_from_names(
     pile = [text for text in texts if text.strip()]
     if not pile:
         raise ValueError("There is no text. Give texts like those that the labels are for.")
-    settings = {"name": encoder} if isinstance(encoder, str) else dict(encoder)
+    section = {"name": encoder} if isinstance(encoder, str) else dict(encoder)
     nlp = spacy.blank(lang)
     head = {"@architectures": "spacy-embtune.Linear.v1"}
     own = {key: value for key, value in (settings or {}).items() if key != "factory"}
@@ -77,7 +77,7 @@ def pipeline_from_names(
         "exclusive_classes": True,
         "model": {
             "@architectures": "spacy-embtune.EmbTune.v1",
-            "encoder": {"@architectures": "spacy-embtune.SentenceTransformer.v1", **settings},
+            "encoder": {"@architectures": "spacy-embtune.SentenceTransformer.v1", **section},
             "head": head,
         },
     }

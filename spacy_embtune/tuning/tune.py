@@ -33,6 +33,8 @@ TEMPLATE = Path(__file__).with_name("tune.cfg")
 # Files beside those of the pipeline.
 CARD = "README.md"
 PSEUDO_LABELS = "pseudo_labels.jsonl"
+# Settings of `spacy-embtune.unlabelled.v1` that read a file.
+PILE_SETTINGS = ("text_field", "id_field", "kind", "delimiter", "encoding", "quotes", "on_error")
 # What a config says of training and the rungs leave.
 KEPT = ("frozen_components", "annotating_components", "gpu_allocator", "seed", "score_weights")
 
@@ -116,7 +118,8 @@ def tune(
     texts (Sequence[str] | Sequence[Record]): The texts, or records of `read_records`.
     labels (Any): The label of each text, a list of labels of each, or cats of each; None is
         unknown. None: the records have cats.
-    unlabelled (Sequence[str]): Texts like these, without labels.
+    unlabelled (Sequence[str]): Texts like these, without labels. If there are none: those of
+        `[corpora.unlabelled]` of the config, or the records without a label.
     label_texts (str | Mapping | None): Texts of labels, as in `EmbTune.initialize`: "names" for
         their names; texts that mean nothing are left out. Those of the config go first.
     names (Sequence[str]): Labels, if there is no labelled text. The pipeline then predicts the
@@ -153,14 +156,23 @@ def tune(
         names = [*names, *label_texts]
     if seed is None:
         seed = int(base.interpolate()["system"].get("seed") or 0)
+    given = dict(paths or {})
     pile = [text for text in unlabelled if isinstance(text, str) and text.strip()]
-    if not pile:
+    if not pile and own_pile is not None:
         pile = _read_pile(base, own_pile)
+        given.setdefault("unlabelled", str(own_pile["path"]))
+        unlabelled_reader = {k: v for k, v in own_pile.items() if k in PILE_SETTINGS}
+    without = [record.text for record in records if not record.cats and record.text.strip()]
+    reader = {**own_reader, **(reader or {})}
+    if not pile:
+        pile = without
+        if "train" in given:
+            given.setdefault("unlabelled", given["train"])
+        unlabelled_reader = {key: value for key, value in reader.items() if key in PILE_SETTINGS}
     labelled = [record for record in records if record.cats and record.text.strip()]
     if not labelled:
         return _from_names(records, names, base, name, pile, label_texts, begin)
     space = _choose_labels(labelled, names, base, name)
-    pile += [record.text for record in records if not record.cats and record.text.strip()]
     with tempfile.TemporaryDirectory(prefix="embtune-") as folder:
         ladder = Ladder(
             base,
@@ -180,10 +192,9 @@ def tune(
             seconds=seconds,
             begin=begin,
             seed=seed,
-            paths=_resolve(paths or {}),
-            reader={**own_reader, **(reader or {})},
+            paths=_resolve(given),
+            reader={**reader, "labelled_only": True} if without else reader,
             unlabelled_reader=dict(unlabelled_reader or {}),
-            has_own_pile=any(not record.cats and record.text.strip() for record in records),
         )
 
 
@@ -197,14 +208,12 @@ def _conclude(
     paths: Mapping[str, str | None],
     reader: Mapping[str, Any],
     unlabelled_reader: Mapping[str, Any],
-    has_own_pile: bool,
 ) -> Tuned:
     """Climb, and make the result.
 
     paths (Mapping): Where the documents are.
     reader (Mapping): The settings that read the labelled documents.
     unlabelled_reader (Mapping): Those that read the pile.
-    has_own_pile (bool): Whether the file of the labelled documents has texts without a label.
     """
     kept = ladder.climb()
     nlp, name = kept.nlp, ladder.name
@@ -216,20 +225,11 @@ def _conclude(
             "paths.unlabelled": paths.get("unlabelled"),
             "paths.pseudo_labels": None,
         }
-        own = dict(reader)
-        if has_own_pile:
-            own["labelled_only"] = True
         for corpus in ("train", "dev"):
-            changed |= {f"corpora.{corpus}.{key}": value for key, value in own.items()}
+            changed |= {f"corpora.{corpus}.{key}": value for key, value in reader.items()}
         if uses_pile:
             pseudo = Path(kept.config["paths"]["pseudo_labels"]).read_text(encoding="utf8")
             changed |= {f"corpora.unlabelled.{k}": v for k, v in unlabelled_reader.items()}
-            if has_own_pile:
-                ladder.notes.append(
-                    "Some of the texts without labels were in the file of the labelled ones, so "
-                    "config.cfg makes the same pipeline only with all of them in the file "
-                    "paths.unlabelled."
-                )
         if paths and paths.get("train") is None:
             ladder.notes.append("The documents came from standard input: give config.cfg a file.")
         # With the settings that spaCy filled in.

@@ -337,6 +337,27 @@ def test_a_pipeline_that_learned_from_the_pile_says_so_and_can_be_made_again(
         assert np.array_equal(one("football")._.embtune, two("football")._.embtune)
 
 
+@pytest.mark.slow
+def test_texts_without_a_label_in_the_data_are_the_pile(tiny_encoder, tmp_path):
+    texts, labels = some(24)
+    data = tmp_path / "d.jsonl"
+    rows = [{"text": t, "label": y} for t, y in zip(texts, labels, strict=True)]
+    rows += [{"text": t} for t in some(150, seed=3)[0]]
+    data.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    found = tune(
+        list(read_records(data)),
+        encoder=str(tiny_encoder),
+        seconds=30,
+        paths={"train": str(data)},
+    )
+    assert found.receipt["data"]["documents"] == 24
+    assert found.receipt["data"]["unlabelled"] >= 140
+    found.to_disk(tmp_path / "out")
+    spacy_train(tmp_path / "out" / "config.cfg", tmp_path / "again", use_gpu=-1)
+    one, two = (spacy.load(tmp_path / name) for name in ("out", "again/model-last"))
+    assert np.array_equal(one("football")._.embtune, two("football")._.embtune)
+
+
 def test_the_main_label_of_several_is_the_rarest():
     records = list(
         read_records({"text": ["a", "b", "c"], "cats": [{"A": 1.0, "B": 1.0}, {"A": 1.0}, {}]})
@@ -404,7 +425,7 @@ def test_a_config_of_the_user_with_another_name_reader_and_pile(tiny_encoder, tm
     pile.write_text("".join(f"{json.dumps({'text': t})}\n" for t in some(60, seed=3)[0]))
     config = load_config(CONFIGS / "contrastive.cfg", interpolate=False)
     config["components"]["topic"] = config["components"].pop("embtune")
-    config["components"]["topic"]["extension"] = "by_topic"
+    config["components"]["topic"].update(extension="by_topic", set_cats=True)
     config["components"]["topic"]["model"]["encoder"]["name"] = str(tiny_encoder)
     config["initialize"]["components"]["topic"] = config["initialize"]["components"].pop("embtune")
     config["initialize"]["components"]["topic"]["label_texts"] = {"SPORT": "ball", "EXTRA": "rain"}
@@ -421,8 +442,8 @@ def test_a_config_of_the_user_with_another_name_reader_and_pile(tiny_encoder, tm
     assert found.nlp.lang == "de"
     assert set(found.nlp("football").cats) == {"SPORT", "FOOD", "MUSIC", "EXTRA"}
     assert found.nlp("football")._.by_topic.shape
-    # Texts of the config's pile, and the one without a label.
-    assert found.receipt["data"]["unlabelled"] == 61
+    # Those of the config, not the one without a label.
+    assert found.receipt["data"]["unlabelled"] == 60
     found.to_disk(tmp_path / "out")
     spacy_train(tmp_path / "out" / "config.cfg", tmp_path / "again", use_gpu=-1)
     one, two = (spacy.load(tmp_path / name) for name in ("out", "again/model-last"))
