@@ -172,6 +172,25 @@ def test_the_comparison_has_three_columns_and_says_what_is_lost(teacher, static)
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_the_student_of_a_teacher_of_sentences_gives_their_vectors(tiny_encoder, texts, tmp_path):
+    teacher = make_teacher(tiny_encoder, spans="sents", set_cats=True)
+    student = distill(teacher, texts)
+    student.nlp.to_disk(tmp_path / "student")
+    nlp = spacy.load(tmp_path / "student")
+    two = "ball goal team match. bread soup salt oven."
+    for pipeline in (student.nlp, nlp):
+        first, second = pipeline(two).sents
+        sport, food = pipeline("ball goal team match."), pipeline("bread soup salt oven.")
+        assert np.allclose(first._.embtune, sport._.embtune, atol=1e-4)
+        assert np.allclose(second._.embtune, food._.embtune, atol=1e-4)
+        # Each is nearer to that of the teacher than to the other (its word "." is unknown).
+        of_teacher = np.stack([span._.embtune for span in teacher(two).sents])
+        of_student = np.stack([span._.embtune for span in pipeline(two).sents])
+        unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (of_teacher, of_student)]
+        assert (unit[0] @ unit[1].T).argmax(axis=1).tolist() == [0, 1]
+
+
 def test_a_student_that_agrees_too_little_is_not_good(teacher, texts):
     # Of texts without a known word it learns nothing about other texts.
     found = distill(teacher, [f"{i} {i % 3}" for i in range(80)], fidelity=0.99)
