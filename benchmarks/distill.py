@@ -191,7 +191,13 @@ def setfit_vectors(
 ) -> list[Any]:
     """RETURNS (list): The vectors of the first three layers of the encoder after SetFit's
     distillation of the teacher's encoder: it compares the cosines of pairs of texts."""
+    import builtins
+
+    import pyarrow
     from datasets import Dataset
+
+    # datasets makes a digest of a table by pickling, and pickle looks for this class here.
+    builtins.MonthDayNano = pyarrow.MonthDayNano  # type: ignore[attr-defined]
     from setfit import DistillationTrainer, SetFitModel, TrainingArguments
     from sklearn.linear_model import LogisticRegression
 
