@@ -99,13 +99,10 @@ def read_unlabelled(
         # The texts with the smallest digests are the same whatever the order of the texts.
         is_known = word_key(text) in known
         entry = (-digest_number(key), i, make)
-        if is_known:
-            # It counts for the mean already.
-            pass
-        elif len(sampled) < room:
-            heapq.heappush(sampled, entry)
-        elif room:
-            heapq.heappushpop(sampled, entry)
+        # A labelled text counts for the mean already.
+        if room and not is_known:
+            add = heapq.heappush if len(sampled) < room else heapq.heappushpop
+            add(sampled, entry)
         cats = example.reference.cats
         if not cats:
             continue

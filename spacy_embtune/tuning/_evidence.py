@@ -65,14 +65,13 @@ class Estimate(NamedTuple):
 
 
 def make_folds(
-    texts: Sequence[str], classes: NDArray[Any], *, exclusive: bool, seed: int, n_folds: int = 4
+    texts: Sequence[str], classes: NDArray[Any], *, seed: int, n_folds: int = 4
 ) -> list[Fold]:
     """Split labelled documents. Copies of a text are on the same side of a split.
 
     texts (Sequence[str]): The n texts.
     classes (ndarray of int): The label of each document, or one of its labels; -1 if it carries
         none. Shape (n,).
-    exclusive (bool): Whether a document carries exactly one label.
     seed (int): The seed of the split.
     n_folds (int): The number of parts.
     RETURNS (list[Fold]): The folds; with few documents, of two splits. Empty if no label has two

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -20,7 +20,6 @@ from ..pipeline import EmbTune, pipeline_from_names
 from ..reports import Documents, LabelSpace, documents
 from ..training import build_section
 from ._evidence import (
-    METRICS,
     Estimate,
     Fold,
     FoldScores,
@@ -159,7 +158,6 @@ class Ladder:
         self.folds = make_folds(
             [record.text for record in self.records],
             classes,
-            exclusive=labels.exclusive,
             seed=seed,
         )
         self.texts_a_label = len(self.records) / max(1, len(labels.labels))
@@ -599,14 +597,6 @@ def main_labels(records: Sequence[Record], labels: LabelSpace) -> NDArray[Any]:
     ]
     counts = np.bincount([i for one in carried for i in one], minlength=len(place))
     return np.asarray([min(one, key=lambda i: counts[i]) if one else -1 for one in carried])
-
-
-def metric_titles(*, exclusive: bool) -> Iterator[str]:
-    """YIELDS (str): The titles of the metrics, in the order of `Attempt.scores`."""
-    names = {"p_at_1": "p@1", "map_at_r": "MAP@R"}
-    kind = "accuracy" if exclusive else "macro-F1"
-    for key in METRICS:
-        yield names.get(key, key.replace("knn_accuracy", f"nearest neighbour {kind}"))
 
 
 def _signed(value: float) -> str:

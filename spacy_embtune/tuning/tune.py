@@ -293,45 +293,54 @@ def _make_receipt(
             key: {"base": _pair(before), "kept": _pair(after), "gain": _pair(gain)}
             for key, before, after, gain in found
         }
+    return _receipt(
+        pipe,
+        encoder,
+        {
+            "kept": "names" if kept.rung is None else kept.rung.key,
+            "kept_title": next(
+                (a.title for a in reversed(ladder.attempts) if a.decision == "kept"), ""
+            ),
+            "tried": [
+                {
+                    "key": attempt.key,
+                    "title": attempt.title,
+                    "decision": attempt.decision,
+                    "reason": attempt.reason,
+                    "scores": {
+                        key: _pair(one)
+                        for key, one in zip((*METRICS, "mean"), attempt.scores, strict=False)
+                    },
+                    "gain": _pair(attempt.gain[-1]) if attempt.gain else None,
+                    "folds": attempt.n_folds,
+                    "seconds": round(attempt.seconds, 2),
+                }
+                for attempt in ladder.attempts
+            ],
+            "held_out": held_out,
+            "data": {
+                "digest": digest_records(labelled),
+                "documents": len(labelled),
+                "labels": counts,
+                "exclusive": ladder.labels.exclusive,
+                "unlabelled": len(ladder.pile.texts),
+            },
+            "label_texts": "label_texts" in pipe.cfg,
+            "notes": ladder.notes,
+            "seconds": round(taken, 1),
+            "seconds_allowed": seconds,
+            "interrupted": ladder.is_interrupted,
+            "seed": seed,
+        },
+    )
+
+
+def _receipt(pipe: EmbTune, encoder: Mapping[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """RETURNS (dict): What was found, with the encoder and the versions of packages."""
+    fingerprint = None if pipe.encoder is None else pipe.encoder.fingerprint
     return {
-        "kept": "names" if kept.rung is None else kept.rung.key,
-        "kept_title": next(
-            (a.title for a in reversed(ladder.attempts) if a.decision == "kept"), ""
-        ),
-        "tried": [
-            {
-                "key": attempt.key,
-                "title": attempt.title,
-                "decision": attempt.decision,
-                "reason": attempt.reason,
-                "scores": {
-                    key: _pair(one)
-                    for key, one in zip((*METRICS, "mean"), attempt.scores, strict=False)
-                },
-                "gain": _pair(attempt.gain[-1]) if attempt.gain else None,
-                "folds": attempt.n_folds,
-                "seconds": round(attempt.seconds, 2),
-            }
-            for attempt in ladder.attempts
-        ],
-        "held_out": held_out,
-        "data": {
-            "digest": digest_records(labelled),
-            "documents": len(labelled),
-            "labels": counts,
-            "exclusive": ladder.labels.exclusive,
-            "unlabelled": len(ladder.pile.texts),
-        },
-        "label_texts": "label_texts" in pipe.cfg,
-        "encoder": {
-            "name": _encoder_name(encoder),
-            "fingerprint": None if pipe.encoder is None else pipe.encoder.fingerprint,
-        },
-        "notes": ladder.notes,
-        "seconds": round(taken, 1),
-        "seconds_allowed": seconds,
-        "interrupted": ladder.is_interrupted,
-        "seed": seed,
+        **found,
+        "encoder": {"name": _encoder_name(encoder), "fingerprint": fingerprint},
         "versions": _versions(),
     }
 
@@ -531,30 +540,29 @@ def _from_names(
     title = "nearest name"
     attempt = Attempt("names", title, "kept", "no text has a label", [], [], 0, 0.0)
     pipe = cast(EmbTune, nlp.get_pipe(component))
-    receipt = {
-        "kept": "names",
-        "kept_title": title,
-        "tried": [],
-        "held_out": {},
-        "data": {
-            "digest": digest_records([]),
-            "documents": 0,
-            "labels": dict.fromkeys(labels, 0),
-            "exclusive": True,
-            "unlabelled": len({text_key(text) for text in texts} - {""}),
+    receipt = _receipt(
+        pipe,
+        encoder,
+        {
+            "kept": "names",
+            "kept_title": title,
+            "tried": [],
+            "held_out": {},
+            "data": {
+                "digest": digest_records([]),
+                "documents": 0,
+                "labels": dict.fromkeys(labels, 0),
+                "exclusive": True,
+                "unlabelled": len({text_key(text) for text in texts} - {""}),
+            },
+            "label_texts": True,
+            "notes": ["No text has a label, so nothing could be measured."],
+            "seconds": round(time.monotonic() - begin, 1),
+            "seconds_allowed": None,
+            "interrupted": False,
+            "seed": 0,
         },
-        "label_texts": True,
-        "encoder": {
-            "name": _encoder_name(encoder),
-            "fingerprint": None if pipe.encoder is None else pipe.encoder.fingerprint,
-        },
-        "notes": ["No text has a label, so nothing could be measured."],
-        "seconds": round(time.monotonic() - begin, 1),
-        "seconds_allowed": None,
-        "interrupted": False,
-        "seed": 0,
-        "versions": _versions(),
-    }
+    )
     nlp.meta["embtune"] = receipt
     card = make_card(receipt, component)
     return Tuned(nlp, Config(nlp.config), [attempt], receipt, card, None, False, None)

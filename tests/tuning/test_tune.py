@@ -47,7 +47,7 @@ def attempts_of(found):
 
 def test_copies_of_a_text_are_on_the_same_side_of_each_fold():
     texts = ["One text", "one  TEXT", "Another"] * 8
-    folds = make_folds(texts, np.asarray([0, 0, 1] * 8), exclusive=True, seed=0, n_folds=2)
+    folds = make_folds(texts, np.asarray([0, 0, 1] * 8), seed=0, n_folds=2)
     for fold in folds:
         assert sorted([*fold.known, *fold.held]) == list(range(24))
         known, held = ({texts[i].lower().split()[0] for i in rows} for rows in fold)
@@ -56,7 +56,7 @@ def test_copies_of_a_text_are_on_the_same_side_of_each_fold():
 
 def test_folds_have_the_classes_in_equal_shares():
     classes = np.repeat([0, 1, 2], [40, 20, 8])
-    folds = make_folds([f"text {i}" for i in range(68)], classes, exclusive=True, seed=3)
+    folds = make_folds([f"text {i}" for i in range(68)], classes, seed=3)
     # Few documents: two splits.
     assert len(folds) == 8
     for fold in folds:
@@ -67,7 +67,7 @@ def test_folds_have_the_classes_in_equal_shares():
 @pytest.mark.parametrize("classes", [[0, 1, 2], [-1, -1], []])
 def test_no_folds_if_nothing_can_be_judged(classes):
     texts = [f"text {i}" for i in range(len(classes))]
-    assert make_folds(texts, np.asarray(classes, dtype=int), exclusive=True, seed=0) == []
+    assert make_folds(texts, np.asarray(classes, dtype=int), seed=0) == []
 
 
 def made_up(n=80, loud=0.3, seed=0):
@@ -84,7 +84,7 @@ def made_up(n=80, loud=0.3, seed=0):
 def scores_of(vectors, records, space):
     classes = main_labels(records, space)
     scores = []
-    for fold in make_folds([r.text for r in records], classes, exclusive=True, seed=0):
+    for fold in make_folds([r.text for r in records], classes, seed=0):
         sides = [
             to_documents(None, vectors[rows], [records[i] for i in rows], space) for rows in fold
         ]
