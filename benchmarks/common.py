@@ -174,3 +174,24 @@ def deviation(values: Sequence[float]) -> str:
     """RETURNS (str): Mean and standard deviation over the draws, as .xxx±.xxx."""
     sd = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):.3f}±{sd:.3f}".replace("0.", ".")
+
+
+def setfit_arguments(seed: int) -> Any:
+    """RETURNS (TrainingArguments): The setting of SetFit's paper."""
+    import builtins
+
+    import pyarrow
+
+    # datasets makes a digest of a table by pickling, and pickle looks for this class here.
+    builtins.MonthDayNano = pyarrow.MonthDayNano  # type: ignore[attr-defined]
+    from setfit import TrainingArguments
+
+    return TrainingArguments(
+        batch_size=16,
+        num_iterations=20,
+        num_epochs=1,
+        seed=seed,
+        report_to="none",
+        save_strategy="no",
+        show_progress_bar=False,
+    )

@@ -21,7 +21,7 @@ import numpy as np
 import spacy
 import torch
 import typer
-from common import METRICS, read_rows, score_vectors, spread
+from common import METRICS, read_rows, score_vectors, setfit_arguments, spread
 from spacy.cli.train import train as spacy_train
 from spacy.language import Language
 
@@ -191,14 +191,9 @@ def setfit_vectors(
 ) -> list[Any]:
     """RETURNS (list): The vectors of the first three layers of the encoder after SetFit's
     distillation of the teacher's encoder: it compares the cosines of pairs of texts."""
-    import builtins
-
-    import pyarrow
+    arguments = setfit_arguments(draw)
     from datasets import Dataset
-
-    # datasets makes a digest of a table by pickling, and pickle looks for this class here.
-    builtins.MonthDayNano = pyarrow.MonthDayNano  # type: ignore[attr-defined]
-    from setfit import DistillationTrainer, SetFitModel, TrainingArguments
+    from setfit import DistillationTrainer, SetFitModel
     from sklearn.linear_model import LogisticRegression
 
     pipe: Any = teacher.get_pipe("embtune")
@@ -211,15 +206,6 @@ def setfit_vectors(
     body[0].auto_model.config.num_hidden_layers = 3
     body.requires_grad_(True)
     student = SetFitModel(model_body=body, model_head=LogisticRegression(max_iter=1000))
-    arguments = TrainingArguments(
-        batch_size=16,
-        num_iterations=20,
-        num_epochs=1,
-        seed=draw,
-        report_to="none",
-        save_strategy="no",
-        show_progress_bar=False,
-    )
     begin = time.perf_counter()
     DistillationTrainer(
         teacher_model=of_teacher,

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from common import ROOT, deviation, draw_per_class, read_rows
+from common import ROOT, deviation, draw_per_class, read_rows, setfit_arguments
 from wasabi import msg
 
 Row = dict[str, Any]
@@ -98,8 +98,16 @@ def run_one(data: Path, task: Row) -> Row:
 
 def run_setfit(train: list[Row], test: list[Row], seed: int) -> Row:
     """SetFit, with the setting of its paper."""
+    setfit, figures = train_setfit(train, seed)
+    guesses = [str(guess) for guess in setfit.predict([row["text"] for row in test])]
+    return {"accuracy": accuracy(guesses, test), **figures}
+
+
+def train_setfit(train: list[Row], seed: int) -> tuple[Any, Row]:
+    """RETURNS (tuple): The SetFitModel, and seconds and encodings of its training."""
+    arguments = setfit_arguments(seed)
     from datasets import Dataset
-    from setfit import SetFitModel, Trainer, TrainingArguments
+    from setfit import SetFitModel, Trainer
 
     from spacy_embtune.encoder import EncoderSettings, TextEncoder
 
@@ -109,23 +117,12 @@ def run_setfit(train: list[Row], test: list[Row], seed: int) -> Row:
     setfit = SetFitModel(model_body=model, model_head=make_classifier(), labels=labels)
     texts = [row["text"] for row in train]
     rows = Dataset.from_dict({"text": texts, "label": [labels.index(label_of(r)) for r in train]})
-    arguments = TrainingArguments(
-        batch_size=16,
-        num_iterations=20,
-        num_epochs=1,
-        seed=seed,
-        report_to="none",
-        save_strategy="no",
-        show_progress_bar=False,
-    )
     encoded = count_forward(model)
     trainer = Trainer(model=setfit, args=arguments, train_dataset=rows)
     begin = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - begin
-    n_encoded = encoded()
-    guesses = [str(guess) for guess in setfit.predict([row["text"] for row in test])]
-    return {"accuracy": accuracy(guesses, test), "seconds": seconds, "encoded": n_encoded}
+    return setfit, {"seconds": seconds, "encoded": encoded()}
 
 
 def run_ours(train: list[Row], test: list[Row], seed: int, **changes: str) -> Row:
