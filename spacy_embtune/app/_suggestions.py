@@ -12,11 +12,10 @@ from ..metrics.ranking import Floats
 from ._space import Space
 
 N_SUGGESTED = 12
-# How many undecided texts are candidates, and how many labelled texts are compared with.
-CANDIDATES = 100
+# How many labelled texts typical ones are compared with.
 MOST_COMPARED = 500
-# Texts that lie alone are left out of the undecided ones: the share of the least typical ones.
-ALONE = 0.1
+# Undecided texts with a larger cosine with one that is suggested already come after the others.
+MUCH_ALIKE = 0.8
 # A text is suggested with so many texts like it, to be labelled at once.
 MOST_OTHERS = 19
 # From this cosine on, texts say nearly the same in nearly the same words.
@@ -85,19 +84,27 @@ def find_middles(space: Space, *, labelled: Sequence[int]) -> list[int]:
 def suggest_uncertain(
     space: Space, probabilities: Floats, *, labelled: Sequence[int], n: int = N_SUGGESTED
 ) -> list[int]:
-    """Choose texts whose label is undecided, unlike each other.
+    """Choose the texts whose label is the least decided: with the smallest difference of the two
+    largest probabilities ("margin sampling", Scheffer, Decomain and Wrobel 2001). A text much like
+    one before it comes after the others. To prefer different ones beyond that needs more labels
+    (benchmarks/README.md).
 
     space, labelled, n: As for `suggest_typical`.
     probabilities (Floats): Shape (n, L), with at least two labels.
-    RETURNS (list[int]): At most n rows.
+    RETURNS (list[int]): At most n rows, the least decided first.
     """
-    two = np.sort(np.partition(probabilities, -2, axis=1)[:, -2:], axis=1)
-    margin = two[:, 1] - two[:, 0]
+    two = np.partition(probabilities, -2, axis=1)[:, -2:]
+    margin = np.abs(two[:, 1] - two[:, 0])
     margin[list(labelled)] = np.inf
-    margin[space.typicality < np.quantile(space.typicality, ALONE)] = np.inf
-    candidates = np.argsort(margin, kind="stable")[:CANDIDATES]
-    candidates = candidates[np.isfinite(margin[candidates])]
-    return _choose_diverse(space.vectors, candidates, 1.0 - margin, labelled, n)
+    order = [row for row in np.argsort(margin, kind="stable")[: 20 * n] if margin[row] < np.inf]
+    chosen: list[int] = []
+    alike: list[int] = []
+    for row in map(int, order):
+        is_new = not chosen or (space.vectors[chosen] @ space.vectors[row]).max() < MUCH_ALIKE
+        (chosen if is_new else alike).append(row)
+        if len(chosen) == n:
+            break
+    return [*chosen, *alike][:n]
 
 
 def list_by_label(

@@ -1,7 +1,6 @@
 """The ladder: rungs are tried one after the other, and kept if held-out documents do not object."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,20 +29,32 @@ from ._evidence import (
 )
 from ._fitting import change, fit, quiet, write_documents
 from ._frozen import fit_head, to_documents
-from ._pile import Pile
+from ._pile import LEAST_TEXTS, Pile
 from ._rungs import Rung, base_rung, encoder_rungs, head_rungs, pseudo_rung
 
 logger = logging.getLogger(__name__)
 
-# At least so many folds judge a rung whose folds take long.
+# At least so many folds judge a rung that takes long, if there is time.
 LEAST_FOLDS = 2
 # At most so many folds judge a rung that trains a pipeline for each.
 MOST_FOLDS = 4
+# With less time than this, in seconds, no other rung is judged by more folds.
+LITTLE_TIME = 45.0
+# After these folds, a rung that is so many standard errors better or worse is decided.
+CLEAR = 2.0
 # A cost that was only estimated may be so many times as large.
-DOUBT = 1.5
+DOUBT = 1.3
+# An encoder takes so many times as long to learn from a text as to encode it, and with all layers
+# so many times as long as with two thirds of them.
+LEARNING = 3.0
+DEEPER = 1.7
+# The rungs with an encoder that does not learn.
+FROZEN = ("base", "contrastive", "feed_forward")
 MOST_ROUNDS = 2
+# If time is short, so many texts of the pile get labels.
+ENOUGH_TEXTS = 500
 # The mean of the vectors for names comes from so many texts.
-MOST_FOR_MEAN = 500
+MOST_FOR_MEAN = 200
 
 Progress = Callable[["Attempt"], None]
 
@@ -92,6 +103,10 @@ class Kept(NamedTuple):
     scores: list[FoldScores]
     config: Config
     held_out: Documents | None
+
+
+class NoPseudoLabels(Exception):
+    """No text of the pile has a sure label."""
 
 
 # The scores of a fold, and its documents that were held out.
@@ -174,6 +189,10 @@ class Ladder:
         self.vectors = self._encode([record.text for record in self.records])
         # How long the encoder takes for a text, in seconds.
         self._of_text = (time.monotonic() - begin) / len(self.records)
+        # How long an encoder that learns takes for a text of a step. None: not known yet.
+        self._of_learning: float | None = None
+        # How many texts of the pile get labels.
+        self._n_read = 0
         self.label_vectors = self._encode_names()
 
     def _has_contrast(self, rows: NDArray[Any]) -> bool:
@@ -263,6 +282,9 @@ class Ladder:
         """
         try:
             return self._try(rung, file)
+        except NoPseudoLabels:
+            self._leave_out(rung, "no text of the pile has a sure label")
+            return False
         except (ValueError, RuntimeError, OSError, MemoryError) as error:
             self._leave_out(rung, f"failed: {error}")
             return False
@@ -282,7 +304,10 @@ class Ladder:
         scores: list[FoldScores] = []
         first = None
         for k, fold in enumerate(folds):
-            if k >= LEAST_FOLDS and not self._has_time_for(rung, begin, k):
+            if k and not self._has_time_for(begin, k):
+                break
+            is_slow = rung.learns_encoder or rung.reads_pile
+            if is_slow and k >= LEAST_FOLDS and self._is_clear(rung, scores):
                 break
             if rung.learns_encoder or file is not None:
                 nlp = fit(self._config_of(rung, k, file))
@@ -300,10 +325,15 @@ class Ladder:
             self.base_scores = scores
         gain = self._gain(scores)
         is_kept, reason = self._decide(rung, gain)
+        if not folds and self.folds and self.kept is not None:
+            reason = f"no time to judge it, {_signed(rung.gain)} elsewhere"
         if is_kept:
             config = self._config_of(rung, None, file)
             nlp = fit(config)
             self.kept = Kept(rung, nlp, fitted, scores, config, first)
+        if rung.learns_encoder and not rung.reads_pile:
+            n_trained = max(1, len(scores) + is_kept)
+            self._of_learning = (time.monotonic() - begin) / n_trained / self._count_read(rung)
         self._conclude(rung, "kept" if is_kept else "dropped", reason, found, gain, scores, begin)
         return is_kept
 
@@ -326,7 +356,7 @@ class Ladder:
                 settings={k: v for k, v in component.items() if k not in ("model", "loss")},
             )
         except ValueError as error:
-            self._leave_out(rung, str(error))
+            self._leave_out(rung, f"failed: {error}")
             return
         judged = [self._judge(nlp, fold) for fold in self.folds]
         scores = [of_fold for of_fold, _ in judged]
@@ -390,11 +420,19 @@ class Ladder:
                 "it helped elsewhere" if is_kept else "it did not help elsewhere"
             )
         value, error = gain[-1]
-        expected, _ = combine(Estimate(rung.gain, rung.spread), gain[-1])
+        expected = combine(Estimate(rung.gain, rung.spread), gain[-1]).value
         found = f"{_signed(value)} ± {error:.3f} here"
         if rung.gain:
             found += f", {_signed(rung.gain)} elsewhere"
         return expected > 0, f"{found}: {_signed(expected)} expected"
+
+    def _is_clear(self, rung: Rung, scores: Sequence[FoldScores]) -> bool:
+        """RETURNS (bool): Whether more folds would hardly change the decision on a rung."""
+        gain = self._gain(scores)
+        if not gain or not gain[-1].is_known:
+            return False
+        expected = combine(Estimate(rung.gain, rung.spread), gain[-1])
+        return abs(expected.value) > CLEAR * expected.error
 
     # The pile
 
@@ -403,40 +441,39 @@ class Ladder:
         for n_round in range(1, MOST_ROUNDS + 1):
             kept = self.kept
             assert kept is not None
-            accuracy = estimate(kept.scores)[0].value if kept.scores else math.nan
             rung = base_rung() if kept.rung is None else kept.rung
-            rung = pseudo_rung(rung, n_round, 0.0 if math.isnan(accuracy) else accuracy)
+            rung = pseudo_rung(rung, n_round, self._known_accuracy())
             if n_round == 1:
                 reason = self.pile.why_unusable(self.records, kept.nlp)
                 if reason is not None:
                     if self.pile.texts:
                         self._leave_out(rung, reason)
                     return
-            file = f"pseudo_labels_{n_round}"
-            if not self._write_pseudo_labels(rung, file):
-                return
-            if not self._try_safely(rung, file):
+            if not self._try_safely(rung, f"pseudo_labels_{n_round}"):
                 return
 
-    def _write_pseudo_labels(self, rung: Rung, file: str) -> bool:
+    def _known_accuracy(self) -> float | None:
+        """RETURNS (float | None): The accuracy of the best rung on held-out documents. None if it
+        was not judged."""
+        assert self.kept is not None
+        accuracy = estimate(self.kept.scores)[0] if self.kept.scores else None
+        return accuracy.value if accuracy is not None and accuracy.is_known else None
+
+    def _label_pile(self, k: int | None, name: str) -> None:
+        """Write the labels that the pipeline of fold k, or the one of all documents, gives to the
+        pile."""
         kept = self.kept
         assert kept is not None
-        if self._affordable(rung) is None:
-            return False
-        if kept.rung is not None:
+        if k is None:
+            nlp, known = kept.nlp, self.records
+        else:
             # Heads were judged without a pipeline.
-            for k in range(len(kept.of_folds), min(len(kept.scores), MOST_FOLDS)):
-                kept.of_folds.append(fit(self._config_of(kept.rung, k, None)))
-        if not kept.of_folds:
-            self._leave_out(rung, "no held-out documents to judge it by")
-            return False
-        for k, (nlp, fold) in enumerate(zip(kept.of_folds, self.folds, strict=False)):
-            known = [self.records[i] for i in fold.known]
-            self.pile.label(nlp, known, f"{file}_{k}.jsonl")
-        found = self.pile.label(kept.nlp, self.records, f"{file}_all.jsonl")
-        if not found:
-            self._leave_out(rung, "no text of the pile has a sure label")
-        return bool(found)
+            while len(kept.of_folds) <= k:
+                assert kept.rung is not None
+                kept.of_folds.append(fit(self._config_of(kept.rung, len(kept.of_folds), None)))
+            nlp, known = kept.of_folds[k], [self.records[i] for i in self.folds[k].known]
+        if not self.pile.label(nlp, known, name, n_texts=self._n_read):
+            raise NoPseudoLabels
 
     # Time
 
@@ -445,27 +482,42 @@ class Ladder:
         it; then the attempt is concluded."""
         if self.kept is None:
             # There has to be a pipeline, and this is the fastest.
-            return self.folds if self.seconds >= 5 else []
+            n = 0 if self.seconds < 5 else MOST_FOLDS if self.seconds < LITTLE_TIME else None
+            return self.folds[:n]
         left = self.end - time.monotonic()
-        one = self._expected_seconds(rung)
-        n_needed = min(LEAST_FOLDS, len(self.folds)) + 1
-        needed = one * n_needed
-        if rung.key.startswith("pseudo"):
-            # A frozen encoder reads the pile once, one that learns in each fold.
-            n_readings = n_needed if rung.learns_encoder else 1
-            needed += n_readings * len(self.pile.texts) * self._of_text
-        if needed > left:
-            self._leave_out(rung, f"needs {needed + self.seconds - left:.0f} s or more")
-            return None
-        # The first folds, so that pipelines of the rung before exist for them.
-        n = len(self.folds)
-        if rung.key.startswith("pseudo"):
-            n = min(n, MOST_FOLDS, len(self.kept.of_folds) or len(self.kept.scores))
-        elif rung.learns_encoder:
+        # The first folds, so that there are pipelines of the rung before for them.
+        n = min(len(self.folds), len(self.kept.scores))
+        if rung.learns_encoder or rung.reads_pile or self.seconds < LITTLE_TIME:
             n = min(n, MOST_FOLDS)
-        return self.folds[: max(n_needed - 1, min(n, int(left / max(one, 1e-9)) - 1))]
+        n_least = 0 if rung.is_trusted or not self.folds else 1
+        if n < n_least:
+            self._leave_out(rung, "the rung before was not judged")
+            return None
+        # Some of the pile teach nearly as much as all of it.
+        self._n_read = len(self.pile.texts)
+        one = self._expected_seconds(rung)
+        if rung.reads_pile and one * (n_least + 1) > left and self._n_read > ENOUGH_TEXTS:
+            self._n_read = ENOUGH_TEXTS
+            one = self._expected_seconds(rung)
+        if one * (n_least + 1) > left:
+            needed = one * (n_least + 1) + self.seconds - left
+            self._leave_out(rung, f"needs {needed:.0f} s or more")
+            return None
+        reserve = self._reserve(rung)
+        n_folds = int((left - reserve) / max(one, 1e-9)) - 1
+        return self.folds[: min(n, max(n_least, n_folds))]
 
-    def _has_time_for(self, rung: Rung, begin: float, k: int) -> bool:
+    def _reserve(self, rung: Rung) -> float:
+        """RETURNS (float): The seconds that are better spent on the round of pseudo-labels after a
+        rung than on judging it; 0.0 if they would not be enough."""
+        if rung.key != "encoder" or len(self.pile.texts) < LEAST_TEXTS:
+            return 0.0
+        self._n_read = min(len(self.pile.texts), ENOUGH_TEXTS)
+        after = self._expected_seconds(pseudo_rung(rung, 1, None))
+        left = self.end - time.monotonic()
+        return after if after + self._expected_seconds(rung) < left else 0.0
+
+    def _has_time_for(self, begin: float, k: int) -> bool:
         """RETURNS (bool): Whether there is time for one more fold after k, and for the training on
         all documents."""
         of_one = (time.monotonic() - begin) / k
@@ -473,28 +525,30 @@ class Ladder:
 
     def _expected_seconds(self, rung: Rung) -> float:
         """RETURNS (float): How long one training and judging of a rung takes."""
-        done = [a for a in self.attempts if a.n_folds and a.key not in ("names",)]
-        if not rung.learns_encoder:
-            frozen = [a.seconds / (a.n_folds + 1) for a in done if not a.key.startswith("enc")]
-            return DOUBT * max(frozen, default=1.0)
-        before = [a for a in done if a.key.startswith("encoder")]
-        if before:
-            of_step = before[-1].seconds / (before[-1].n_folds + 1) / self._steps_of(before[-1])
-            factor = 1.5 if rung.key == "encoder_all" else 1.2
-            return factor * of_step * rung.n_steps
-        return DOUBT * self._guess_encoder_seconds(rung)
+        if rung.learns_encoder:
+            if self._of_learning is None:
+                seconds = DOUBT * LEARNING * self._of_text * self._count_read(rung)
+            else:
+                factor = DEEPER if rung.key == "encoder_all" else 1.0
+                seconds = 1.1 * factor * self._of_learning * self._count_read(rung)
+            # Each pipeline reads the pile with an encoder of its own.
+            return seconds + self._of_pile * rung.reads_pile
+        frozen = [a.seconds / (a.n_folds + 1) for a in self.attempts if a.key in FROZEN]
+        seconds = DOUBT * max(frozen, default=1.0)
+        return seconds + self._of_pile / (MOST_FOLDS + 1) * rung.reads_pile
 
-    def _steps_of(self, attempt: Attempt) -> int:
-        return next(
-            (r.n_steps for r in encoder_rungs(len(self.records), 6) if r.key == attempt.key), 20
-        )
+    @property
+    def _of_pile(self) -> float:
+        """RETURNS (float): How long the encoder takes for the texts of the pile that get labels, in
+        seconds."""
+        return self._n_read * self._of_text
 
-    def _guess_encoder_seconds(self, rung: Rung) -> float:
-        """RETURNS (float): An estimate from the speed of the encoder on some texts. Layers below
-        the first one that learns run once for each text, so a step takes about as long as encoding
-        its texts one and a half times; documents are encoded once more to judge the rung."""
-        batch = min(64, len(self.records))
-        return self._of_text * (1.5 * rung.n_steps * batch + 2 * len(self.records))
+    def _count_read(self, rung: Rung) -> int:
+        """RETURNS (int): How many texts one training of a rung reads in all its steps, with those
+        that judge it."""
+        size = int(rung.settings.get("training.batcher.size", 64))
+        batch = min(size, len(self.records)) * (2 if rung.reads_pile else 1)
+        return rung.n_steps * batch + len(self.records)
 
     # What is said
 
@@ -537,8 +591,10 @@ class Ladder:
                 write_documents(path, [self.records[i] for i in self.folds[k].known])
             settings["paths.train"] = str(path)
         if file is not None:
-            part = "all" if k is None else k
-            settings |= self.pile.settings(self.name, f"{file}_{part}.jsonl")
+            name = f"{file}_{'all' if k is None else k}.jsonl"
+            if not (self.folder / name).exists():
+                self._label_pile(k, name)
+            settings |= self.pile.settings(self.name, name)
         return change(self.config, settings, name=self.name)
 
     def _count_layers(self) -> int:

@@ -22,7 +22,7 @@ MOST_TEXTS = 5000
 # A classifier that tells the pile from the labelled documents with this AUC says that they are of
 # different kinds: another language, another genre.
 OTHER_KIND = 0.95
-_MOST_COMPARED = 2000
+_MOST_COMPARED = 300
 
 
 class Pile:
@@ -77,15 +77,22 @@ class Pile:
             )
         return None
 
-    def label(self, nlp: Language, records: Sequence[Record], name: str) -> int:
+    def label(
+        self, nlp: Language, records: Sequence[Record], name: str, *, n_texts: int | None = None
+    ) -> int:
         """Write the labels that a pipeline gives to the surest texts.
 
         nlp (Language): The pipeline.
         records (Sequence[Record]): The labelled documents that it learned from.
         name (str): The name of the file.
+        n_texts (int | None): How many texts of the pile, a sample, may get a label. None: all.
         RETURNS (int): The number of texts with a label.
         """
-        found = pseudo_label(nlp, records, self.texts)
+        texts = self.texts
+        if n_texts is not None and n_texts < len(texts):
+            order = np.random.RandomState(0).permutation(len(texts))[:n_texts]
+            texts = [texts[i] for i in np.sort(order)]
+        found = pseudo_label(nlp, records, texts)
         labels = found.by_digest()
         write_pseudo_labels(self.folder / name, labels)
         return len(labels)

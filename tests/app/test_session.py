@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from spacy_embtune.app import ActionError, LabelLog, Session
+from spacy_embtune.app._learning import fit_logistic
 from spacy_embtune.app._space import Space
-from spacy_embtune.app._suggestions import find_middles
+from spacy_embtune.app._suggestions import MUCH_ALIKE, find_middles, suggest_uncertain
 from spacy_embtune.data import LoggedText, read_records
 
 from .conftest import make_pile_of, wait_for_learning
@@ -205,6 +206,39 @@ def test_each_cluster_is_labelled_before_undecided_texts_are_suggested(
     wait_for_learning(session)
     reasons = {one["reason"][:9] for one in session.state()["learned"]["suggestions"]}
     assert reasons == {"Undecided"}
+
+
+@pytest.mark.parametrize("n_labels", [2, 5])
+def test_undecided_texts_are_those_between_two_labels(n_labels: int) -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(n_labels, 32))
+    shares = rng.dirichlet(np.full(n_labels, 0.3), size=400)
+    vectors = (shares @ centres + 0.2 * rng.normal(size=(400, 32))).astype("float32")
+    space = Space.of(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    rows = np.arange(150)
+    carried = shares[:150].argmax(axis=1)
+    values = np.where(carried[:, None] == np.arange(n_labels), 1.0, -1.0)
+    probabilities = fit_logistic(space, rows, values)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+    assert np.mean(probabilities[150:].argmax(axis=1) == shares[150:].argmax(axis=1)) > 0.85
+    chosen = suggest_uncertain(space, probabilities, labelled=rows.tolist(), n=12)
+    assert len(set(chosen)) == 12
+    assert min(chosen) >= 150
+    two = np.sort(shares, axis=1)
+    margin = two[:, -1] - two[:, -2]
+    assert margin[chosen].mean() < 0.5 * margin[150:].mean()
+    # Copies of a text come after others.
+    vectors = space.vectors.copy()
+    vectors[chosen[1:4]] = vectors[chosen[0]]
+    copies = Space.of(vectors)
+    probabilities[chosen[1:4]] = probabilities[chosen[0]]
+    first = suggest_uncertain(copies, probabilities, labelled=rows.tolist(), n=3)
+    cosines = copies.vectors[first] @ copies.vectors[first].T
+    if n_labels > 2:
+        assert (cosines - np.eye(3)).max() < MUCH_ALIKE
+    # A label that no text carries gets no probability, and one label alone all of it.
+    alone = fit_logistic(space, rows[:1], values[:1])
+    assert alone[:, carried[0]].min() == 1.0
 
 
 def test_a_list_has_texts_of_one_label_that_are_unlike_each_other(
