@@ -94,7 +94,14 @@ def _held_out(receipt: Mapping[str, Any]) -> str:
     found = receipt["held_out"]
     exclusive = receipt["data"]["exclusive"]
     if not found:
-        return "## Held-out documents\n\nThere were too few labelled texts to hold some out.\n"
+        is_judged = any(one["folds"] for one in receipt["tried"])
+        why = (
+            f"What was kept was not judged: {receipt['seconds_allowed']:.0f} s were too short for "
+            "it. With more (--seconds), it is compared with the base vectors."
+            if is_judged
+            else "There were too few labelled texts to hold some out, or there was no time for it."
+        )
+        return f"## Held-out documents\n\n{why}\n"
     lines = [
         "## Held-out documents\n",
         "Each labelled text was judged by a pipeline that had not learned from it "

@@ -51,6 +51,8 @@ DEEPER = 1.7
 # The rungs with an encoder that does not learn.
 FROZEN = ("base", "contrastive", "feed_forward")
 MOST_ROUNDS = 2
+# The speed of the encoder is measured on at most so many parts of the labelled texts.
+N_TIMED = 8
 # If time is short, so many texts of the pile get labels.
 ENOUGH_TEXTS = 500
 # The mean of the vectors for names comes from so many texts.
@@ -185,10 +187,17 @@ class Ladder:
         self._encoder.initialize()
         # The first text takes longer.
         self._encode(["text"])
-        begin = time.monotonic()
-        self.vectors = self._encode([record.text for record in self.records])
-        # How long the encoder takes for a text, in seconds.
-        self._of_text = (time.monotonic() - begin) / len(self.records)
+        parts: list[NDArray[Any]] = []
+        of_texts: list[float] = []
+        size = max(16, -(-len(self.records) // N_TIMED))
+        for start in range(0, len(self.records), size):
+            begin = time.monotonic()
+            parts.append(self._encode([r.text for r in self.records[start : start + size]]))
+            of_texts.append((time.monotonic() - begin) / len(parts[-1]))
+        self.vectors = np.concatenate(parts)
+        # How long the encoder takes for a text, in seconds. The median of parts, because other
+        # programs may disturb one.
+        self._of_text = float(np.median(of_texts))
         # How long an encoder that learns takes for a text of a step. None: not known yet.
         self._of_learning: float | None = None
         # How many texts of the pile get labels.
@@ -356,7 +365,7 @@ class Ladder:
                 settings={k: v for k, v in component.items() if k not in ("model", "loss")},
             )
         except ValueError as error:
-            self._leave_out(rung, f"failed: {error}")
+            self._leave_out(rung, str(error))
             return
         judged = [self._judge(nlp, fold) for fold in self.folds]
         scores = [of_fold for of_fold, _ in judged]

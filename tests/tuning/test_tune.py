@@ -3,6 +3,7 @@
 import json
 import math
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from spacy_embtune.reports import LabelSpace
 from spacy_embtune.tuning import tune
 from spacy_embtune.tuning._evidence import Estimate, estimate, estimate_gain, judge, make_folds
 from spacy_embtune.tuning._frozen import to_documents
-from spacy_embtune.tuning._ladder import combine, main_labels
+from spacy_embtune.tuning._ladder import Ladder, combine, main_labels
 from spacy_embtune.tuning._pile import Pile
 
 from ..conftest import make_texts
@@ -310,6 +311,19 @@ def test_the_pile_leaves_out_texts_with_the_words_of_labelled_ones(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_sample_of_the_pile_gets_labels_if_time_is_short(train, tmp_path):
+    nlp = train()
+    texts, labels = some(60)
+    records = list(read_records({"text": texts, "label": labels}))
+    pile = Pile(some(300, seed=5)[0], records, tmp_path)
+    n_all = pile.label(nlp, records, "all.jsonl")
+    n_some = pile.label(nlp, records, "some.jsonl", n_texts=100)
+    assert 0 < n_some <= 34 < n_all
+    assert pile.label(nlp, records, "same.jsonl", n_texts=100) == n_some
+    assert (tmp_path / "some.jsonl").read_text() == (tmp_path / "same.jsonl").read_text()
+
+
+@pytest.mark.slow
 def test_a_pipeline_that_learned_from_the_pile_says_so_and_can_be_made_again(
     tiny_encoder, tmp_path
 ):
@@ -393,6 +407,53 @@ def test_ctrl_c_within_a_fold_of_a_head_ends_the_search(tiny_encoder, monkeypatc
 
 
 @pytest.mark.slow
+def test_short_time_goes_into_what_helped_elsewhere(tiny_encoder, monkeypatch):
+    def expected(self, rung):
+        # Time for each training once, but not twice.
+        slow = rung.learns_encoder or rung.reads_pile
+        return 0.4 * (self.end - time.monotonic()) if slow else 0.1
+
+    monkeypatch.setattr(Ladder, "_expected_seconds", expected)
+    found = run(tiny_encoder, n=30, unlabelled=some(200, seed=5)[0])
+    tried = attempts_of(found)
+    assert tried["contrastive"].n_folds == 8
+    for key in ("encoder", "pseudo_labels_1"):
+        assert (tried[key].decision, tried[key].n_folds, tried[key].gain) == ("kept", 0, [])
+        assert tried[key].reason.startswith("no time to judge it, +0.0")
+    for key in ("pseudo_labels_2", "encoder_all"):
+        assert (tried[key].decision, tried[key].reason) == (
+            "left out",
+            "the rung before was not judged",
+        )
+    assert found.receipt["held_out"] == {}
+    assert "not judged" in found.card
+    assert found.nlp("football").cats
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("clear", "n_folds"), [(0.0, 2), (math.inf, 4)])
+def test_slow_rungs_are_judged_until_the_decision_is_clear(
+    tiny_encoder, monkeypatch, clear, n_folds
+):
+    monkeypatch.setattr("spacy_embtune.tuning._ladder.CLEAR", clear)
+    tried = attempts_of(run(tiny_encoder, n=30, seconds=120.0))
+    assert tried["encoder"].n_folds == n_folds
+    assert tried["contrastive"].n_folds == 8
+
+
+@pytest.mark.slow
+def test_names_that_contradict_the_labels_are_dropped(tiny_encoder):
+    texts, labels = some(60)
+    one, two = sorted(set(labels))[:2]
+    swapped = {one: two, two: one}
+    found = tune(texts, labels, label_texts=swapped, encoder=str(tiny_encoder), seconds=20.0)
+    assert attempts_of(found)["names"].decision != "kept"
+    new, expected = some(100, seed=9)
+    best = [max(doc.cats, key=doc.cats.get) for doc in found.nlp.pipe(new)]
+    assert np.mean([a == b for a, b in zip(best, expected, strict=True)]) > 0.8
+
+
+@pytest.mark.slow
 def test_a_class_that_only_one_fold_knows(tiny_encoder):
     texts, _ = some(8)
     labels = ["1", *["0"] * 7]
@@ -411,7 +472,7 @@ def test_an_error_in_a_later_rung_leaves_the_best_so_far(tiny_encoder):
         if attempt.key == "feed_forward" and attempt.n_folds == 1:
             raise RuntimeError("out of memory")
 
-    found = run(tiny_encoder, n=30, seconds=10.0, progress=fail)
+    found = run(tiny_encoder, n=30, seconds=120.0, progress=fail)
     assert attempts_of(found)["feed_forward"].reason == "failed: out of memory"
     assert found.nlp("football").cats
 
