@@ -16,8 +16,8 @@ is overlooked with the probability --error, and is then labelled wrong.
     least certain   one by one: the lowest largest probability (a random text first)
     margin          one by one: the smallest difference of the two largest probabilities
     queue           one by one: the first suggestion of the page, after each label anew
-    many            a list of up to 20 texts that are predicted to carry a label, and two
-                    suggestions one by one, in turn; at the start, a suggestion with those like it
+    many            a list of up to 20 texts that are predicted to carry a label, and a suggestion
+                    alone, in turn; at the start, a suggestion with those like it
     ..., names      the same, and the names of the labels teach from the start
 
 "least certain" and "margin" are what small-text calls LeastConfidence and BreakingTies, written
@@ -29,6 +29,7 @@ accuracy with the labels of the whole pile.
 
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -168,7 +169,9 @@ def judge(pool: Pool, known: dict[int, int]) -> float:
         return float(np.mean(pool.new_given == labels[0])) if labels else 0.0
     mean, scale = pool.space.mean, pool.space.scale
     model = LogisticRegression(C=1.0, max_iter=300, tol=1e-3)
-    model.fit((pool.space.vectors[rows] - mean) / scale, labels)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The number of unique classes")
+        model.fit((pool.space.vectors[rows] - mean) / scale, labels)
     return float(np.mean(model.predict((pool.new - mean) / scale) == pool.new_given))
 
 
@@ -272,8 +275,7 @@ def suggested(*, named: bool) -> Strategy:
 
 
 def many(error: float, *, named: bool) -> Strategy:
-    """RETURNS (Strategy): Takes the first list of the page, then two suggestions one by one, in
-    turn. As long as there are no lists, takes a suggestion with the texts like it. Lists are read,
+    """RETURNS (Strategy): Takes the first list of the page and the first suggestion, in turn. As long as there are no lists, takes a suggestion with the texts like it. Lists are read,
     and texts that do not belong are dropped."""
 
     def take(pool: Pool, known: dict[int, int], rng: np.random.Generator) -> Iterator[Step]:
@@ -284,7 +286,7 @@ def many(error: float, *, named: bool) -> Strategy:
             if not learned.suggestions:
                 return
             first = learned.suggestions[0]
-            if learned.lists and n_single >= 2:
+            if learned.lists and n_single:
                 n_single = 0
                 label = pool.labels.index(learned.lists[0].label)
                 yield label_list(pool, learned.lists[0].rows, error, rng, label)

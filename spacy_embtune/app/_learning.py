@@ -1,5 +1,6 @@
 """What is learned from the labels given so far: predictions, positions, and what to label next."""
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -189,7 +190,10 @@ def fit_logistic(
         found[:, carried[0]] = 1.0
         return found
     model = LogisticRegression(C=1.0, max_iter=300, tol=1e-3)
-    model.fit((vectors - space.mean) / space.scale, carried, sample_weight=weights)
+    with warnings.catch_warnings():
+        # With few texts of many labels, scikit-learn suspects a regression.
+        warnings.filterwarnings("ignore", message="The number of unique classes")
+        model.fit((vectors - space.mean) / space.scale, carried, sample_weight=weights)
     # In single precision, because there may be 100,000 vectors.
     slopes = (model.coef_.T / space.scale).astype(np.float32)
     scores = space.vectors @ slopes + (model.intercept_ - space.mean @ slopes)
