@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import spacy
+from typer.testing import CliRunner
 
+from spacy_embtune.cli import app
+from spacy_embtune.distillation import distill, save_student
 from spacy_embtune.embed import (
     EmbedBatch,
     RayOptions,
@@ -23,6 +26,7 @@ from spacy_embtune.embed import (
     verify_shards,
 )
 
+from ..conftest import make_texts
 from .test_shards import RECORDS, make_static, read, vectors, write
 
 ray = pytest.importorskip("ray")
@@ -174,6 +178,36 @@ def test_a_trained_encoder_and_its_scores(cluster, pipeline, data, tmp_path):
     # All machines see this directory.
     options = {"workers": 1, "shared_model": str(pipeline)}
     assert run(nlp, data, tmp_path / "local", what=what, options=options).n_kept == 50
+
+
+def test_a_student_sends_all_kinds_of_vectors_through_the_command(
+    cluster, pipeline, data, tmp_path
+):
+    texts = [text for text, _ in make_texts(200, seed=7)]
+    student = tmp_path / "student"
+    save_student(distill(spacy.load(pipeline), texts), student)
+    for engine in ("ray", "local"):
+        options = ["--engine", "ray", "--workers", "2"] if engine == "ray" else []
+        result = CliRunner().invoke(
+            app,
+            [
+                *("embed", str(student), str(data), f"{tmp_path / engine}/"),
+                *("--what", "base,tuned,scores", *options),
+            ],
+        )
+        assert result.exit_code == 0, result.output
+    one, other = read(tmp_path / "ray"), read(tmp_path / "local")
+    kinds = ["base", "tuned", "scores"]
+    assert set(kinds) <= set(one.column_names)
+    assert one.drop(kinds) == other.drop(kinds)
+    for key in ("base", "tuned"):
+        rows = np.asarray(one[key].to_pylist())
+        assert np.abs(rows).sum() > 0
+        np.testing.assert_allclose(rows, other[key].to_pylist(), atol=1e-6)
+    scores = [[list(row.values()) for row in table["scores"].to_pylist()] for table in (one, other)]
+    np.testing.assert_allclose(*scores, atol=1e-6)
+    np.testing.assert_allclose(np.sum(scores[0], axis=1), 1, atol=1e-5)
+    assert_whole(tmp_path / "ray")
 
 
 def test_workers_that_die_lose_nothing_and_the_shard_that_kills_them_is_named(
