@@ -178,6 +178,15 @@ class RemoteStorage(Storage):
             file: IO[bytes] = self._files.open(self._path(name), "rb")
             return file
 
+    def read(self, name: str) -> bytes | None:
+        # Unlike `open`, this asks for no size, which fsspec may remember from an older file.
+        with self._explain():
+            try:
+                content: bytes = self._files.cat_file(self._path(name))
+            except FileNotFoundError:
+                return None
+            return content
+
     def write(self, name: str, content: bytes) -> None:
         with self._explain(), self._replacing(name) as target:
             self._files.pipe_file(target, content)
