@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import Any
 
 from ._column_types import check_types
@@ -153,13 +154,19 @@ def check_part(part: InputPart) -> None:
     RAISES (ValueError): If the file has changed.
     RAISES (OSError): If it is not there.
     """
-    if part.is_bytes or find_version(part.address) == part.version:
+    if part.is_bytes or (version := find_version(part.address)) == part.version:
         return
-    if find_digest(part.address) != part.fingerprint:
+    if _find_digest_of(part.address, version) != part.fingerprint:
         raise ValueError(
             f"{part.address}: the file has changed since the run began. Start the same command "
             "again when the file stays as it is."
         )
+
+
+@lru_cache(maxsize=64)
+def _find_digest_of(address: str, version: str) -> str:
+    """RETURNS (str): The digest of a file of which this process may read many parts."""
+    return find_digest(address)
 
 
 def check_file(part: InputPart) -> None:

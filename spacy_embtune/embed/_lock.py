@@ -49,6 +49,7 @@ def locked(storage: Storage) -> Iterator[Callable[[], None]]:
     lock = _LockObject(storage)
     lock.acquire()
     try:
+        storage.clear_unfinished()
         yield lock.check
     finally:
         lock.release()

@@ -151,36 +151,35 @@ class RayEngine:
                 storage.remove(marker)
 
     def _count_places(self) -> int:
-        """RETURNS (int): How many workers fit into the cluster, at least 1."""
-        options = self._options
-        n = 0
+        """RETURNS (int): How many workers fit into the cluster beside what runs there now, at least
+        1. The room that is free may be spread over machines, so fewer may find a place."""
+        options, n = self._options, 0
+        free = self._ray.available_resources()
+        needs = {"CPU": options.cpus_per_worker, "GPU": options.gpus_per_worker}
         for node in self._ray.nodes():
             if node["Alive"]:
                 has = node["Resources"]
-                fits = [
-                    int(has.get(kind, 0) // each)
-                    for kind, each in (
-                        ("CPU", options.cpus_per_worker),
-                        ("GPU", options.gpus_per_worker),
-                    )
-                    if each
-                ]
-                n += min(fits, default=1)
-        return max(n, 1)
+                n += min(
+                    (int(has.get(k, 0) // each) for k, each in needs.items() if each), default=1
+                )
+        return max(min([n, *(int(free.get(k, 0) // each) for k, each in needs.items() if each)]), 1)
 
     def _start_all(self, n: int) -> None:
-        """Start workers, and wait until each has a place and has loaded the pipeline.
+        """Start workers, and wait until each has a place and has loaded the pipeline. Those without
+        a place are left out, unless their number was asked for.
 
         n (int): How many.
-        RAISES (ValueError): When the cluster has no place for all of them, or a worker cannot
-            start.
+        RAISES (ValueError): When the cluster has no place for all that were asked for, or for any,
+            or a worker cannot start.
         """
         ray = self._ray
         self._hands = [self._start() for _ in range(n)]
         places = [hand.placed for hand in self._hands]
         placed, missing = ray.wait(places, num_returns=n, timeout=self._options.wait)
-        if missing:
+        if missing and (self._options.workers is not None or not placed):
             raise ValueError(self._describe_shortage(len(placed), n))
+        for hand in [hand for hand in self._hands if hand.placed in missing]:
+            self._dismiss(hand)
         for hand in self._hands:
             try:
                 ray.get(hand.task)

@@ -67,6 +67,10 @@ class Storage(ABC):
         """Remove a file if it is there."""
 
     @abstractmethod
+    def clear_unfinished(self) -> None:
+        """Remove what runs that were killed left behind."""
+
+    @abstractmethod
     def workspace(self) -> Any:
         """RETURNS (ContextManager[Path]): An empty directory of this machine for unfinished files,
         which is removed behind the context."""
@@ -130,7 +134,6 @@ class LocalStorage(Storage):
             shutil.rmtree(folder, ignore_errors=True)
 
     def clear_unfinished(self) -> None:
-        """Remove what runs that were killed left behind."""
         shutil.rmtree(self._root / UNFINISHED, ignore_errors=True)
         for path in self._root.glob(f"{MARKER}*"):
             path.unlink(missing_ok=True)
@@ -204,6 +207,14 @@ class RemoteStorage(Storage):
     def workspace(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder, explain_full_disk(Path(folder)):
             yield Path(folder)
+
+    def clear_unfinished(self) -> None:
+        for name in self.sizes():
+            if name.startswith(MARKER):
+                self.remove(name)
+        with self._explain():
+            if not self._is_atomic and self._files.exists(self._path(UNFINISHED)):
+                self._files.rm(self._path(UNFINISHED), recursive=True)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"

@@ -175,3 +175,14 @@ def test_a_driver_that_was_taken_over_writes_no_manifest(nlp, data, files, monke
     # The shard that was finished is kept.
     assert embed_shards(nlp, data, OUT, what=["base"]).n_kept == 20
     assert verify_shards(OUT).n == 60
+
+
+def test_what_killed_runs_left_at_an_address_is_removed(nlp, data, tmp_path):
+    out = tmp_path / "out"
+    (out / "_unfinished").mkdir(parents=True)
+    (out / "_unfinished" / "half").write_text("x")
+    (out / "_marker-1").write_text("x")
+    assert embed_shards(nlp, data, out.as_uri(), what=["base"]).n == 60
+    names = {path.name for path in out.iterdir() if path.name.startswith("_")}
+    assert names - {"_unfinished"} == {"_manifest.json", "_settings.json", "_shards"}
+    assert not list(out.glob("_unfinished/*"))
