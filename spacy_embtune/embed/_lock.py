@@ -120,8 +120,12 @@ class _LockObject:
         """Remove the lock, unless another process has taken over."""
         self._is_released.set()
         self._thread.join()
-        if self._is_own(self._storage.read(LOCK)):
-            self._storage.remove(LOCK)
+        try:
+            if self._is_own(self._storage.read(LOCK)):
+                self._storage.remove(LOCK)
+        except OSError as error:
+            # What the run has made is not lost by this.
+            logger.warning("%s stays. The next run waits, and takes over. (%s)", LOCK, error)
 
     def _wait_for_other(self) -> None:
         """Wait until another process has released its lock, or counts as ended.

@@ -41,9 +41,10 @@ class RayOptions(NamedTuple):
     >>> RayOptions(workers=4).cpus_per_worker
     1.0
 
-    address (str | None): The address of the head, "HOST:PORT", or "auto" for the cluster of this
-        machine. None: that of the variable RAY_ADDRESS; without it, a cluster of this machine alone
-        is started, and stopped at the end. A process that is connected already stays so.
+    address (str | None): The address of the head, "HOST:PORT". "auto": that of the variable
+        RAY_ADDRESS, or of the cluster of this machine. None: that of RAY_ADDRESS; without it, a
+        cluster of this machine alone is started, and stopped at the end. A process that is
+        connected already stays so.
     workers (int | None): The number of workers. None: as many as fit into the cluster now.
     cpus_per_worker (float): The cores of each, and, rounded down, its threads.
     gpus_per_worker (float): The GPUs of each, also a share of one. 0: it computes on the CPU.

@@ -131,6 +131,18 @@ def test_a_store_that_fails_for_a_moment_costs_no_lock(files, monkeypatch):
         assert json.loads(storage.read("_lock"))["renewals"] > 0
 
 
+def test_a_lock_that_cannot_be_removed_hides_no_other_error(monkeypatch, caplog):
+    storage = open_storage(OUT)
+
+    def fail(name):
+        raise OSError("no connection")
+
+    with pytest.raises(KeyError), locked(storage):
+        monkeypatch.setattr(storage, "remove", fail)
+        raise KeyError
+    assert "_lock stays. The next run waits, and takes over. (no connection)" in caplog.text
+
+
 def test_two_drivers_of_one_corpus(nlp, data, files, monkeypatch):
     """The second one is refused while the first one works, and finds its shards afterwards."""
     arrived, go_on = threading.Event(), threading.Event()

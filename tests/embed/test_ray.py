@@ -364,7 +364,7 @@ def test_the_driver_is_killed_and_started_again(cluster, odd, data, tmp_path):
     assert_whole(out)
 
 
-def test_a_cluster_that_is_not_there(nlp, data, tmp_path):
+def test_a_cluster_that_is_not_there(nlp, data, tmp_path, monkeypatch):
     if ray.is_initialized():
         ray.shutdown()
     with socket.socket() as listening:
@@ -377,6 +377,11 @@ def test_a_cluster_that_is_not_there(nlp, data, tmp_path):
         ("nowhere", "Give HOST:PORT"),
     ]:
         with pytest.raises(ValueError, match=cause):
+            run(nlp, data, tmp_path / "out", options={"address": address})
+    # A variable of the environment that is left from another day.
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    for address in (None, "auto"):
+        with pytest.raises(ValueError, match=f"127.0.0.1:{port} cannot be reached"):
             run(nlp, data, tmp_path / "out", options={"address": address})
     assert time.monotonic() - started < 20
     with socket.socket() as listening:
