@@ -137,8 +137,8 @@ def test_a_lock_that_cannot_be_removed_hides_no_other_error(monkeypatch, caplog)
     def fail(name):
         raise OSError("no connection")
 
+    monkeypatch.setattr(storage, "remove", fail)
     with pytest.raises(KeyError), locked(storage):
-        monkeypatch.setattr(storage, "remove", fail)
         raise KeyError
     assert "_lock stays. The next run waits, and takes over. (no connection)" in caplog.text
 
