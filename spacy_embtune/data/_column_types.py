@@ -40,7 +40,7 @@ def _describe_type(type_: Any) -> str:
         return "missing"
     if types.is_dictionary(type_):
         return _describe_type(type_.value_type)
-    if types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_):
+    if str(type_) in ("string", "large_string", "string_view"):
         return "string"
     if types.is_integer(type_):
         return "integer"
