@@ -18,6 +18,8 @@ from .._files import NoRoomError
 from ._cluster import connected, import_ray
 from ._engines import Outcome
 from ._packing import pack_pipeline
+from ._same_columns import rewrite
+from ._schemas import Columns
 from ._shard_writer import Job, Shard, ShardWriter
 from ._storage import MARKER, Storage
 from ._versions import find_versions
@@ -106,12 +108,14 @@ class RayEngine:
         self._fingerprint = ShardWriter(nlp, job).identify()
         self._hands: list[_Hand] = []
         self._start: Callable[[], _Hand]
+        self._storage: Storage
         self._n_failed_starts = 0
         self._reason = ""
 
     @contextmanager
     def started(self, storage: Storage, shards: Sequence[Shard]) -> Iterator[None]:
         ray, options = self._ray, self._options
+        self._storage = storage
         model: Any = options.shared_model or pack_pipeline(self._nlp)
         size = len(model) if isinstance(model, bytes) else 0
         marker, token = f"{MARKER}{uuid.uuid4().hex}", uuid.uuid4().bytes
@@ -302,6 +306,31 @@ class RayEngine:
             waiting.append(shard)
             return
         yield Outcome(shard, None, f"{MOST_TRIES} tries failed. The last: {error}")
+
+    def rewrite(
+        self, entries: Sequence[dict[str, Any]], columns: Columns
+    ) -> Iterator[dict[str, Any]]:
+        ray = self._ray
+        waiting, idle = deque(entries), [hand for hand in self._hands if hand.task is None]
+        tasks: dict[Any, tuple[_Hand, dict[str, Any]]] = {}
+        while waiting or tasks:
+            while idle and waiting:
+                hand, entry = idle.pop(), waiting.popleft()
+                tasks[hand.actor.rewrite.remote(entry, columns)] = (hand, entry)
+            if not tasks:
+                # No worker is left that can do it.
+                yield rewrite(self._storage, waiting.popleft(), columns)
+                continue
+            done, _ = ray.wait(list(tasks), num_returns=1)
+            hand, entry = tasks.pop(done[0])
+            try:
+                new = ray.get(done[0])
+            except ray.exceptions.RayError as error:
+                logger.warning("%s is tried again: %s", entry["shard"], _describe(ray, error))
+                waiting.append(entry)
+                continue
+            idle.append(hand)
+            yield new
 
     def _count(self, advance: Callable[[int], None]) -> None:
         """Ask the workers how many texts they have embedded, and tell what they answered."""

@@ -7,8 +7,9 @@ written again with the types that hold the values of all. No vector is computed 
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from .._files import describe_file
 from ..data import import_pyarrow
@@ -18,9 +19,24 @@ from ._storage import Storage
 
 logger = logging.getLogger(__name__)
 
+COPIED_BYTES = 2**20
+
+
+class Rewriter(Protocol):
+    """What writes shards again: an engine."""
+
+    def rewrite(
+        self, entries: Sequence[dict[str, Any]], columns: Columns
+    ) -> Iterator[dict[str, Any]]:
+        """Write shards again with other columns, see `rewrite`. YIELDS (dict[str, Any]): The new
+        entry of each, in any order."""
+
 
 def unify_shards(
-    storage: Storage, entries: Sequence[dict[str, Any]], check: Callable[[], None]
+    storage: Storage,
+    entries: Sequence[dict[str, Any]],
+    rewriter: Rewriter,
+    check: Callable[[], None],
 ) -> list[str]:
     """Give all shards the same columns with the same types, in the same order. Shards in formats
     without types of columns stay as they are.
@@ -28,7 +44,8 @@ def unify_shards(
     storage (Storage): OUT.
     entries (Sequence[dict]): The entries of the shards, in order. Those of shards that are written
         again are changed here and in OUT.
-    check (Callable[[], None]): Called before a shard is written.
+    rewriter (Rewriter): Writes shards again.
+    check (Callable[[], None]): Called after each shard that was written.
     RETURNS (list[str]): A sentence on each column whose type differed or that some shards lacked.
     RAISES (OSError): When a shard cannot be written.
     """
@@ -46,9 +63,10 @@ def unify_shards(
     ]
     if different:
         logger.info("%d shards get the columns of the others.", len(different))
-    for entry in different:
+    by_name = {entry["shard"]: entry for entry in different}
+    for new in rewriter.rewrite(different, found):
+        by_name[new["shard"]].update(new)
         check()
-        _rewrite(storage, entry, found)
     return sentences
 
 
@@ -81,21 +99,38 @@ def _describe(entries: Sequence[Mapping[str, Any]], found: Columns) -> list[str]
     return sentences
 
 
-def _rewrite(storage: Storage, entry: dict[str, Any], found: Columns) -> None:
+def rewrite(storage: Storage, entry: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
     """Write a shard with other columns, and its entry behind it. If the run ends between the two,
-    the next run finds that they do not belong together, and makes the shard again."""
+    the next run finds that they do not belong together, and makes the shard again.
+
+    storage (Storage): OUT.
+    entry (Mapping[str, Any]): The entry of the shard.
+    columns (Columns): The columns.
+    RETURNS (dict[str, Any]): The new entry.
+    RAISES (ValueError): When the shard is not the one of its entry, as after the loss of a worker
+        that was writing it.
+    RAISES (OSError): When it cannot be read or written.
+    """
     pyarrow = import_pyarrow()
-    as_json = frozenset(entry["as_json"])
+    name, as_json = entry["shard"], frozenset(entry["as_json"])
     with storage.workspace() as folder:
-        path = folder / entry["shard"]
+        before, after = folder / f"before-{name}", folder / name
+        with storage.open(name) as stored, before.open("wb") as copy:
+            shutil.copyfileobj(stored, copy, COPIED_BYTES)
+        if describe_file(before)["sha256"] != entry["sha256"]:
+            # Its columns may be the new ones, and values would be turned into JSON twice.
+            raise ValueError(
+                f"{storage.describe(name)} has changed while its columns were written. Start the "
+                "same command again: it makes this shard again."
+            )
         with (
-            storage.open(entry["shard"]) as stored,
-            pyarrow.parquet.ParquetFile(stored) as file,
-            open_writer(path, found.schema) as writer,
+            pyarrow.parquet.ParquetFile(before) as file,
+            open_writer(after, columns.schema) as writer,
         ):
             for i in range(file.num_row_groups):
-                table = convert(file.read_row_group(i), found, as_json)
+                table = convert(file.read_row_group(i), columns, as_json)
                 writer.write_table(table, row_group_size=max(len(table), 1))
-        entry.update(describe_file(path), **found.describe())
-        storage.put(path, entry["shard"])
-    storage.write(entry_name(entry["shard"]), json.dumps(entry).encode())
+        new = {**entry, **describe_file(after), **columns.describe()}
+        storage.put(after, name)
+    storage.write(entry_name(name), json.dumps(new).encode())
+    return new

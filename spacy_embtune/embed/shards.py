@@ -213,8 +213,8 @@ def embed_shards(
         with runner.started(storage, shards):
             start_out(storage, settings, removed)
             outcomes = _run(runner, shards, unit, check, progress=progress)
-        inputs = {"data": data, "kind": kind, "rows": shard_rows}
-        return _conclude(storage, settings, shards, outcomes, started, inputs, check)
+            inputs = {"data": data, "kind": kind, "rows": shard_rows}
+            return _conclude(storage, settings, shards, outcomes, started, inputs, runner, check)
 
 
 def _check_places(data: str, storage: Storage) -> None:
@@ -309,6 +309,7 @@ def _conclude(
     outcomes: Mapping[str, Outcome],
     started: float,
     inputs: Mapping[str, Any],
+    engine: Engine,
     check: Callable[[], None],
 ) -> ShardsSummary:
     """Give the shards the same columns, write the manifest, and remove the shards of parts that
@@ -332,7 +333,7 @@ def _conclude(
     if not errors:
         names = {shard.name for shard in shards}
         remove_shards(storage, list_shards(storage, str(settings["format"])) - names)
-    differences = unify_shards(storage, finished, check)
+    differences = unify_shards(storage, finished, engine, check)
     check()
     seconds = time.monotonic() - started
     environments = {json.dumps(entry["environment"], sort_keys=True) for entry in finished}

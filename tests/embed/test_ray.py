@@ -226,6 +226,7 @@ def test_workers_that_die_lose_nothing_and_the_shard_that_kills_them_is_named(
 ):
     say(data, 1, "DIE")
     say(data, 2, f"ONCE={tmp_path / 'flag'}")
+    (data / "0.jsonl").write_text((data / "0.jsonl").read_text().replace('"n": 1}', '"n": "one"}'))
     (data / "4.jsonl").write_text("nope\n")
     summary = run(odd, data, tmp_path / "out", options={"code": CODE})
     assert (tmp_path / "flag").exists()
@@ -233,6 +234,9 @@ def test_workers_that_die_lose_nothing_and_the_shard_that_kills_them_is_named(
     assert list(summary.errors) == [str(data / "1.jsonl"), str(data / "4.jsonl")]
     assert "3 tries failed. The last: The worker was lost" in summary.errors[str(data / "1.jsonl")]
     assert "line 1: is not JSON" in summary.errors[str(data / "4.jsonl")]
+    # The workers that are left give all shards the same columns.
+    assert read(tmp_path / "out")["n"].to_pylist()[:3] == ['"one"', "2", "3"]
+    assert "It is JSON in all shards now" in summary.differences[0]
     write(data / "1.jsonl", RECORDS[10:20])
     write(data / "4.jsonl", RECORDS[40:50])
     assert local(odd, data, tmp_path / "out").n_kept == 40

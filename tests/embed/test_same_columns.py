@@ -9,6 +9,8 @@ import pyarrow.parquet
 import pytest
 
 from spacy_embtune.embed import _same_columns, embed_shards, verify_shards
+from spacy_embtune.embed._schemas import Columns
+from spacy_embtune.embed._storage import open_storage
 
 from .test_shards import make_static, manifest
 
@@ -136,6 +138,12 @@ def test_a_run_that_ends_between_a_shard_and_its_entry_is_repaired(
         with pytest.raises(KeyboardInterrupt):
             run(nlp, data, out)
     assert not (out / "_manifest.json").exists()
+    # To do it once more with the entry that was there would turn "1" into JSON twice.
+    first = min(out.glob("*.parquet")).name
+    entry = json.loads((out / "_shards" / f"{first}.json").read_text())
+    columns = Columns(pyarrow.parquet.read_schema(out / first), frozenset(["n"]))
+    with pytest.raises(ValueError, match="has changed while its columns were written"):
+        _same_columns.rewrite(open_storage(str(out)), entry, columns)
     assert run(nlp, data, out).n_kept == 2
     assert read(out)["n"].to_pylist() == ["1", "2", '"three"']
     assert verify_shards(str(out)).n == 3
