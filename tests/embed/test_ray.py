@@ -243,15 +243,29 @@ def test_workers_that_die_lose_nothing_and_the_shard_that_kills_them_is_named(
     assert_whole(tmp_path / "out")
 
 
-def test_a_worker_whose_disk_is_full_is_not_used_any_more(cluster, odd, data, tmp_path, caplog):
+def test_a_worker_whose_disk_is_full_is_not_used_any_more(
+    cluster, odd, data, tmp_path, caplog, monkeypatch
+):
     flag = tmp_path / "flag"
     say(data, 0, f"FULL={flag}")
     with pytest.raises(OSError, match="There is no room for"):
         run(odd, data, tmp_path / "out", options={"code": CODE, "workers": 1})
     flag.unlink()
+    (data / "5.jsonl").write_text((data / "5.jsonl").read_text().replace('"n": 60}', '"n": "x"}'))
+
+    def kill_first(self, entries, columns, rewrite=_ray.RayEngine.rewrite):
+        for hand in self._hands:
+            ray.kill(hand.actor)
+        return rewrite(self, entries, columns)
+
+    monkeypatch.setattr(_ray.RayEngine, "rewrite", kill_first)
     summary = run(odd, data, tmp_path / "out", options={"code": CODE})
     assert (summary.n, summary.errors) == (60, {})
     assert "There is no room for" in caplog.text
+    # When no worker is left, the driver gives the shards the same columns.
+    assert "5.jsonl-" in summary.differences[0]
+    assert "is tried again: The worker was lost" in caplog.text
+    assert read(tmp_path / "out")["n"].to_pylist()[-2:] == ["59", '"x"']
     assert_whole(tmp_path / "out")
 
 
