@@ -275,8 +275,9 @@ def suggested(*, named: bool) -> Strategy:
 
 
 def many(error: float, *, named: bool) -> Strategy:
-    """RETURNS (Strategy): Takes the first list of the page and the first suggestion, in turn. As long as there are no lists, takes a suggestion with the texts like it. Lists are read,
-    and texts that do not belong are dropped."""
+    """RETURNS (Strategy): Takes the first list of the page and the first suggestion, in turn. As
+    long as there are no lists, takes a suggestion with the texts like it. Lists are read, and texts
+    that do not belong are dropped."""
 
     def take(pool: Pool, known: dict[int, int], rng: np.random.Generator) -> Iterator[Step]:
         confirmed: list[int] = []

@@ -280,7 +280,7 @@ def _tell(summary: "ShardsSummary", out: str, suffix: str) -> None:
         warn(f"{suffix} holds no other fields", f"Left out: {names}. Join them by id.")
     if summary.differences:
         warn(
-            "The shards have different columns, which not every reader can bring together",
+            "Columns differed between shards, and are the same in all of them now",
             "\n".join(summary.differences[:MOST_ERRORS]),
         )
     earlier = f", {summary.n_kept:,} of them finished earlier" if summary.n_kept else ""

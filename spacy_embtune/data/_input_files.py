@@ -2,29 +2,26 @@
 
 import glob
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from .._texts import quote_some, shorten
+from ._input_parts import new_digest
 from ._remote import import_fsspec, is_address
 from ._sources import STDIN
 from .fields import FORMATS, find_kind, list_suffixes, resolve_kind
 
 # Addresses of web pages: whether one is a directory cannot be asked for.
 WEB = ("http://", "https://")
-# What tells that a file was changed, from the most to the least reliable, by protocol.
-VERSIONS = (
-    "ETag",
-    "etag",
-    "md5Hash",
-    "content_md5",
-    "mtime",
-    "LastModified",
-    "modified",
-    "created",
-)
+# What object stores call the tag of the contents of a file, from the most to the least reliable.
+TAGS = ("md5Hash", "content_md5", "crc32c", "ETag", "etag")
+# What tells that a file was changed.
+VERSIONS = (*TAGS, "mtime", "LastModified", "modified", "created")
+# Bytes of a file in memory while its digest is computed.
+DIGESTED_BYTES = 2**20
 
 
 class InputFile(NamedTuple):
@@ -129,6 +126,39 @@ def find_version(address: str) -> str:
         info = files.info(path)
         known = [str(info[key]) for key in VERSIONS if info.get(key)]
         return "-".join([str(info.get("size")), *known[:1]])
+
+
+def find_digest(address: str) -> str:
+    """Find out what the contents of a file are, so that a copy is recognised, and a change also if
+    the size and the time stay the same. All bytes are read, unless an object store gives a tag of
+    the contents. A sample of the bytes would not notice a change in one row.
+
+    address (str): The path or address of the file.
+    RETURNS (str): Its size and the tag, or the digest of its contents. A file that can be read only
+        once, as a pipe, has its version.
+    RAISES (OSError): If there is no such file, or it cannot be read.
+    RAISES (ValueError): If it is at an address and cannot be read.
+    """
+    if not is_address(address):
+        if not stat.S_ISREG(os.stat(address).st_mode):
+            return find_version(address)
+        with open(address, "rb") as file:
+            return _digest(file)
+    with _explain(address):
+        files, path = _open_files(address)
+        info = files.info(path)
+        tags = [str(info[key]) for key in TAGS if info.get(key)]
+        if tags:
+            return f"{info.get('size')}-{tags[0]}"
+        with files.open(path, "rb") as file:
+            return _digest(file)
+
+
+def _digest(file: IO[bytes]) -> str:
+    digest = new_digest()
+    while data := file.read(DIGESTED_BYTES):
+        digest.update(data)
+    return str(digest.hexdigest())
 
 
 def _describe(address: str, name: str) -> InputFile:

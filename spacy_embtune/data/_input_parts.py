@@ -18,8 +18,8 @@ class InputPart(NamedTuple):
     address (str): The path or the address of the file.
     name (str): The name of the file relative to the directory of the corpus.
     kind (str): The format of the file.
-    fingerprint (str): The digest of the bytes of a part that is a range of bytes; otherwise the
-        size and the modification time of the file.
+    fingerprint (str): The digest of the bytes of a part that is a range of bytes; otherwise that of
+        the whole file, or the tag of its contents that an object store gives.
     start (int): The first byte, or the first row of a Parquet file.
     end (int | None): The byte or row behind the last one. None: the part is the whole file.
     n_rows (int | None): The number of rows. None: it is not known before the part is read.
@@ -29,6 +29,8 @@ class InputPart(NamedTuple):
         columns.
     delimiter (str | None): The character between the cells of CSV and TSV, found in the whole file.
     id_prefix (str): What the ids of rows without an id begin with.
+    version (str): The size and the modification time of the file when it was divided, or the tag of
+        an object store; empty for a range of bytes.
     """
 
     address: str
@@ -43,6 +45,7 @@ class InputPart(NamedTuple):
     head_size: int = 0
     delimiter: str | None = None
     id_prefix: str = ""
+    version: str = ""
 
     def __str__(self) -> str:
         return self.address
@@ -51,6 +54,11 @@ class InputPart(NamedTuple):
     def is_bytes(self) -> bool:
         """RETURNS (bool): Whether the part is a range of bytes."""
         return self.end is not None and self.kind != "parquet"
+
+    def without_place(self) -> "InputPart":
+        """RETURNS (InputPart): The part without its address and version, which a copy of the file
+        does not share."""
+        return self._replace(address="", version="")
 
     def describe(self) -> str:
         """RETURNS (str): The part in words, for messages."""

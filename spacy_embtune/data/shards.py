@@ -10,12 +10,14 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import Any
 
+from ._column_types import check_types
 from ._columns import import_pyarrow
 from ._delimited import LONGEST_CELL, start_table
 from ._dialects import Lines
-from ._input_files import InputFile, find_files, find_version, is_corpus_of_files
+from ._input_files import InputFile, find_digest, find_files, find_version, is_corpus_of_files
 from ._input_parts import InputPart, new_digest
 from ._json import ARRAY_OF_OBJECTS
 from ._rows import ReadSettings, check_columns
@@ -79,8 +81,9 @@ def find_parts(
     quotes: str | None = None,
 ) -> list[InputPart]:
     """Divide a corpus into parts, in the order of the names of its files (see `shard_key`) and of
-    their rows. Files of lines above a megabyte are read once, to find where rows begin.
-    `read_records` reads a part.
+    their rows. Each file is read once: of lines above a megabyte, to find where rows begin, and of
+    other files, to compute a digest. A file whose store gives a tag of its contents (the ETag of
+    S3) needs no digest. `read_records` reads a part.
 
     Rows without an id get the number of rows before them in their file. If there are several files,
     the name of the file stands before it.
@@ -122,35 +125,48 @@ def find_parts(
     files, kind = find_files(data, kind)
     has_prefix = is_corpus_of_files(data)
     parts: list[InputPart] = []
-    columns: dict[str, str] = {}
+    columns: dict[str, tuple[Any, str]] = {}
     for file in sorted(files, key=lambda file: (shard_key(file.name), file.name)):
         whole = InputPart(
             file.address,
             file.name,
             kind,
-            file.version,
+            fingerprint="",
             id_prefix=f"{file.name}:" if has_prefix else "",
+            version=file.version,
         )
         if kind == "parquet":
-            parts += _divide_parquet(whole, rows, settings, columns)
+            found = list(_divide_parquet(whole, rows, settings, columns))
         else:
-            parts += _divide_lines(whole, file, rows, settings)
+            found = _divide_lines(whole, file, rows, settings)
+        if any(not part.is_bytes for part in found):
+            digest = find_digest(file.address)
+            found = [part._replace(fingerprint=digest) for part in found]
+        parts += found
     return parts
 
 
 def check_part(part: InputPart) -> None:
-    """Check that the file of a part is still the one that was divided. Ranges of bytes are checked
-    when they are read.
+    """Check that the contents of the file of a part are still those that were divided. Ranges of
+    bytes are checked when they are read.
 
     part (InputPart): The part.
     RAISES (ValueError): If the file has changed.
     RAISES (OSError): If it is not there.
     """
-    if not part.is_bytes and find_version(part.address) != part.fingerprint:
+    if part.is_bytes or (version := find_version(part.address)) == part.version:
+        return
+    if _find_digest_of(part.address, version) != part.fingerprint:
         raise ValueError(
             f"{part.address}: the file has changed since the run began. Start the same command "
             "again when the file stays as it is."
         )
+
+
+@lru_cache(maxsize=64)
+def _find_digest_of(address: str, version: str) -> str:
+    """RETURNS (str): The digest of a file of which this process may read many parts."""
+    return find_digest(address)
 
 
 def check_file(part: InputPart) -> None:
@@ -167,7 +183,7 @@ def check_file(part: InputPart) -> None:
 
 
 def _divide_parquet(
-    whole: InputPart, rows: int, settings: ReadSettings, columns: dict[str, str]
+    whole: InputPart, rows: int, settings: ReadSettings, columns: dict[str, tuple[Any, str]]
 ) -> Iterator[InputPart]:
     """YIELDS (InputPart): Whole row groups, as many as have at most so many rows; of larger row
     groups, parts of equal size."""
@@ -184,7 +200,7 @@ def _divide_parquet(
             yield whole
             return
         check_columns(whole.address, file.schema_arrow.names, settings)
-        _check_types(whole.address, file.schema_arrow, columns)
+        check_types(whole.address, file.schema_arrow, columns)
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
     start = end = 0
     for size in sizes:
@@ -205,28 +221,6 @@ def _range(whole: InputPart, start: int, end: int) -> InputPart:
     return whole._replace(
         start=start, end=end, n_rows=end - start, first_row=start, line_shift=start
     )
-
-
-def _check_types(name: str, schema: Any, columns: dict[str, str]) -> None:
-    """Check that a Parquet file has the columns of the files before it.
-
-    columns (dict[str, str]): The types by column of the files before it, and "" with the name of
-        the first file. Filled here.
-    RAISES (ValueError): If the columns or their types differ.
-    """
-    types = {field.name: str(field.type) for field in schema}
-    if not columns:
-        columns.update({**types, "": name})
-        return
-    first = columns[""]
-    for column in sorted({*types, *columns} - {""}):
-        here, there = types.get(column, "missing"), columns.get(column, "missing")
-        if here != there:
-            raise ValueError(
-                f"{name}: the column {column!r} is {here}, but in {first} it is {there}. Files of "
-                "one corpus need the same columns with the same types. Convert them, or embed them "
-                "into directories of their own."
-            )
 
 
 def _divide_lines(
@@ -367,6 +361,8 @@ class _Divider:
             n_rows=n_rows,
             first_row=first_row,
             line_shift=line_shift,
+            # Its digest tells whether it was changed.
+            version="",
         )
         self._digest = new_digest()
         return part

@@ -9,6 +9,8 @@ The files:
     shards.py         a directory of shards
     _shard_writer.py  one shard; _storage.py: the directory, on a disk or at an address
     _manifest.py      what the directory says about itself; verify.py proves it
+    _lock.py          one run at a time; _same_columns.py: shards with the same columns
+    _schemas.py       columns of several Parquet tables brought together
     _engines.py       shards in this process
     _ray.py           shards on the workers of Ray (_worker.py); _cluster.py: the connection
     _packing.py       a pipeline as bytes; _versions.py: the versions of two machines

@@ -15,6 +15,7 @@ from .._texts import shorten
 
 # Seconds for a connection to the address of a cluster.
 CONNECTING = 10.0
+CURE = "Check the address, and whether the cluster runs (ray status)."
 
 
 def import_ray() -> Any:
@@ -46,7 +47,9 @@ def connected(ray: Any, address: str | None, store_bytes: int, wait: float) -> I
     if ray.is_initialized():
         yield
         return
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    if address is None or address == "auto":
+        # Ray looks there, too, and for "auto" before it looks for a cluster of this machine.
+        address = os.environ.get("RAY_ADDRESS") or address or "local"
     settings: dict[str, Any] = {"address": address, "log_to_driver": False}
     if address == "local":
         settings |= {
@@ -55,8 +58,10 @@ def connected(ray: Any, address: str | None, store_bytes: int, wait: float) -> I
             # No other machine has to reach it.
             "_node_ip_address": "127.0.0.1",
         }
-    elif address != "auto":
-        _check_reachable(address, wait)
+    else:
+        if address != "auto":
+            _check_reachable(address, wait)
+        _check_answers(address, wait)
     try:
         ray.init(**settings, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, TimeoutError) as error:
@@ -72,12 +77,10 @@ def connected(ray: Any, address: str | None, store_bytes: int, wait: float) -> I
 
 
 def _check_reachable(address: str, wait: float) -> None:
-    """Find out in bounded time whether there is a cluster at an address. Ray itself would try again
-    for minutes, and may end the process.
+    """Find out in seconds whether anything listens at an address.
 
-    RAISES (ValueError): When there is none.
+    RAISES (ValueError): When nothing does.
     """
-    cure = "Check the address, and whether the cluster runs (ray status)."
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         raise ValueError(
@@ -88,7 +91,15 @@ def _check_reachable(address: str, wait: float) -> None:
         place = (host.strip("[]"), int(port))
         socket.create_connection(place, min(wait, CONNECTING)).close()
     except (OSError, OverflowError) as error:
-        raise ValueError(f"The cluster {address} cannot be reached ({error}). {cure}") from error
+        raise ValueError(f"The cluster {address} cannot be reached ({error}). {CURE}") from error
+
+
+def _check_answers(address: str, wait: float) -> None:
+    """Find out in bounded time whether there is a cluster at an address, also for "auto", which may
+    stand for one that has ended. Ray itself would try again for minutes, and may end the process.
+
+    RAISES (ValueError): When there is none.
+    """
     trial = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
     try:
         run = subprocess.run(
@@ -101,9 +112,9 @@ def _check_reachable(address: str, wait: float) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise ValueError(
-            f"The cluster {address} does not answer within {wait:g} seconds (--wait). {cure}"
+            f"The cluster {address} does not answer within {wait:g} seconds (--wait). {CURE}"
         ) from error
     if run.returncode:
         lines = [line for line in run.stderr.strip().splitlines() if line.strip()]
         said = shorten(lines[-1], 500) if lines else f"code {run.returncode}"
-        raise ValueError(f"The cluster {address} cannot be used ({said}). {cure}")
+        raise ValueError(f"The cluster {address} cannot be used ({said}). {CURE}")

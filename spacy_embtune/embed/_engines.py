@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 from spacy.language import Language
 
 from .._files import NoRoomError
+from ._same_columns import rewrite
+from ._schemas import Columns
 from ._shard_writer import Job, Shard, ShardWriter
 from ._storage import Storage
 
@@ -47,6 +49,17 @@ class Engine(Protocol):
         YIELDS (Outcome): What became of each shard, as soon as that is known.
         """
 
+    def rewrite(
+        self, entries: Sequence[dict[str, Any]], columns: Columns
+    ) -> Iterator[dict[str, Any]]:
+        """Write shards again with other columns, see `rewrite`.
+
+        entries (Sequence[dict]): The entries of the shards.
+        columns (Columns): The columns.
+        YIELDS (dict[str, Any]): The new entry of each shard, in any order.
+        RAISES (ValueError, OSError): When a shard cannot be written again.
+        """
+
 
 class LocalEngine:
     """Makes shards in this process, one after the other."""
@@ -68,6 +81,12 @@ class LocalEngine:
                 logger.debug("%s", shard.part.describe(), exc_info=True)
                 outcome = Outcome(shard, None, describe_error(error))
             yield outcome
+
+    def rewrite(
+        self, entries: Sequence[dict[str, Any]], columns: Columns
+    ) -> Iterator[dict[str, Any]]:
+        for entry in entries:
+            yield rewrite(self._writer.storage, entry, columns)
 
 
 def describe_error(error: Exception) -> str:

@@ -8,8 +8,7 @@ import json
 import shutil
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,12 +19,12 @@ from numpy.typing import NDArray
 from ..data import (
     Record,
     import_pyarrow,
-    json_column,
     rename_fields,
     to_arrow,
     to_json,
 )
 from ._parts import Part
+from ._schemas import Columns, convert, open_writer, unify
 
 # The fields of a result that are not fields of DATA.
 OWN = ("id", "text", "cats", "base", "tuned", "scores")
@@ -130,10 +129,14 @@ class Format(ABC):
         path (Path): The file.
         """
 
-    def columns(self, path: Path) -> dict[str, str]:
-        """RETURNS (dict[str, str]): The types of the columns of a result by name; empty if the
-        format does not have types of columns."""
-        return {}
+    def describe_columns(self, parts: Sequence[Part]) -> dict[str, Any]:
+        """Describe the columns of the result of chunks.
+
+        parts (Sequence[Part]): All chunks.
+        RETURNS (dict[str, Any]): "columns", the types by name, empty if the format does not have
+            types of columns; "as_json" and "large", see `Columns`.
+        """
+        return {"columns": {}, "as_json": [], "large": []}
 
 
 class JsonLines(Format):
@@ -258,17 +261,18 @@ class Parquet(Format):
             if any(map(_is_large, values)):
                 large.append(name)
         table = pyarrow.table(columns)
-        with self._open(path, table.schema) as writer:
+        with open_writer(path, table.schema) as writer:
             writer.write_table(table)
         return {"as_json": as_json, "large": large}
 
     def join(self, parts: Sequence[Part], path: Path) -> None:
-        schema, as_json = self._unify(parts)
-        with self._open(path, schema) as writer:
+        whole = self._unify(parts)
+        with open_writer(path, whole.schema) as writer:
             group: list[Any] = []
             for part in parts:
                 with self.pyarrow.parquet.ParquetFile(part.path) as file:
-                    group.append(self._convert(file.read(), schema, as_json - _json_of(part)))
+                    as_json = frozenset(part.info["as_json"])
+                    group.append(convert(file.read(), whole, as_json))
                 n_rows, n_bytes = (
                     sum(getattr(t, of) for t in group) for of in ("num_rows", "nbytes")
                 )
@@ -277,75 +281,12 @@ class Parquet(Format):
                     writer.write_table(table, row_group_size=len(table))
                     group = []
 
-    def columns(self, path: Path) -> dict[str, str]:
-        return {field.name: str(field.type) for field in self.pyarrow.parquet.read_schema(path)}
+    def describe_columns(self, parts: Sequence[Part]) -> dict[str, Any]:
+        return self._unify(parts).describe()
 
-    def _unify(self, parts: Sequence[Part]) -> tuple[Any, set[str]]:
-        """RETURNS (tuple[Schema, set[str]]): The columns of the result, and the names of those that
-        hold JSON."""
-        pyarrow = self.pyarrow
-        as_json: set[str] = set().union(*map(_json_of, parts))
-        large = {name for part in parts for name in part.info["large"]}
-        types: dict[str, Any] = {}
-        for part in parts:
-            for field in pyarrow.parquet.read_schema(part.path):
-                name, type = field.name, field.type
-                earlier = types.get(name, type)
-                common = self._common_type(earlier, type)
-                # Floats may not hold large whole numbers.
-                is_changed = not {common, pyarrow.null()}.issuperset((earlier, type))
-                if common is None or (is_changed and name in large):
-                    as_json.add(name)
-                types[name] = pyarrow.string() if name in as_json else common
-        return pyarrow.schema(list(types.items())), as_json
-
-    def _common_type(self, one: Any, other: Any) -> Any:
-        """RETURNS (DataType | None): The type that holds the values of two columns; None if there
-        is none, as for texts and numbers."""
-        types = self.pyarrow.types
-        if one == other or types.is_null(other):
-            return one
-        if types.is_null(one):
-            return other
-        for number, float_type in ((one, other), (other, one)):
-            if types.is_integer(number) and types.is_floating(float_type):
-                return float_type
-        if types.is_list(one) and types.is_list(other):
-            item = self._common_type(one.value_type, other.value_type)
-            field = one.value_field
-            return None if item is None else self.pyarrow.list_(field.with_type(item))
-        if types.is_struct(one) and types.is_struct(other):
-            if [field.name for field in one] != [field.name for field in other]:
-                return None
-            pairs = zip(one, other, strict=True)
-            fields = [(a.name, self._common_type(a.type, b.type)) for a, b in pairs]
-            is_known = all(type is not None for _, type in fields)
-            return self.pyarrow.struct(fields) if is_known else None
-        return None
-
-    def _convert(self, table: Any, schema: Any, as_json: set[str]) -> Any:
-        """RETURNS (Table): The table with the columns of a schema. Those of `as_json` are turned
-        into JSON."""
-        columns = []
-        for field in schema:
-            if field.name not in table.schema.names:
-                columns.append(self.pyarrow.nulls(len(table), field.type))
-            elif field.name in as_json:
-                columns.append(json_column(table[field.name].to_pylist()))
-            else:
-                columns.append(table[field.name].cast(field.type))
-        return self.pyarrow.table(columns, schema=schema)
-
-    @contextmanager
-    def _open(self, path: Path, schema: Any) -> Iterator[Any]:
-        # Python's file gives better errors. A dictionary would not make vectors smaller.
-        with (
-            path.open("wb") as file,
-            self.pyarrow.parquet.ParquetWriter(
-                file, schema, compression="zstd", use_dictionary=False
-            ) as writer,
-        ):
-            yield writer
+    def _unify(self, parts: Sequence[Part]) -> Columns:
+        read_schema = self.pyarrow.parquet.read_schema
+        return unify([_columns_of(part, read_schema(part.path)) for part in parts])
 
 
 def _are_texts(values: Sequence[Any]) -> bool:
@@ -359,6 +300,6 @@ def _is_large(value: Any) -> bool:
     return isinstance(value, int) and abs(value) > 2**53
 
 
-def _json_of(part: Part) -> set[str]:
-    """RETURNS (set[str]): The columns of a chunk that hold JSON."""
-    return set(part.info["as_json"])
+def _columns_of(part: Part, schema: Any) -> Columns:
+    """RETURNS (Columns): The columns of a chunk."""
+    return Columns(schema, frozenset(part.info["as_json"]), frozenset(part.info["large"]))

@@ -133,25 +133,3 @@ def _describe_change(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         elif one != other:
             changes.append(f"{name} was {one}, and is {other}")
     return "; ".join(filter(None, changes))
-
-
-def find_differences(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Compare the columns of shards.
-
-    entries (Sequence[Mapping]): The entries of the shards.
-    RETURNS (list[str]): A sentence on each column whose type differs between shards, or that some
-        lack.
-    """
-    full = [entry for entry in entries if entry["columns"]]
-    types: dict[str, dict[str, str]] = {}
-    for entry in full:
-        for column, type_ in entry["columns"].items():
-            types.setdefault(column, {}).setdefault(type_, entry["shard"])
-    found = []
-    for column, shards in types.items():
-        lacking = [entry["shard"] for entry in full if column not in entry["columns"]]
-        if len(shards) > 1 or lacking:
-            kinds = [f"{type_} in {shard}" for type_, shard in shards.items()]
-            kinds += [f"missing in {lacking[0]}"] if lacking else []
-            found.append(f"The column {column!r} is {', '.join(kinds)}.")
-    return found

@@ -18,6 +18,8 @@ from .._files import NoRoomError
 from ._cluster import connected, import_ray
 from ._engines import Outcome
 from ._packing import pack_pipeline
+from ._same_columns import rewrite
+from ._schemas import Columns
 from ._shard_writer import Job, Shard, ShardWriter
 from ._storage import MARKER, Storage
 from ._versions import find_versions
@@ -41,9 +43,10 @@ class RayOptions(NamedTuple):
     >>> RayOptions(workers=4).cpus_per_worker
     1.0
 
-    address (str | None): The address of the head, "HOST:PORT", or "auto" for the cluster of this
-        machine. None: that of the variable RAY_ADDRESS; without it, a cluster of this machine alone
-        is started, and stopped at the end. A process that is connected already stays so.
+    address (str | None): The address of the head, "HOST:PORT". "auto": that of the variable
+        RAY_ADDRESS, or of the cluster of this machine. None: that of RAY_ADDRESS; without it, a
+        cluster of this machine alone is started, and stopped at the end. A process that is
+        connected already stays so.
     workers (int | None): The number of workers. None: as many as fit into the cluster now.
     cpus_per_worker (float): The cores of each, and, rounded down, its threads.
     gpus_per_worker (float): The GPUs of each, also a share of one. 0: it computes on the CPU.
@@ -105,12 +108,14 @@ class RayEngine:
         self._fingerprint = ShardWriter(nlp, job).identify()
         self._hands: list[_Hand] = []
         self._start: Callable[[], _Hand]
+        self._storage: Storage
         self._n_failed_starts = 0
         self._reason = ""
 
     @contextmanager
     def started(self, storage: Storage, shards: Sequence[Shard]) -> Iterator[None]:
         ray, options = self._ray, self._options
+        self._storage = storage
         model: Any = options.shared_model or pack_pipeline(self._nlp)
         size = len(model) if isinstance(model, bytes) else 0
         marker, token = f"{MARKER}{uuid.uuid4().hex}", uuid.uuid4().bytes
@@ -151,36 +156,35 @@ class RayEngine:
                 storage.remove(marker)
 
     def _count_places(self) -> int:
-        """RETURNS (int): How many workers fit into the cluster, at least 1."""
-        options = self._options
-        n = 0
+        """RETURNS (int): How many workers fit into the cluster beside what runs there now, at least
+        1. The room that is free may be spread over machines, so fewer may find a place."""
+        options, n = self._options, 0
+        free = self._ray.available_resources()
+        needs = {"CPU": options.cpus_per_worker, "GPU": options.gpus_per_worker}
         for node in self._ray.nodes():
             if node["Alive"]:
                 has = node["Resources"]
-                fits = [
-                    int(has.get(kind, 0) // each)
-                    for kind, each in (
-                        ("CPU", options.cpus_per_worker),
-                        ("GPU", options.gpus_per_worker),
-                    )
-                    if each
-                ]
-                n += min(fits, default=1)
-        return max(n, 1)
+                n += min(
+                    (int(has.get(k, 0) // each) for k, each in needs.items() if each), default=1
+                )
+        return max(min([n, *(int(free.get(k, 0) // each) for k, each in needs.items() if each)]), 1)
 
     def _start_all(self, n: int) -> None:
-        """Start workers, and wait until each has a place and has loaded the pipeline.
+        """Start workers, and wait until each has a place and has loaded the pipeline. Those without
+        a place are left out, unless their number was asked for.
 
         n (int): How many.
-        RAISES (ValueError): When the cluster has no place for all of them, or a worker cannot
-            start.
+        RAISES (ValueError): When the cluster has no place for all that were asked for, or for any,
+            or a worker cannot start.
         """
         ray = self._ray
         self._hands = [self._start() for _ in range(n)]
         places = [hand.placed for hand in self._hands]
         placed, missing = ray.wait(places, num_returns=n, timeout=self._options.wait)
-        if missing:
+        if missing and (self._options.workers is not None or not placed):
             raise ValueError(self._describe_shortage(len(placed), n))
+        for hand in [hand for hand in self._hands if hand.placed in missing]:
+            self._dismiss(hand)
         for hand in self._hands:
             try:
                 ray.get(hand.task)
@@ -302,6 +306,31 @@ class RayEngine:
             waiting.append(shard)
             return
         yield Outcome(shard, None, f"{MOST_TRIES} tries failed. The last: {error}")
+
+    def rewrite(
+        self, entries: Sequence[dict[str, Any]], columns: Columns
+    ) -> Iterator[dict[str, Any]]:
+        ray = self._ray
+        waiting, idle = deque(entries), [hand for hand in self._hands if hand.task is None]
+        tasks: dict[Any, tuple[_Hand, dict[str, Any]]] = {}
+        while waiting or tasks:
+            while idle and waiting:
+                hand, entry = idle.pop(), waiting.popleft()
+                tasks[hand.actor.rewrite.remote(entry, columns)] = (hand, entry)
+            if not tasks:
+                # No worker is left that can do it.
+                yield rewrite(self._storage, waiting.popleft(), columns)
+                continue
+            done, _ = ray.wait(list(tasks), num_returns=1)
+            hand, entry = tasks.pop(done[0])
+            try:
+                new = ray.get(done[0])
+            except ray.exceptions.RayError as error:
+                logger.warning("%s is tried again: %s", entry["shard"], _describe(ray, error))
+                waiting.append(entry)
+                continue
+            idle.append(hand)
+            yield new
 
     def _count(self, advance: Callable[[int], None]) -> None:
         """Ask the workers how many texts they have embedded, and tell what they answered."""

@@ -153,7 +153,7 @@ class ShardWriter:
         digest = hashlib.sha256()
         counts = {"n": 0, "n_read": 0, "n_empty": 0}
         left_out: dict[str, None] = {}
-        found: dict[str, Any] = {"size": 0, "sha256": "", "columns": {}}
+        found: dict[str, Any] = {"size": 0, "sha256": "", "columns": {}, "as_json": [], "large": []}
 
         def read() -> Iterator[Record]:
             for record in read_records(shard.part, **job.read, report=skipped.add_row):
@@ -181,7 +181,7 @@ class ShardWriter:
             if parts:
                 whole = folder / f"whole{form.suffix}"
                 form.join(parts, whole)
-                found = {**describe_file(whole), "columns": form.columns(whole)}
+                found = {**describe_file(whole), **form.describe_columns(parts)}
                 self.storage.put(whole, shard.name)
         return {
             "shard": shard.name,
@@ -243,5 +243,5 @@ def read_entry(content: bytes | None) -> dict[str, Any] | None:
         entry = json.loads(content or b"")
     except ValueError:
         return None
-    needed = {"shard", "part", "n", "sha256", "input"}
+    needed = {"shard", "part", "n", "sha256", "input", "columns", "as_json", "large"}
     return entry if isinstance(entry, dict) and entry.keys() >= needed else None

@@ -67,6 +67,10 @@ class Storage(ABC):
         """Remove a file if it is there."""
 
     @abstractmethod
+    def clear_unfinished(self) -> None:
+        """Remove what runs that were killed left behind."""
+
+    @abstractmethod
     def workspace(self) -> Any:
         """RETURNS (ContextManager[Path]): An empty directory of this machine for unfinished files,
         which is removed behind the context."""
@@ -130,7 +134,6 @@ class LocalStorage(Storage):
             shutil.rmtree(folder, ignore_errors=True)
 
     def clear_unfinished(self) -> None:
-        """Remove what runs that were killed left behind."""
         shutil.rmtree(self._root / UNFINISHED, ignore_errors=True)
         for path in self._root.glob(f"{MARKER}*"):
             path.unlink(missing_ok=True)
@@ -178,6 +181,15 @@ class RemoteStorage(Storage):
             file: IO[bytes] = self._files.open(self._path(name), "rb")
             return file
 
+    def read(self, name: str) -> bytes | None:
+        # Unlike `open`, this asks for no size, which fsspec may remember from an older file.
+        with self._explain():
+            try:
+                content: bytes = self._files.cat_file(self._path(name))
+            except FileNotFoundError:
+                return None
+            return content
+
     def write(self, name: str, content: bytes) -> None:
         with self._explain(), self._replacing(name) as target:
             self._files.pipe_file(target, content)
@@ -195,6 +207,14 @@ class RemoteStorage(Storage):
     def workspace(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder, explain_full_disk(Path(folder)):
             yield Path(folder)
+
+    def clear_unfinished(self) -> None:
+        for name in self.sizes():
+            if name.startswith(MARKER):
+                self.remove(name)
+        with self._explain():
+            if not self._is_atomic and self._files.exists(self._path(UNFINISHED)):
+                self._files.rm(self._path(UNFINISHED), recursive=True)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"

@@ -10,6 +10,8 @@ from .._files import NoRoomError
 from ..data import InputPart, check_file
 from ._engines import describe_error
 from ._packing import load_model, run_code
+from ._same_columns import rewrite
+from ._schemas import Columns
 from ._shard_writer import Job, Shard, ShardWriter
 from ._storage import open_storage
 from ._versions import describe_difference, find_versions
@@ -138,6 +140,12 @@ class Worker:
             # What the network or a disk did may not happen again.
             kind = "storage" if isinstance(error, OSError) else "input"
             return None, describe_error(error), kind
+
+    def rewrite(self, entry: dict[str, Any], columns: Columns) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): The new entry of a shard that was written again, see
+        `rewrite`."""
+        assert self._writer is not None
+        return rewrite(self._writer.storage, entry, columns)
 
     def progress(self) -> tuple[str, int]:
         """RETURNS (tuple[str, int]): The name of the last shard, and the number of its texts that

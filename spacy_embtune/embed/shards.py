@@ -9,8 +9,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,18 +20,19 @@ from ..data import InputPart, find_parts, is_address, shard_key
 from ..pipeline import find_component
 from ._bar import Bar
 from ._engines import Engine, LocalEngine, Outcome
+from ._lock import locked
 from ._make_format import SUFFIXES, make_format
 from ._manifest import (
     FORMAT,
     MANIFEST,
     check_out,
-    find_differences,
     list_shards,
     remove_shards,
     start_out,
     write_object,
 )
 from ._ray import RayEngine, RayOptions
+from ._same_columns import unify_shards
 from ._shard_writer import Job, Shard
 from ._storage import LocalStorage, Storage, open_storage
 from ._vectors import Embedder
@@ -42,7 +42,6 @@ logger = logging.getLogger(__name__)
 ENGINES = ("local", "ray")
 # Characters of the name of a file that the names of its shards begin with.
 LONGEST_KEY = 100
-LOCK = "_lock"
 READ_SETTINGS: dict[str, Any] = {
     "text_field": "text",
     "label_field": None,
@@ -68,7 +67,8 @@ class ShardsSummary(NamedTuple):
     seconds (float): The duration of this run.
     errors (Mapping[str, str]): What went wrong, by the part of the input that has no shard.
     left_out (Sequence[str]): The other fields of the records, if the format cannot hold them.
-    differences (Sequence[str]): Sentences on columns that differ between shards.
+    differences (Sequence[str]): Sentences on columns whose types differed between shards, or that
+        some lacked. All shards have them now, with one type.
     """
 
     n: int
@@ -110,7 +110,7 @@ def embed_shards(
     Each part of the input becomes one file. A shard that is finished and undamaged is not made
     again: after an interruption, or when DATA has grown, the same call makes what is missing.
     `_manifest.json` lists the shards in the order of the input. A part that cannot be embedded is
-    named in `errors` and does not stop the others.
+    named in `errors` and does not stop the others. Shards of Parquet get the same columns.
 
     >>> import json
     >>> import numpy as np
@@ -208,14 +208,13 @@ def embed_shards(
     runner: Engine = (
         LocalEngine(nlp, job) if engine == "local" else RayEngine(nlp, job, ray or RayOptions())
     )
-    with _locked(storage):
+    with locked(storage) as check:
         removed = check_out(storage, settings, shards, force=force)
         with runner.started(storage, shards):
             start_out(storage, settings, removed)
-            outcomes = _run(runner, shards, unit, progress=progress)
-        return _conclude(
-            storage, settings, shards, outcomes, started, data=data, kind=kind, rows=shard_rows
-        )
+            outcomes = _run(runner, shards, unit, check, progress=progress)
+            inputs = {"data": data, "kind": kind, "rows": shard_rows}
+            return _conclude(storage, settings, shards, outcomes, started, inputs, runner, check)
 
 
 def _check_places(data: str, storage: Storage) -> None:
@@ -260,43 +259,19 @@ def name_shards(
         if n_alike[key] > 1:
             key += f".{hashlib.sha256(part.name.encode()).hexdigest()[:8]}"
         # The directory may be reached by another path tomorrow.
-        described = [part._replace(address="")._asdict(), settings]
+        described = [part.without_place()._asdict(), settings]
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
         shards.append(Shard(f"{key}-{part.start:015d}-{digest[:16]}{suffix}", part))
     return shards
 
 
-@contextmanager
-def _locked(storage: Storage) -> Iterator[None]:
-    """Let one run at a time write to a directory on a disk. At an address, two runs of the same
-    command write equal files."""
-    if not isinstance(storage, LocalStorage):
-        yield
-        return
-    from filelock import FileLock, Timeout
-
-    is_new = not Path(storage.address).exists()
-    Path(storage.address).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(Path(storage.address, LOCK), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ValueError(
-            f"Another process is writing to {storage.address}. Wait for it, or end it."
-        ) from error
-    try:
-        storage.clear_unfinished()
-        yield
-    finally:
-        storage.clear_unfinished()
-        lock.release()
-        Path(storage.address, LOCK).unlink(missing_ok=True)
-        if is_new and not any(Path(storage.address).iterdir()):
-            Path(storage.address).rmdir()
-
-
 def _run(
-    engine: Engine, shards: Sequence[Shard], unit: str, *, progress: bool
+    engine: Engine,
+    shards: Sequence[Shard],
+    unit: str,
+    check: Callable[[], None],
+    *,
+    progress: bool,
 ) -> dict[str, Outcome]:
     """RETURNS (dict[str, Outcome]): What became of each shard."""
     outcomes: dict[str, Outcome] = {}
@@ -306,6 +281,7 @@ def _run(
             bar.expect(sum(size or 0 for size in sizes))
         try:
             for outcome in engine.run(shards, bar.advance):
+                check()
                 outcomes[outcome.shard.name] = outcome
                 if outcome.entry is not None and outcome.entry["kept"]:
                     bar.skip(outcome.entry["n"])
@@ -332,9 +308,13 @@ def _conclude(
     shards: Sequence[Shard],
     outcomes: Mapping[str, Outcome],
     started: float,
-    **inputs: Any,
+    inputs: Mapping[str, Any],
+    engine: Engine,
+    check: Callable[[], None],
 ) -> ShardsSummary:
-    """Write the manifest, and remove the shards of parts that have changed since an earlier run."""
+    """Give the shards the same columns, write the manifest, and remove the shards of parts that
+    have changed since an earlier run."""
+    check()
     entries = [outcomes[shard.name].entry for shard in shards]
     finished = [entry for entry in entries if entry is not None]
     errors = {
@@ -345,11 +325,16 @@ def _conclude(
     kept = sum(entry["n"] for entry in finished if entry["kept"])
     for entry in finished:
         del entry["kept"]
+    for shard in shards:
+        # The directory of the input may have moved since the shard was made.
+        if (made := outcomes[shard.name].entry) is not None:
+            made["part"] = shard.part._asdict()
     n = sum(entry["n"] for entry in finished)
     if not errors:
         names = {shard.name for shard in shards}
         remove_shards(storage, list_shards(storage, str(settings["format"])) - names)
-    differences = find_differences(finished)
+    differences = unify_shards(storage, finished, engine, check)
+    check()
     seconds = time.monotonic() - started
     environments = {json.dumps(entry["environment"], sort_keys=True) for entry in finished}
     write_object(

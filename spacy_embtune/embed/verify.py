@@ -63,15 +63,17 @@ def verify_shards(out: str, *, advance: Callable[[int], None] = lambda n: None) 
         problems.append(f"{MANIFEST} lists a shard twice.")
     parts = find_parts(inputs["data"], kind=inputs["kind"], rows=inputs["rows"], **settings["read"])
     made = [InputPart(**entry["part"]) for entry in entries]
-    if not problems and made != parts:
-        changed = sorted({part.describe() for part in {*made} ^ {*parts}})
+    then = {part.without_place(): part.describe() for part in made}
+    now = {part.without_place(): part.describe() for part in parts}
+    if not problems and (list(then) != list(now) or len(made) != len(parts)):
+        changed = sorted({{**then, **now}[part] for part in then.keys() ^ now.keys()})
         problems.append(
             f"DATA has changed since, or its shards are not in order: "
             f"{'; '.join(changed[:MOST_NAMED]) or 'order'}."
         )
     if not problems:
-        for entry in entries:
-            problems += _compare(storage, entry, settings)
+        for part, entry in zip(parts, entries, strict=True):
+            problems += _compare(storage, part, entry, settings)
             advance(entry["n"])
     if problems:
         more = f" And {len(problems) - MOST_NAMED} more." if len(problems) > MOST_NAMED else ""
@@ -84,9 +86,11 @@ def verify_shards(out: str, *, advance: Callable[[int], None] = lambda n: None) 
     return Verified(sum(entry["n"] for entry in entries), len(names), n_skipped)
 
 
-def _compare(storage: Storage, entry: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+def _compare(
+    storage: Storage, part: InputPart, entry: Mapping[str, Any], settings: Mapping[str, Any]
+) -> list[str]:
     """RETURNS (list[str]): What is wrong with a shard."""
-    part, name = InputPart(**entry["part"]), entry["shard"]
+    name = entry["shard"]
     read = {**settings["read"], "on_error": settings["on_error"]}
     digest = hashlib.sha256()
     records = read_records(part, **read, report=lambda message: None)

@@ -94,6 +94,16 @@ def test_a_poisoned_part_ends_with_an_error_and_keeps_the_others(model, data, em
 
 
 @pytest.mark.slow
+def test_columns_that_differed_are_told(model, data, embtune, tmp_path):
+    (data / "1.jsonl").write_text('{"text": "a", "n": "one"}\n')
+    code, _, error = embtune("embed", model, data, f"{tmp_path / 'out'}/", "--what", "base")
+    assert code == 0
+    assert "Columns differed between shards, and are the same in all of them now" in error
+    assert "The column 'n' was int64 in 0.jsonl-" in error
+    assert "It is JSON in all shards now." in error
+
+
+@pytest.mark.slow
 def test_bad_input_of_shards_is_told_in_words(model, data, embtune, tmp_path, monkeypatch):
     out = tmp_path / "out"
     (tmp_path / "empty").mkdir()

@@ -2,15 +2,20 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import json
+import os
+import shutil
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import pyarrow
 import pyarrow.parquet
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -146,6 +151,164 @@ def test_a_part_that_changed_is_an_error(tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({"text": TEXTS[1:]}), table)
     with pytest.raises(ValueError, match="has changed since the run began"):
         check_part(part)
+
+
+# Whole files are known by their contents
+
+
+def write_whole(path, n=3):
+    """Write a file whose parts are no ranges of bytes. Files of each kind have one size for one n
+    of digits."""
+    if path.suffix == ".parquet":
+        table = pyarrow.table({"text": TEXTS, "n": list(range(n, n + 50))})
+        pyarrow.parquet.write_table(table, path, compression="none", write_statistics=False)
+    else:
+        path.write_text(json.dumps([{"text": text, "n": n} for text in TEXTS]))
+    return path
+
+
+def known(path, **settings):
+    return [part.without_place() for part in find_parts(path, **settings)]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "json"])
+def test_a_whole_file_is_known_by_its_contents(tmp_path, suffix):
+    path = write_whole(tmp_path / f"a.{suffix}")
+    before, status = known(path, rows=20), path.stat()
+    assert len(before) == (3 if suffix == "parquet" else 1)
+    os.utime(path, (1, 1))
+    assert known(path, rows=20) == before
+    (tmp_path / "copy").mkdir()
+    assert known(shutil.copy(path, tmp_path / "copy"), rows=20) == before
+    write_whole(path, n=4)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert not set(known(path, rows=20)) & set(before)
+
+
+def test_a_file_that_is_only_touched_while_it_is_embedded_is_no_error(tmp_path):
+    path = write_whole(tmp_path / "a.json")
+    (part,) = find_parts(path)
+    os.utime(path, (1, 1))
+    check_part(part)
+    write_whole(path, n=4)
+    with pytest.raises(ValueError, match="has changed since the run began"):
+        check_part(part)
+
+
+def test_a_file_at_an_address_is_known_by_its_contents(memory):
+    content = json.dumps([{"text": "a"}]).encode()
+    memory.pipe_file("/in/a.json", content)
+    before = known("memory://in/a.json")
+    memory.pipe_file("/in/a.json", content)
+    memory.pipe_file("/other/a.json", content)
+    assert known("memory://in/a.json") == known("memory://other/a.json") == before
+    memory.pipe_file("/in/a.json", content.replace(b"a", b"b"))
+    assert known("memory://in/a.json") != before
+
+
+class TaggedFileSystem(MemoryFileSystem):
+    """A store that gives a tag of the contents of each file, as S3 does."""
+
+    protocol = "tagged"
+    store: ClassVar = {}
+    pseudo_dirs: ClassVar = [""]
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.removeprefix("tagged://"))
+
+    def info(self, path, **kwargs):
+        found = super().info(path, **kwargs)
+        if found["type"] == "file":
+            content = self.store[self._strip_protocol(path)].getvalue()
+            found["ETag"] = f'"{hashlib.md5(content).hexdigest()}"'
+        return found
+
+    def _open(self, path, mode="rb", **kwargs):
+        assert mode != "rb", "a file with a tag is read"
+        return super()._open(path, mode, **kwargs)
+
+
+def test_a_file_with_a_tag_of_its_store_is_not_read_for_a_digest():
+    fsspec.register_implementation("tagged", TaggedFileSystem, clobber=True)
+    files = fsspec.filesystem("tagged")
+    files.pipe_file("/in/a.json", b'[{"text": "a"}]')
+    (before,) = find_parts("tagged://in/a.json")
+    assert '"' in before.fingerprint
+    files.pipe_file("/copy/a.json", b'[{"text": "a"}]')
+    assert known("tagged://copy/a.json") == [before.without_place()]
+    files.pipe_file("/in/a.json", b'[{"text": "b"}]')
+    assert known("tagged://in/a.json") != [before.without_place()]
+    with pytest.raises(ValueError, match="has changed since the run began"):
+        check_part(before)
+
+
+# Tables with different columns
+
+
+def write_tables(folder, *tables):
+    for i, columns in enumerate(tables):
+        pyarrow.parquet.write_table(pyarrow.table(columns), folder / f"{i}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "settings", "cause"),
+    [
+        (
+            {"id": [7]},
+            {"id": ["a7"]},
+            {},
+            "1.parquet: the column 'id' is string, but in .*0.parque",
+        ),
+        ({"id": [7]}, {"id": [7.0]}, {}, "the column 'id' is double, but in .* it is int64"),
+        ({}, {"text": None, "body": ["a"]}, {}, "1.parquet: has no column 'text', only 'body'"),
+        (
+            *({"label": ["A"]}, {"label": [1]}, {"label_field": "label"}),
+            "1.parquet: the column 'label' is int64, but in .*0.parquet it is string",
+        ),
+        (
+            *({"label": ["A"]}, {"topic": ["A"]}, {"label_field": "label"}),
+            "1.parquet: has no column 'label', only 'text', 'topic'",
+        ),
+        ({"label": ["A"]}, {"label": [["A"]]}, {}, "is list<.*, but in .*0.parquet it is string"),
+        ({"n": [1]}, {}, {}, "1.parquet: the column 'n' is missing, but in .* it is int64"),
+        ({}, {"n": [1]}, {}, "1.parquet: the column 'n' is int64, but in .* it is missing"),
+    ],
+)
+def test_tables_whose_columns_differ_are_refused_before_any_is_read(
+    tmp_path, first, second, settings, cause
+):
+    tables = [
+        {name: values for name, values in {"text": ["a"], **columns}.items() if values}
+        for columns in (first, second)
+    ]
+    with pytest.raises(ValueError, match=cause):
+        find_parts(write_tables(tmp_path, *tables), **settings)
+
+
+def test_types_whose_values_are_alike_are_no_difference(tmp_path):
+    text = pyarrow.array(["a"])
+    folder = write_tables(
+        tmp_path,
+        {"text": text, "n": pyarrow.nulls(1), "x": pyarrow.array([1.0])},
+        {"text": text.cast("large_string"), "n": pyarrow.array([1]), "x": pyarrow.array([1.0])},
+        {
+            "text": text.dictionary_encode(),
+            "n": pyarrow.array([1], "int16"),
+            "x": pyarrow.array([1.0], "float32"),
+        },
+    )
+    parts = find_parts(folder)
+    records = [record for part in parts for record in read_records(part)]
+    assert [(r.text, r.meta) for r in records] == [("a", {"n": n, "x": 1.0}) for n in (None, 1, 1)]
+    write_tables(folder, {"text": text, "n": pyarrow.nulls(1), "x": pyarrow.nulls(1)})
+    pyarrow.parquet.write_table(
+        pyarrow.table({"text": text, "n": ["1"], "x": [1.0]}), folder / "3.parquet"
+    )
+    with pytest.raises(ValueError, match=r"3.parquet: the column 'n' is string, but .*1.parquet"):
+        find_parts(folder)
 
 
 # Directories, patterns and addresses

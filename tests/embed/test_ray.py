@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import spacy
+from typer.testing import CliRunner
 
+from spacy_embtune.cli import app
+from spacy_embtune.distillation import distill, save_student
 from spacy_embtune.embed import (
     EmbedBatch,
     RayOptions,
@@ -23,6 +26,7 @@ from spacy_embtune.embed import (
     verify_shards,
 )
 
+from ..conftest import make_texts
 from .test_shards import RECORDS, make_static, read, vectors, write
 
 ray = pytest.importorskip("ray")
@@ -159,7 +163,7 @@ def test_the_rows_are_those_of_the_local_engine(cluster, nlp, data, tmp_path):
     assert_whole(tmp_path / "ray")
     # What one engine finished, the other keeps.
     assert local(nlp, data, tmp_path / "ray").n_kept == 60
-    assert run(nlp, data, tmp_path / "local").n_kept == 60
+    assert run(nlp, data, tmp_path / "local", options={"workers": 1}).n_kept == 60
 
 
 def test_a_trained_encoder_and_its_scores(cluster, pipeline, data, tmp_path):
@@ -176,11 +180,53 @@ def test_a_trained_encoder_and_its_scores(cluster, pipeline, data, tmp_path):
     assert run(nlp, data, tmp_path / "local", what=what, options=options).n_kept == 50
 
 
+def test_the_command_sends_a_student_to_as_many_workers_as_have_room(
+    cluster, pipeline, data, tmp_path
+):
+    # Something else runs on the cluster, so one of two workers has room.
+    other_work = ray.remote(num_cpus=1)(Holder).remote()
+    ray.get(other_work.is_there.remote())
+    texts = [text for text, _ in make_texts(200, seed=7)]
+    student = tmp_path / "student"
+    save_student(distill(spacy.load(pipeline), texts), student)
+    for engine in ("ray", "local"):
+        options = ["--engine", "ray"] if engine == "ray" else []
+        result = CliRunner().invoke(
+            app,
+            [
+                *("embed", str(student), str(data), f"{tmp_path / engine}/"),
+                *("--what", "base,tuned,scores", *options),
+            ],
+        )
+        assert result.exit_code == 0, result.output
+    one, other = read(tmp_path / "ray"), read(tmp_path / "local")
+    kinds = ["base", "tuned", "scores"]
+    assert set(kinds) <= set(one.column_names)
+    assert one.drop(kinds) == other.drop(kinds)
+    for key in ("base", "tuned"):
+        rows = np.asarray(one[key].to_pylist())
+        assert np.abs(rows).sum() > 0
+        np.testing.assert_allclose(rows, other[key].to_pylist(), atol=1e-6)
+    scores = [[list(row.values()) for row in table["scores"].to_pylist()] for table in (one, other)]
+    np.testing.assert_allclose(*scores, atol=1e-6)
+    np.testing.assert_allclose(np.sum(scores[0], axis=1), 1, atol=1e-5)
+    assert_whole(tmp_path / "ray")
+    ray.kill(other_work)
+
+
+class Holder:
+    """Holds a place in the cluster."""
+
+    def is_there(self):
+        return True
+
+
 def test_workers_that_die_lose_nothing_and_the_shard_that_kills_them_is_named(
     cluster, odd, data, tmp_path
 ):
     say(data, 1, "DIE")
     say(data, 2, f"ONCE={tmp_path / 'flag'}")
+    (data / "0.jsonl").write_text((data / "0.jsonl").read_text().replace('"n": 1}', '"n": "one"}'))
     (data / "4.jsonl").write_text("nope\n")
     summary = run(odd, data, tmp_path / "out", options={"code": CODE})
     assert (tmp_path / "flag").exists()
@@ -188,21 +234,38 @@ def test_workers_that_die_lose_nothing_and_the_shard_that_kills_them_is_named(
     assert list(summary.errors) == [str(data / "1.jsonl"), str(data / "4.jsonl")]
     assert "3 tries failed. The last: The worker was lost" in summary.errors[str(data / "1.jsonl")]
     assert "line 1: is not JSON" in summary.errors[str(data / "4.jsonl")]
+    # The workers that are left give all shards the same columns.
+    assert read(tmp_path / "out")["n"].to_pylist()[:3] == ['"one"', "2", "3"]
+    assert "It is JSON in all shards now" in summary.differences[0]
     write(data / "1.jsonl", RECORDS[10:20])
     write(data / "4.jsonl", RECORDS[40:50])
     assert local(odd, data, tmp_path / "out").n_kept == 40
     assert_whole(tmp_path / "out")
 
 
-def test_a_worker_whose_disk_is_full_is_not_used_any_more(cluster, odd, data, tmp_path, caplog):
+def test_a_worker_whose_disk_is_full_is_not_used_any_more(
+    cluster, odd, data, tmp_path, caplog, monkeypatch
+):
     flag = tmp_path / "flag"
     say(data, 0, f"FULL={flag}")
     with pytest.raises(OSError, match="There is no room for"):
         run(odd, data, tmp_path / "out", options={"code": CODE, "workers": 1})
     flag.unlink()
+    (data / "5.jsonl").write_text((data / "5.jsonl").read_text().replace('"n": 60}', '"n": "x"}'))
+
+    def kill_first(self, entries, columns, rewrite=_ray.RayEngine.rewrite):
+        for hand in self._hands:
+            ray.kill(hand.actor)
+        return rewrite(self, entries, columns)
+
+    monkeypatch.setattr(_ray.RayEngine, "rewrite", kill_first)
     summary = run(odd, data, tmp_path / "out", options={"code": CODE})
     assert (summary.n, summary.errors) == (60, {})
     assert "There is no room for" in caplog.text
+    # When no worker is left, the driver gives the shards the same columns.
+    assert "5.jsonl-" in summary.differences[0]
+    assert "is tried again: The worker was lost" in caplog.text
+    assert read(tmp_path / "out")["n"].to_pylist()[-2:] == ["59", '"x"']
     assert_whole(tmp_path / "out")
 
 
@@ -250,7 +313,7 @@ def test_fewer_resources_than_asked_for(cluster, nlp, data, tmp_path):
     ]:
         started = time.monotonic()
         with pytest.raises(ValueError, match=asked) as caught:
-            run(nlp, data, tmp_path / "out", options={**options, "wait": 3})
+            run(nlp, data, tmp_path / "out", options={**options, "wait": 2})
         assert time.monotonic() - started < 30
         assert "The cluster has 1 machines with 2 CPUs" in str(caught.value)
         assert "0 GPUs" in str(caught.value)
@@ -294,12 +357,12 @@ def command(model, data, out, *options):
     ]
 
 
-def test_the_driver_is_killed_and_started_again(nlp, odd, data, tmp_path):
+def test_the_driver_is_killed_and_started_again(cluster, odd, data, tmp_path):
     code, model, out = tmp_path / "code.py", tmp_path / "model", tmp_path / "out"
     code.write_text(CODE)
     odd.to_disk(model)
     for i in range(2, N_FILES):
-        say(data, i, "SLEEP " * 4)
+        say(data, i, "SLEEP " * 2)
     call = command(model, data, out, "--code", str(code), "--workers", "1")
     process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     deadline = time.monotonic() + 120
@@ -309,17 +372,17 @@ def test_the_driver_is_killed_and_started_again(nlp, odd, data, tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    # Its cluster notices, and ends by itself.
+    # Its cluster notices, and ends by itself. The same command goes on, on another cluster.
     assert not (out / "_manifest.json").exists()
-    done = subprocess.run(call, capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stderr
-    told = " ".join(done.stdout.split())
+    done = CliRunner().invoke(app, call[call.index("embed") :])
+    assert done.exit_code == 0, done.output
+    told = " ".join(done.output.split())
     assert "Embedded 60 texts in 6 shards" in told
     assert "of them finished earlier" in told
     assert_whole(out)
 
 
-def test_a_cluster_that_is_not_there(nlp, data, tmp_path):
+def test_a_cluster_that_is_not_there(nlp, data, tmp_path, monkeypatch):
     if ray.is_initialized():
         ray.shutdown()
     with socket.socket() as listening:
@@ -332,6 +395,11 @@ def test_a_cluster_that_is_not_there(nlp, data, tmp_path):
         ("nowhere", "Give HOST:PORT"),
     ]:
         with pytest.raises(ValueError, match=cause):
+            run(nlp, data, tmp_path / "out", options={"address": address})
+    # A variable of the environment that is left from another day.
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    for address in (None, "auto"):
+        with pytest.raises(ValueError, match=f"127.0.0.1:{port} cannot be reached"):
             run(nlp, data, tmp_path / "out", options={"address": address})
     assert time.monotonic() - started < 20
     with socket.socket() as listening:
@@ -351,7 +419,7 @@ def test_a_machine_is_removed(odd, data, tmp_path):
     if ray.is_initialized():
         ray.shutdown()
     for i in range(N_FILES):
-        say(data, i, "SLEEP " * 4)
+        say(data, i, "SLEEP " * 3)
     settings = {"num_cpus": 1, "object_store_memory": 2**27, "include_dashboard": False}
     settings["_system_config"] = SYSTEM
     cluster = Cluster(initialize_head=True, head_node_args=settings)

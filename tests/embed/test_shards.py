@@ -1,6 +1,7 @@
 """A directory of shards: complete, resumable, and proved."""
 
 import json
+import os
 from pathlib import Path
 
 import fsspec
@@ -12,8 +13,10 @@ import pytest
 import spacy
 
 from spacy_embtune.data import shards as data_shards
-from spacy_embtune.embed import embed_corpus, embed_shards, verify_shards
+from spacy_embtune.embed import _lock, embed_corpus, embed_shards, verify_shards
 from spacy_embtune.embed import shards as shards_module
+from spacy_embtune.embed._lock import locked
+from spacy_embtune.embed._storage import open_storage
 
 from ..test_files import files_limited_to
 from .pipelines import make_records
@@ -41,6 +44,7 @@ def nlp():
 def data(tmp_path, monkeypatch):
     """A directory of three files of 20 records; files of any size are divided."""
     monkeypatch.setattr(data_shards, "SMALL_BYTES", 0)
+    monkeypatch.setattr(_lock, "SETTLING", 0)
     folder = tmp_path / "data"
     folder.mkdir()
     for i in range(3):
@@ -216,9 +220,44 @@ def test_a_corpus_that_grows_costs_what_is_new(nlp, data, tmp_path):
 
 
 def test_the_corpus_may_move(nlp, data, tmp_path):
-    run(nlp, data, tmp_path / "out")
+    out = tmp_path / "out"
+    run(nlp, data, out)
     moved = data.rename(tmp_path / "moved")
-    assert run(nlp, moved, tmp_path / "out").n_kept == 60
+    assert run(nlp, moved, out).n_kept == 60
+    # The proof reads the corpus where it is now.
+    assert verify_shards(str(out)).n == 60
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_a_touched_file_is_kept_and_a_changed_one_of_the_same_size_and_time_is_made_again(
+    nlp, tmp_path, suffix
+):
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    for name, text in (("a", "one"), ("b", "two")):
+        write_text(data / f"{name}.{suffix}", text)
+    run(nlp, data, out)
+    path = data / f"b.{suffix}"
+    status = path.stat()
+    os.utime(path, (1, 1))
+    assert run(nlp, data, out).n_kept == 2
+    write_text(path, "six")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    with pytest.raises(ValueError, match="DATA has changed since"):
+        verify_shards(str(out))
+    assert run(nlp, data, out).n_kept == 1
+    assert read(out)["text"].to_pylist() == ["one", "six"]
+    assert verify_shards(str(out)).n == 2
+
+
+def write_text(path, text):
+    """Write a file of one row, whose size does not depend on the three letters of the text."""
+    if path.suffix == ".parquet":
+        table = pyarrow.table({"text": [text]})
+        pyarrow.parquet.write_table(table, path, compression="none")
+    else:
+        path.write_text(json.dumps({"text": text}) + "\n")
 
 
 # Errors
@@ -331,19 +370,10 @@ def test_shards_without_records_are_no_file(nlp, data, tmp_path):
         run(nlp, data, tmp_path / "other")
 
 
-def test_columns_that_differ_between_shards_are_named(nlp, data, tmp_path):
-    (data / "1.jsonl").write_text('{"text": "a", "n": "one"}\n{"text": "b", "k": 1}\n')
-    summary = run(nlp, data, tmp_path / "out")
-    assert len(summary.differences) == 2
-    assert summary.differences[0].startswith("The column 'n' is int64 in 0.jsonl-")
-    assert "'k'" in summary.differences[1]
-    assert "missing in 0.jsonl-" in summary.differences[1]
-
-
 def test_two_runs_at_once_are_refused(nlp, data, tmp_path):
     out = tmp_path / "out"
     with (
-        shards_module._locked(shards_module.open_storage(str(out))),
+        locked(open_storage(str(out))),
         pytest.raises(ValueError, match="Another process is writing"),
     ):
         run(nlp, data, out)
