@@ -47,10 +47,20 @@ def serving(folder: Path, encoder: Path, *args: str) -> Iterator[tuple[subproces
 
 
 @contextmanager
-def opened(browser: Browser, address: str) -> Iterator[Page]:
+def opened(
+    browser: Browser,
+    address: str,
+    *,
+    width: int = 1200,
+    height: int = 800,
+    has_touch: bool = False,
+) -> Iterator[Page]:
     """Opens the page, and looks at the end what it did besides what it should."""
     context = browser.new_context(
-        viewport={"width": 1200, "height": 800}, reduced_motion="reduce", color_scheme="light"
+        viewport={"width": width, "height": height},
+        has_touch=has_touch,
+        reduced_motion="reduce",
+        color_scheme="light",
     )
     page = context.new_page()
     page.set_default_timeout(20_000)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import spacy
 from spacy.training import Example
-from thinc.api import Config
 from starlette.testclient import TestClient
+from thinc.api import Config
 
 from spacy_embtune.app import ActionError, PageServer, Session, make_command
 from spacy_embtune.app._log import LabelLog, LoggedText
