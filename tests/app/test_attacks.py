@@ -1,6 +1,7 @@
 """Attacks on the running server, by sockets and by a real browser."""
 
 import json
+import resource
 import socket
 import sys
 import time
@@ -129,7 +130,10 @@ def send_until_closed(connection: socket.socket, begun: bytes, *, chunked: bool 
 def test_a_thousand_connections_that_stay_do_not_shut_the_person_out(
     server: PageServer, log_path: Path, begun: str
 ) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         for _ in range(1000):
             stranger = stack.enter_context(connect(server))
             if begun != "nothing":

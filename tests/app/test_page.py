@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from spacy_embtune.app import PageServer
 
+from ..test_files import files_limited_to
 from .test_choosing import TopicEncoder, make_topic_pile
 from .test_loop import opened
 from .test_tuning import save_pipeline
@@ -287,3 +288,24 @@ def test_a_page_that_is_opened_while_a_pipeline_is_tuned_follows_it(
         # A page that is opened later shows the result as well.
         page.reload()
         expect(page.locator("#tuned")).to_contain_text("Tuned. The map shows")
+
+
+def test_a_full_disk_is_told_and_the_selection_stays(browser: Browser, tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        page = browser.new_page()
+        page.goto(server.address)
+        page.wait_for_selector("#suggestions li")
+        page.locator("#lists .give").first.click()
+        counted = page.inner_text("#count")
+        path = tmp_path / "labels.jsonl"
+        before = path.read_bytes()
+        with files_limited_to(len(before) + 100):
+            page.keyboard.press("1")
+            expect(page.locator("#saved")).to_contain_text("Not saved. There is no room for")
+        assert path.read_bytes() == before
+        expect(page.locator("#count")).to_have_text(counted)
+        expect(page.locator("#share")).to_contain_text("0 labelled")
+        page.keyboard.press("1")
+        expect(page.locator("#saved")).to_contain_text("Saved: sport for")
+        assert path.read_bytes().startswith(before)
+        page.close()
