@@ -244,7 +244,8 @@ def test_hostile_names_of_files_are_texts_in_the_page(browser: Browser, tmp_path
     log = tmp_path / f"{name}.jsonl"
     with PageServer(log) as server:
         session = server.open(lambda progress: pile)
-        session.act("give", HOSTILE, [0])
+        session.act("give", HOSTILE, [0, 1])
+        session.act("give", "B", [2])
     # A text that is gone makes the page name the log.
     fewer = make_pile_of([f"text {i}" for i in range(1, 20)])._replace(title=f"{name}.csv")
     command = [sys.executable, "-c", f"raise SystemExit({name!r})"]

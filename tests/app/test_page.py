@@ -36,7 +36,9 @@ FOCUSED = """() => {
 
 
 @contextmanager
-def serving(tmp_path: Path, encoder: Any = None, *, seconds: float = 0.0) -> Iterator[PageServer]:
+def serving(
+    tmp_path: Path, encoder: Any = None, *, seconds: float = 0.0, is_labelled: bool = False
+) -> Iterator[PageServer]:
     """Serves texts of three topics, with labels to offer and a button that tunes."""
     made, out = tmp_path / "made", tmp_path / "labels.tuned"
     save_pipeline(made)
@@ -52,7 +54,10 @@ def serving(tmp_path: Path, encoder: Any = None, *, seconds: float = 0.0) -> Ite
         labels=["sport", "food"],
         tune_with=[sys.executable, "-c", code],
     ) as server:
-        server.open(lambda progress: pile)
+        session = server.open(lambda progress: pile)
+        if is_labelled:
+            session.act("give", "sport", [0, 3])
+            session.act("give", "food", [1, 4])
         yield server
 
 
@@ -101,7 +106,9 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, tmp_path: Path) ->
         expect(page.locator("#suggestions li").first).to_be_visible()
         expect(page.locator(".cluster:visible").first).to_be_visible()
         stops = check_stops(page)
-        assert {"query", "plot", "tune", "colouring", "show-help", "names", "fit"} <= stops
+        assert {"query", "plot", "colouring", "show-help", "names", "fit"} <= stops
+        expect(page.locator("#tune")).to_be_disabled()
+        expect(page.locator("#tuned")).to_have_text("From two labels with texts on")
         # Search by words, select what was found, label it by its number.
         press("w")
         page.keyboard.type("oven")
@@ -117,9 +124,8 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, tmp_path: Path) ->
         expect(saved).to_contain_text("Done again: food for")
         # A sentence, and the first text that is near to it.
         press("/")
-        press("Control+a")
-        press("Delete")
-        page.evaluate("document.activeElement.blur()")
+        press("Escape")
+        press("Escape")
         press("d")
         page.keyboard.type("ball team goal")
         expect(page.locator("#meant-list li")).to_have_count(20)
@@ -140,12 +146,19 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, tmp_path: Path) ->
         assert page.evaluate("document.activeElement.className") == "remove"
         press("x")
         expect(counted).to_have_text("19 texts selected")
+        # Escape ends typing, and leaves nothing behind.
+        press("l")
+        page.keyboard.type("spo")
+        press("Escape")
+        expect(counted).to_have_text("19 texts selected")
+        expect(page.locator("#label")).to_have_value("")
         press("1")
         expect(saved).to_have_text("Saved: sport for 19 texts")
+        expect(page.locator("#tip")).to_be_hidden()
         # A point of the map, and a new label.
+        press("/")
         press("Escape")
         press("Escape")
-        page.evaluate("document.activeElement.blur()")
         tab_to(page, "#plot")
         press("ArrowRight")
         expect(page.locator("#said")).to_contain_text(re.compile("text[0-9]+ \N{EN DASH} "))
@@ -167,7 +180,7 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, tmp_path: Path) ->
         expect(saved).to_contain_text("Saved: not music for")
         # Help, and the button that tunes.
         press("?")
-        expect(page.locator("#help")).to_be_visible()
+        expect(page.locator("#help-title")).to_be_in_viewport()
         press("Escape")
         expect(page.locator("#help")).to_be_hidden()
         tab_to(page, "#tune")
@@ -273,7 +286,10 @@ def test_a_page_that_is_reloaded_while_it_learns_shows_the_result(
 def test_a_page_that_is_opened_while_a_pipeline_is_tuned_follows_it(
     browser: Browser, tmp_path: Path, is_reloaded: bool
 ) -> None:
-    with serving(tmp_path, seconds=3.0) as server, opened(browser, server.address) as page:
+    with (
+        serving(tmp_path, seconds=3.0, is_labelled=True) as server,
+        opened(browser, server.address) as page,
+    ):
         page.click("#tune")
         expect(page.locator("#tuned")).to_contain_text("Trying: a head")
         if is_reloaded:
