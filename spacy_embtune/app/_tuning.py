@@ -178,7 +178,7 @@ class Tuning:
             logger.exception("The result of tuning could not be used.")
             self._conclude("failed", f"The result could not be used: {error}")
             return
-        self._conclude("done", f"The map shows the vectors of {self.out.name}.")
+        self._conclude("done", "The map shows its vectors.")
 
     def _conclude(self, phase: str, said: str) -> None:
         with self._lock:

@@ -5,7 +5,7 @@ const PHASES = {
   idle: () => "",
   running: ({ said, seconds }) => `Tuning for ${clock(seconds)}. ${said}`,
   encoding: () => "Tuned. The texts are being encoded.",
-  done: ({ said, out }) => `Tuned. ${said} It was saved in ${out}.`,
+  done: ({ said, out }) => `Tuned. ${said} The pipeline is in ${out}.`,
   failed: ({ said }) => `Not tuned. ${said}`,
 };
 let tuning = { phase: "idle" };
