@@ -126,6 +126,7 @@ def send_until_closed(connection: socket.socket, begun: bytes, *, chunked: bool 
     return n
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begun", ["nothing", "half a head"])
 def test_a_thousand_connections_that_stay_do_not_shut_the_person_out(
     server: PageServer, log_path: Path, begun: str
