@@ -17,6 +17,7 @@ The files:
     _tuning.py          runs `embtune tune` for the button of the page
     _server.py, web/    the page and its addresses; the rest of the page is in plots/web/
     _guard.py           refuses requests of strangers
+    _connections.py     strangers who say nothing do not shut the person out
 """
 
 from ._log import LabelLog

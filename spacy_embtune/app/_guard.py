@@ -45,7 +45,8 @@ class Guard:
         if refusal is not None:
             await _answer(send, *refusal)
             return
-        await self.app(scope, _Bounded(receive), _with_headers(send))
+        bounded = _Bounded(receive, has_body=_has_body(scope))
+        await self.app(scope, bounded, _with_headers(send, bounded))
 
     def _refuse(self, scope: Any) -> tuple[int, str] | None:
         """RETURNS (tuple[int, str] | None): The status and the reason of a refusal."""
@@ -82,10 +83,11 @@ class TooLargeError(Exception):
 
 
 class _Bounded:
-    """Receives a body of unknown length up to the bound."""
+    """Receives a body of unknown length up to the bound. `is_open` as long as more may come."""
 
-    def __init__(self, receive: Any) -> None:
+    def __init__(self, receive: Any, *, has_body: bool) -> None:
         self.receive = receive
+        self.is_open = has_body
         self.n = 0
 
     async def __call__(self) -> Any:
@@ -93,13 +95,24 @@ class _Bounded:
         self.n += len(message.get("body", b""))
         if self.n > MOST_BYTES:
             raise TooLargeError
+        self.is_open = bool(message.get("more_body", False))
         return message
 
 
-def _with_headers(send: Any) -> Any:
+def _has_body(scope: Any) -> bool:
+    """RETURNS (bool): Whether a request may have a body."""
+    names = {name.lower() for name, _ in scope["headers"]}
+    return scope["method"] not in ("GET", "HEAD") or bool(
+        names & {b"content-length", b"transfer-encoding"}
+    )
+
+
+def _with_headers(send: Any, body: _Bounded) -> Any:
     async def wrapped(message: Any) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], *HEADERS]}
+            # A body that was refused is not read to its end.
+            closing = ((b"connection", b"close"),) if body.is_open else ()
+            message = {**message, "headers": [*message["headers"], *HEADERS, *closing]}
         await send(message)
 
     return wrapped

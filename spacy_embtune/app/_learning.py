@@ -80,6 +80,9 @@ def learn(
         return _without_labels(space, sorted(cats), labels, names)
     values = np.array([[_value(cats[row], label) for label in learnable] for row in rows])
     extra = weigh_names(space, learnable, names, rows=rows, values=values)
+    if extra is not None and exclusive and len(carried) < 2:
+        # Many texts of one label would outweigh the names of the others.
+        return _without_labels(space, sorted(cats), labels, names)
     if extra is None:
         # Without its name, nothing is known of a label that no text carries.
         kept = [j for j, label in enumerate(learnable) if label in carried]

@@ -19,7 +19,7 @@ MOST_PARTS = 4
 # Parts of the jackknife, and how many labelled texts are compared with each other at most.
 N_GROUPS, MOST_COMPARED = 10, 500
 # The last doubling says something from so many labels on.
-FEWEST_TO_STOP = 40
+FEWEST_TO_STOP = 100
 
 
 class Share(NamedTuple):

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._extras import import_extra
 from ..plots import AssembledPage, assemble_page, seal_page
+from ._connections import MOST_WAITING, make_protocol
 from ._guard import Guard, TooLargeError
 from ._session import MOST_NEAR, ActionError, Session
 from ._tuning import Tuning
@@ -20,7 +21,8 @@ from ._tuning import Tuning
 # How long an answer waits for something new, in seconds.
 PATIENCE = 20.0
 PAUSE = 0.1
-MOST_CONNECTIONS = 64
+# Connections at once, more than those that wait. Others are told to try again.
+MOST_CONNECTIONS = 4 * MOST_WAITING
 SCRIPTS = ("connection", "texts", "choosing", "tuning", "labelling")
 
 
@@ -293,7 +295,7 @@ def make_server(app: Any) -> Any:
     uvicorn = import_extra("uvicorn", "The page of `label` needs uvicorn", extra="label")
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=make_protocol(),
         ws="none",
         lifespan="off",
         # The path holds the token, so it is not logged.

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,25 +43,40 @@ class TuningState(NamedTuple):
 
 
 def make_command(
-    log: Path, out: Path, data: str | Path, *, encoder: str | None = None, seconds: int = SECONDS
+    log: Path,
+    out: Path,
+    data: str | Path,
+    *,
+    encoder: str | None = None,
+    seconds: int = SECONDS,
+    options: Mapping[str, str | None] | None = None,
 ) -> list[str]:
     """Make the command that the button of the page runs.
 
     >>> command = make_command(Path("labels.jsonl"), Path("labels.tuned"), "data.jsonl")
-    >>> " ".join(command[1:])
-    '-m spacy embtune tune labels.jsonl labels.tuned --unlabelled data.jsonl --seconds 120 --force'
+    >>> " ".join(command[1:8])
+    '-m spacy embtune tune labels.jsonl labels.tuned --unlabelled=data.jsonl'
 
     log (Path): The log of labels.
     out (Path): The directory of the result.
     data (str | Path): The texts.
     encoder (str | None): The name of the encoder. None: that of the command.
     seconds (int): How long it may take.
+    options (Mapping[str, str | None] | None): Options that say how the texts are read, such as
+        "text-field", with their values. None as a value: the option is not given.
     RETURNS (list[str]): The command.
     """
     command = [sys.executable, "-m", "spacy", "embtune", "tune", str(log), str(out)]
-    # Of an earlier result, but of nothing else, it takes the place.
-    command += ["--unlabelled", str(data), "--seconds", str(seconds), "--force"]
-    return command + (["--encoder", encoder] if encoder is not None else [])
+    given = {
+        "unlabelled": str(data),
+        "seconds": str(seconds),
+        "encoder": encoder,
+        **(options or {}),
+    }
+    # A value may begin with a hyphen, so it stands behind "=".
+    command += [f"--{name}={value}" for name, value in given.items() if value is not None]
+    # The result takes the place of an earlier result, but of nothing else.
+    return [*command, "--force", "--end-with-stdin"]
 
 
 class Tuning:
@@ -91,7 +106,8 @@ class Tuning:
             try:
                 self._process = subprocess.Popen(
                     self.command,
-                    stdin=subprocess.DEVNULL,
+                    # It ends when this process does, see `cli/_parent.py`.
+                    stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     # Otherwise its lines come in blocks.
@@ -112,7 +128,8 @@ class Tuning:
         with self._lock:
             process, self._is_stopped = self._process, True
         if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            # Windows sends no other process a Ctrl-C of its own.
+            process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)
 
     def close(self) -> None:
         """End the command, and wait until it has ended."""
@@ -144,6 +161,8 @@ class Tuning:
                     with self._lock:
                         self._said = said[:MOST_SHOWN]
         code = process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
         if code != 0:
             # The first line of an error is what happened, the last what to do.
             last = " ".join(list(lines)[-2:])[:MOST_SHOWN]
@@ -159,7 +178,7 @@ class Tuning:
             logger.exception("The result of tuning could not be used.")
             self._conclude("failed", f"The result could not be used: {error}")
             return
-        self._conclude("done", f"The map shows the vectors of {self.out.name}.")
+        self._conclude("done", "The map shows its vectors.")
 
     def _conclude(self, phase: str, said: str) -> None:
         with self._lock:

@@ -12,7 +12,10 @@ from . import _options, _reading
 from ._common import OnError, SkippedRecords, fail, good, load_pipeline, reporting_errors, warn
 
 if TYPE_CHECKING:
+    from spacy.language import Language
+
     from ..app import Session
+    from ..pipeline import EmbTune
 
 
 def label(
@@ -44,6 +47,9 @@ def label(
             help="Directory that keeps vectors for the next start", show_default="LABELS.vectors"
         ),
     ] = None,
+    tune_seconds: Annotated[
+        int, typer.Option(min=1, help="How long the button Tune may take, in seconds")
+    ] = 120,
     name: _options.Name = None,
     text_field: _options.TextField = "text",
     label_field: _options.LabelField = None,
@@ -116,21 +122,42 @@ def label(
         if model is not None:
             nlp, pipe = load_pipeline(model, name, code=code, gpu_id=gpu_id)
             make = partial(make_tuned_pile, records, nlp, pipe, title=title, store=store)
+            encoder = _name_encoder(nlp, pipe)
         else:
             made = SentenceEncoder() if encoder is None else SentenceEncoder(encoder)
             make = partial(make_pile, records, made, title=title, store=store)
-        # Options of DATA would also count for LABELS.jsonl, which `tune` reads in the same way.
-        is_usual = text_field == "text" and not any((kind, delimiter, encoding, quotes))
-        command = make_command(log, pipeline_beside(log), data, encoder=encoder)
+        command = make_command(
+            log,
+            pipeline_beside(log),
+            data,
+            encoder=encoder,
+            seconds=tune_seconds,
+            options={
+                "text-field": text_field,
+                "format": kind,
+                "delimiter": delimiter,
+                "encoding": encoding,
+                "quotes": quotes,
+                "on-error": on_error.value,
+            },
+        )
         serve_labelling(
             lambda progress: make(progress=progress),
             log,
             labels=offered,
             exclusive=not several,
             port=port,
-            tune_with=command if is_usual else None,
+            tune_with=command,
             store=store,
             started=started,
             ready=ready,
         )
     good(f"The labels are in {log}")
+
+
+def _name_encoder(nlp: "Language", pipe: "EmbTune") -> str | None:
+    """RETURNS (str | None): The name of the encoder of a pipeline, so that *Tune* begins with the
+    same one. None if it has none that `tune` can use."""
+    encoder = nlp.config["components"][pipe.name]["model"].get("encoder", {})
+    is_known = encoder.get("@architectures", "").startswith("spacy-embtune.SentenceTransformer.")
+    return encoder.get("name") if is_known else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import _options, _reading
+from . import _options, _parent, _reading
 from ._common import (
     OnError,
     SkippedRecords,
@@ -23,6 +23,8 @@ from ._common import (
 
 # With fewer documents that were held out, the picture shows those that were learned from.
 LEAST_DRAWN = 30
+# The first line of a log of labels has fewer bytes.
+LONGEST_HEADER = 1000
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -80,6 +82,7 @@ def tune(
     on_error: _options.OnErrorOption = OnError.fail,
     force: _options.Force = False,
     code: _options.Code = None,
+    end_with_stdin: Annotated[bool, typer.Option("--end-with-stdin", hidden=True)] = False,
 ) -> None:
     """Find the best pipeline for the labels of DATA, in a given time, and write it to OUT.
 
@@ -90,6 +93,8 @@ def tune(
     train` makes the same pipeline (not if the nearest name was kept). Ctrl-C ends the search and
     keeps the best so far.
     """
+    if end_with_stdin:
+        _parent.end_with_stdin()
     from spacy.cli._util import import_code
 
     from .. import tuning
@@ -113,15 +118,19 @@ def tune(
             "encoding": encoding,
             "quotes": quotes,
         }
+        # A log of `label` has one form, so options that say how a file is read are for PILE.
+        is_log = _is_label_log(data)
+        reading_data = {"text_field": "text"} if is_log else reading
+        kind_of_data, kind_of_pile = (None, kind) if is_log else (kind, None)
         records = _reading.read_all(
             data,
             label_field=label_field,
             labels=_reading.label_settings(label_fields, label_separator, label_bins),
             id_field="id",
-            kind=kind,
+            kind=kind_of_data,
             on_error=on_error,
             report=skipped,
-            **reading,
+            **reading_data,
         )
         pile: list[str] = []
         if unlabelled is not None:
@@ -129,7 +138,7 @@ def tune(
                 unlabelled,
                 label_field="",
                 id_field="id",
-                kind=None,
+                kind=kind_of_pile,
                 on_error=on_error,
                 report=skipped,
                 **reading,
@@ -137,13 +146,14 @@ def tune(
             pile = [record.text for record in found]
         skipped.conclude()
         reader = {
-            **{key: value for key, value in reading.items() if value not in (None, "text")},
+            **{key: value for key, value in reading_data.items() if value not in (None, "text")},
             "label_field": label_field,
-            "kind": kind,
+            "kind": kind_of_data,
             **_reading.label_settings(label_fields, label_separator, label_bins),
         }
+        reader_of_pile: dict[str, Any] = {**reading, "kind": kind_of_pile}
         if on_error is OnError.skip:
-            reader["on_error"] = "skip"
+            reader["on_error"] = reader_of_pile["on_error"] = "skip"
         paths = {"train": data} | ({} if unlabelled is None else {"unlabelled": unlabelled})
         with _Table() as table:
             tuned = tuning.tune(
@@ -159,7 +169,9 @@ def tune(
                 paths=paths,
                 reader={key: value for key, value in reader.items() if value is not None},
                 unlabelled_reader={
-                    key: value for key, value in reading.items() if value not in (None, "text")
+                    key: value
+                    for key, value in reader_of_pile.items()
+                    if value not in (None, "text")
                 },
                 progress=table.show,
             )
@@ -175,6 +187,16 @@ def tune(
         f"Wrote {out}: {tuned.receipt['kept_title']}",
         f"{out / 'README.md'} says how good it is. Next: python -m spacy embtune bulk {out} ...",
     )
+
+
+def _is_label_log(data: str) -> bool:
+    """RETURNS (bool): Whether a file is a log of `embtune label`."""
+    from ..data import read_header
+
+    if not Path(data).is_file():
+        return False
+    with open(data, "rb") as file:
+        return read_header(file.readline(LONGEST_HEADER).decode("utf8", "replace")) is not None
 
 
 def _parse_settings(given: list[str], out: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import spacy
 from playwright.sync_api import Browser, Page, expect
 
 from spacy_embtune.data import read_records
@@ -46,10 +47,20 @@ def serving(folder: Path, encoder: Path, *args: str) -> Iterator[tuple[subproces
 
 
 @contextmanager
-def opened(browser: Browser, address: str) -> Iterator[Page]:
+def opened(
+    browser: Browser,
+    address: str,
+    *,
+    width: int = 1200,
+    height: int = 800,
+    has_touch: bool = False,
+) -> Iterator[Page]:
     """Opens the page, and looks at the end what it did besides what it should."""
     context = browser.new_context(
-        viewport={"width": 1200, "height": 800}, reduced_motion="reduce", color_scheme="light"
+        viewport={"width": width, "height": height},
+        has_touch=has_touch,
+        reduced_motion="reduce",
+        color_scheme="light",
     )
     page = context.new_page()
     page.set_default_timeout(20_000)
@@ -153,19 +164,12 @@ def test_the_loop(browser: Browser, tiny_encoder: Path, tmp_path: Path) -> None:
             page.keyboard.press("Control+z")
             expect(page.locator("#saved")).to_contain_text("Undone: FOOD for")
             expect(page.locator("#share")).to_contain_text(f"{n_ball + n_soup} labelled")
-            # A new label on the spot, of a hostile name, for a hostile text.
-            select_found(page, "onerror")
-            page.keyboard.press("l")
-            page.keyboard.type(HOSTILE)
-            page.keyboard.press("Enter")
-            expect(page.locator("#saved")).to_have_text(f"Saved: {HOSTILE} for 1 text")
             # Not that label.
             select_found(page, "violin")
             page.check("#deny")
             page.keyboard.press("1")
             expect(page.locator("#saved")).to_contain_text("Saved: not SPORT for")
             read_learned(page)
-            # A suggestion.
             # A suggestion comes with its near duplicates; one text remains when they are dropped.
             page.keyboard.press("n")
             expect(page.locator("#clear")).to_be_visible()
@@ -174,9 +178,15 @@ def test_the_loop(browser: Browser, tiny_encoder: Path, tmp_path: Path) -> None:
             page.keyboard.press("1")
             expect(page.locator("#saved")).to_have_text("Saved: SPORT for 1 text")
             expect(page.locator("#accuracy")).to_contain_text("% right")
+            # A new label on the spot, of a hostile name, for a hostile text.
+            select_found(page, "onerror")
+            page.keyboard.press("l")
+            page.keyboard.type(HOSTILE)
+            page.keyboard.press("Enter")
+            expect(page.locator("#saved")).to_have_text(f"Saved: {HOSTILE} for 1 text")
         before = labels_in(log)
     # The program was killed. All is there when it starts again, and can be undone.
-    with serving(tmp_path, tiny_encoder) as (_, address):
+    with serving(tmp_path, tiny_encoder, "--tune-seconds", "3") as (_, address):
         assert labels_in(log) == before
         with opened(browser, address) as page:
             carried = [cats for cats in before.values() if 1.0 in cats.values()]
@@ -187,10 +197,31 @@ def test_the_loop(browser: Browser, tiny_encoder: Path, tmp_path: Path) -> None:
                 HOSTILE,
             ]
             page.keyboard.press("Control+z")
-            expect(page.locator("#saved")).to_have_text("Undone: SPORT for 1 text")
+            expect(page.locator("#saved")).to_have_text(f"Undone: {HOSTILE} for 1 text")
             page.keyboard.press("Control+Shift+z")
-            expect(page.locator("#saved")).to_have_text("Done again: SPORT for 1 text")
+            expect(page.locator("#saved")).to_have_text(f"Done again: {HOSTILE} for 1 text")
             assert labels_in(log) == before
+            # Tune: the page shows the vectors of the pipeline, and keeps the labels.
+            read_learned(page)
+            page.mouse.move(5, 5)
+            before_tuning = page.locator("#plot").screenshot()
+            page.click("#tune")
+            expect(page.locator("#tune")).to_have_text("Stop tuning")
+            expect(page.locator("#tuned")).to_contain_text("Tuned. The map shows", timeout=60_000)
+            expect(page.locator("#tune")).to_have_text("Tune")
+            expect(page.locator("#share")).to_contain_text(f"{len(carried)} labelled")
+            read_learned(page)
+            assert page.locator("#plot").screenshot() != before_tuning
+            page.keyboard.press("d")
+            page.keyboard.type("the ball of the team")
+            expect(page.locator("#meant-list li")).to_have_count(20)
+    # The pipeline is on the disk, and predicts the labels.
+    nlp = spacy.load(tmp_path / "labels.tuned")
+    assert set(nlp.get_pipe("embtune").labels) == {"SPORT", "FOOD", HOSTILE}
+    docs = list(nlp.pipe(["ball team goal", "soup oven bread"]))
+    assert [max(doc.cats, key=lambda label: doc.cats[label]) for doc in docs] == ["SPORT", "FOOD"]
+    assert docs[0]._.embtune.any()
+    assert labels_in(log) == before
 
 
 def test_two_tabs_agree_and_a_lost_connection_is_told(

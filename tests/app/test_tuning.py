@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import spacy
 from spacy.training import Example
 from starlette.testclient import TestClient
+from thinc.api import Config
 
 from spacy_embtune.app import ActionError, PageServer, Session, make_command
 from spacy_embtune.app._log import LabelLog, LoggedText
@@ -50,10 +53,50 @@ def follow(tuning: Tuning) -> Any:
 
 
 def test_the_command_of_the_button() -> None:
-    command = make_command(Path("a/l.jsonl"), Path("a/l.tuned"), "d.csv", encoder="e", seconds=9)
+    command = make_command(
+        Path("a/l.jsonl"),
+        Path("a/l.tuned"),
+        "d.csv",
+        encoder="e",
+        seconds=9,
+        options={"text-field": "-x", "delimiter": ";", "quotes": None},
+    )
     assert command[:5] == [sys.executable, "-m", "spacy", "embtune", "tune"]
     assert command[5:7] == [str(Path("a/l.jsonl")), str(Path("a/l.tuned"))]
-    assert command[7:] == ["--unlabelled", "d.csv", "--seconds", "9", "--force", "--encoder", "e"]
+    assert command[7:] == [
+        "--unlabelled=d.csv",
+        "--seconds=9",
+        "--encoder=e",
+        "--text-field=-x",
+        "--delimiter=;",
+        "--force",
+        "--end-with-stdin",
+    ]
+
+
+@pytest.mark.slow
+def test_tuning_ends_when_the_program_of_the_page_is_killed(tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    child = (
+        "import time; from pathlib import Path; from spacy_embtune.cli import _parent; "
+        f"_parent.end_with_stdin(); beats = Path({str(alive)!r})\n"
+        "for n in range(10_000): beats.write_text(str(n)); time.sleep(0.01)"
+    )
+    page = (
+        "import time; from pathlib import Path; from spacy_embtune.app._tuning import Tuning; "
+        f"Tuning({python(child)!r}, Path('o')).start(print); time.sleep(600)"
+    )
+    with subprocess.Popen(python(page)) as process:
+        wait_until(alive.exists, seconds=60)
+        process.kill()
+    # It may finish a beat, and is silent then.
+    wait_until(lambda: _is_silent(alive), seconds=20)
+
+
+def _is_silent(path: Path) -> bool:
+    before = path.read_text()
+    time.sleep(0.5)
+    return path.read_text() == before
 
 
 @pytest.mark.slow
@@ -159,13 +202,16 @@ def test_the_real_command_tunes_the_labels_of_the_log_and_tunes_again(
     tmp_path: Path, tiny_encoder: Path
 ) -> None:
     rows = make_texts(48)
-    data, log, out = (tmp_path / name for name in ("data.jsonl", "labels.jsonl", "labels.tuned"))
-    data.write_text("".join(f"{json.dumps({'text': text})}\n" for text, _ in rows))
+    # Options that say how DATA is read do not count for the log.
+    data, log, out = (tmp_path / name for name in ("data.txt", "labels.jsonl", "labels.tuned"))
+    data.write_text("body;n\n" + "".join(f"{text};1\n" for text, _ in rows), encoding="utf-16")
     with LabelLog(log) as labels:
         for topic in TOPICS:
             texts = [text for text, of in rows if of == topic][:10]
             labels.give(topic, [LoggedText.of(text, text) for text in texts])
-    tuning = Tuning(make_command(log, out, data, encoder=str(tiny_encoder), seconds=4), out)
+    options = {"text-field": "body", "format": "csv", "delimiter": ";", "encoding": "utf-16"}
+    command = make_command(log, out, data, encoder=str(tiny_encoder), seconds=4, options=options)
+    tuning = Tuning(command, out)
     for _ in range(2):
         tuning.start(lambda out: None)
         wait_until(lambda: tuning.state().phase in ("done", "failed"), seconds=180)
@@ -174,3 +220,30 @@ def test_the_real_command_tunes_the_labels_of_the_log_and_tunes_again(
         assert set(nlp("football").cats) == set(TOPICS)
         assert nlp.meta["embtune"]["data"]["documents"] == 30
         shutil.rmtree(out / "vocab")
+    corpora = Config().from_disk(out / "config.cfg")["corpora"]
+    assert (corpora["train"]["text_field"], corpora["train"]["encoding"]) == ("text", None)
+
+
+@pytest.mark.slow
+def test_the_real_command_ends_with_its_standard_input(tmp_path: Path, tiny_encoder: Path) -> None:
+    data, log = tmp_path / "data.jsonl", tmp_path / "labels.jsonl"
+    rows = make_texts(48)
+    data.write_text("".join(f"{json.dumps({'text': text})}\n" for text, _ in rows))
+    with LabelLog(log) as labels:
+        for topic in TOPICS:
+            texts = [text for text, of in rows if of == topic][:10]
+            labels.give(topic, [LoggedText.of(text, text) for text in texts])
+    command = make_command(
+        log, tmp_path / "labels.tuned", data, encoder=str(tiny_encoder), seconds=600
+    )
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        while b"Trying" not in (line := process.stdout.readline()):
+            assert line
+        process.stdin.close()
+        process.stdout.read()
+        assert process.wait(30) == 1
+    assert not (tmp_path / "labels.tuned").exists()

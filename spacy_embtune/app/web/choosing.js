@@ -58,6 +58,7 @@ function showFound(rows) {
 // List the texts that are nearest to the sentence, and mark them in the plot.
 function showNearest(result) {
   nearest = result;
+  point(-1); // the pointer may be on an entry that is removed
   $("meant").hidden = !result;
   $("meant-list").replaceChildren();
   if (!result) {

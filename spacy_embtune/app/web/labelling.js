@@ -37,6 +37,10 @@ async function take(next) {
   if (isNew || hasLearned || wasLearning !== state.is_learning) {
     showProgress();
   }
+  if (isNew || hasLearned) {
+    fillTip(plot.current);
+    showTuning();
+  }
 }
 
 // What was learned of each text comes as bytes.
@@ -152,10 +156,10 @@ function describeQuality() {
   }
   if (gain !== null) {
     const points = Math.round(100 * gain);
-    const sign = points < 0 ? "−" : "+";
+    const sign = points < 0 ? "−" : points > 0 ? "+" : "";
     parts.push(`The last doubling of labels: ${sign}${Math.abs(points)} points (standard error ${(100 * error).toFixed(1)}).`);
   }
-  if (isEnough) {
+  if (isEnough && state.counts.every((one) => one > 0)) {
     parts.push("More labels hardly pay.");
   }
   return parts.join(" ");
@@ -242,6 +246,7 @@ function showSuggestions() {
 function selectList(rows) {
   selection.set(rows);
   plot.show(rows[0]);
+  point(-1);
 }
 
 // Near duplicates are labelled at once with the text; with `many`, all texts like it.
@@ -284,6 +289,7 @@ async function give(label, isDenied) {
     $("deny").checked = false;
     $("label").blur();
     selection.set([]);
+    point(-1);
   }
 }
 
@@ -379,7 +385,7 @@ Object.assign(KEYS, {
   },
   l: () => {
     if (selection.chosen.size) {
-      $("label").focus();
+      $("label").select();
     }
   },
   a: () => {
@@ -426,6 +432,15 @@ $("drop").addEventListener("click", () => KEYS.x());
 $("undo").addEventListener("click", takeBack);
 $("redo").addEventListener("click", bringBack);
 document.addEventListener("keydown", labelKey);
+$("label").addEventListener("keydown", ({ key }) => {
+  if (key === "Escape") {
+    $("label").value = ""; // otherwise it would begin the next label
+  }
+});
+darkScheme.addEventListener("change", () => {
+  showButtons();
+  showSuggestions();
+});
 switchTo("tuned");
 begin();
 

@@ -5,7 +5,7 @@ const PHASES = {
   idle: () => "",
   running: ({ said, seconds }) => `Tuning for ${clock(seconds)}. ${said}`,
   encoding: () => "Tuned. The texts are being encoded.",
-  done: ({ said, out }) => `Tuned. ${said} It was saved in ${out}.`,
+  done: ({ said, out }) => `Tuned. ${said} The pipeline is in ${out}.`,
   failed: ({ said }) => `Not tuned. ${said}`,
 };
 let tuning = { phase: "idle" };
@@ -21,9 +21,22 @@ async function tuneDo(what) {
     $("tuned").textContent = error.message;
     return;
   }
+  if (state === null) {
+    return;
+  }
+  showTuning();
+}
+
+// A pipeline of exclusive labels needs two of them.
+function showTuning() {
+  if (!$("tuning")) {
+    return;
+  }
+  const isReady = state.counts.filter(Boolean).length >= (state.exclusive ? 2 : 1);
   $("tune").textContent = tuning.phase === "running" ? "Stop tuning" : "Tune";
-  $("tune").disabled = tuning.phase === "encoding";
-  $("tuned").textContent = PHASES[tuning.phase](tuning);
+  $("tune").disabled = tuning.phase === "encoding" || (tuning.phase !== "running" && !isReady);
+  const isWaiting = tuning.phase === "idle" && !isReady;
+  $("tuned").textContent = isWaiting ? "From two labels with texts on" : PHASES[tuning.phase](tuning);
 }
 
 async function watchTuning() {

@@ -206,6 +206,11 @@ function setMode(mode) {
   $("frame").dataset.mode = mode;
 }
 
+function showHelp() {
+  $("help").showModal();
+  $("help").scrollTop = 0; // the focus is on the button at its end
+}
+
 const KEYS = {
   b: () => switchTo("base"),
   t: () => switchTo("tuned"),
@@ -215,19 +220,22 @@ const KEYS = {
   "=": () => plot.zoom(1.4),
   "-": () => plot.zoom(1 / 1.4),
   0: () => plot.fit(),
-  "?": () => $("help").showModal(),
+  "?": showHelp,
   "/": () => $("query").focus(),
 };
 
-// Escape ends one thing at a time: the loop being drawn, the search, then the selection.
+// Escape ends one thing at a time: the loop being drawn, typing, the search, then the selection.
 function undo(typing) {
   if (gestures.cancel()) {
     return;
   }
-  if ($("query").value) {
+  const field = document.activeElement;
+  if (typing && (field !== $("query") || !field.value)) {
+    field.blur(); // otherwise the next key would be a letter
+  } else if ($("query").value) {
     $("query").value = "";
     search();
-  } else if (selection.chosen.size && !typing) {
+  } else if (selection.chosen.size) {
     selection.set([]);
   }
 }
@@ -255,7 +263,7 @@ $("mode").addEventListener("change", () => setMode(checked("mode")));
 $("zoom-in").addEventListener("click", () => plot.zoom(1.4));
 $("zoom-out").addEventListener("click", () => plot.zoom(1 / 1.4));
 $("fit").addEventListener("click", () => plot.fit());
-$("show-help").addEventListener("click", () => $("help").showModal());
+$("show-help").addEventListener("click", showHelp);
 document.addEventListener("keydown", key);
 darkScheme.addEventListener("change", () => colour(choice, false));
 plot.moved = showTip;
