@@ -58,7 +58,9 @@ def main(
             for run, found in results.items():
                 task = {"name": name, "run": run, "draw": draw, "n": per_class, "total": total}
                 task |= {"n_pile": pile, "n_test": n_test}
-                task["seconds"] = seconds or results["setfit"][-1]["seconds"] / 3
+                task["seconds"] = seconds
+                if run == "tune" and not seconds:
+                    task["seconds"] = results["setfit"][-1]["seconds"] / 3
                 command = [sys.executable, __file__, str(data), "--one", json.dumps(task)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 lines = [x for x in done.stdout.splitlines() if x.startswith("RESULT ")]
@@ -94,11 +96,14 @@ def run_one(
     taken = {row["text"] for row in train}
     others = [row["text"] for row in rows if row["text"] not in taken]
     pile = rng.sample(others, min(n_pile, len(others)))
+    from spacy_embtune import tune
+    from spacy_embtune.encoder import EncoderSettings, TextEncoder
+
+    # Loading it belongs to no run.
+    _loaded = TextEncoder.load(EncoderSettings()).encode(["text"])
     begin = time.perf_counter()
     kept = ""
     if run == "tune":
-        from spacy_embtune import tune
-
         found = tune(
             [row["text"] for row in train],
             [row["cats"] for row in train],

@@ -43,16 +43,17 @@ LITTLE_TIME = 45.0
 # After these folds, a rung that is so many standard errors better or worse is decided.
 CLEAR = 2.0
 # A cost that was only estimated may be so many times as large.
-DOUBT = 1.3
-# An encoder takes so many times as long to learn from a text as to encode it, and with all layers
-# so many times as long as with two thirds of them.
-LEARNING = 3.0
+DOUBT = 1.25
+# An encoder takes so many times as long to learn from a text as to encode it, with all layers so
+# many times as long as with two thirds of them, and so long to begin.
+LEARNING = 2.3
 DEEPER = 1.7
+SECONDS_TO_START = 1.5
 # The rungs with an encoder that does not learn.
 FROZEN = ("base", "contrastive", "feed_forward")
 MOST_ROUNDS = 2
-# The speed of the encoder is measured on at most so many parts of the labelled texts.
-N_TIMED = 8
+# The speed of the encoder is measured on so many texts, in parts of so many.
+N_TIMED, PART = 96, 32
 # If time is short, so many texts of the pile get labels.
 ENOUGH_TEXTS = 500
 # The mean of the vectors for names comes from so many texts.
@@ -187,17 +188,9 @@ class Ladder:
         self._encoder.initialize()
         # The first text takes longer.
         self._encode(["text"])
-        parts: list[NDArray[Any]] = []
-        of_texts: list[float] = []
-        size = max(16, -(-len(self.records) // N_TIMED))
-        for start in range(0, len(self.records), size):
-            begin = time.monotonic()
-            parts.append(self._encode([r.text for r in self.records[start : start + size]]))
-            of_texts.append((time.monotonic() - begin) / len(parts[-1]))
-        self.vectors = np.concatenate(parts)
-        # How long the encoder takes for a text, in seconds. The median of parts, because other
-        # programs may disturb one.
-        self._of_text = float(np.median(of_texts))
+        self.vectors = self._encode([record.text for record in self.records])
+        # How long the encoder takes for a text, in seconds.
+        self._of_text = self._time_encoding()
         # How long an encoder that learns takes for a text of a step. None: not known yet.
         self._of_learning: float | None = None
         # How many texts of the pile get labels.
@@ -212,6 +205,19 @@ class Ladder:
             for label, value in self.records[i].cats.items():
                 (carried if value >= CARRIES else lacked).add(label)
         return len(carried) > 1 if self.labels.exclusive else bool(carried & lacked)
+
+    def _time_encoding(self) -> float:
+        """RETURNS (float): The seconds that the encoder takes for a text: in the fastest of some
+        parts of the texts, because other programs may disturb the others."""
+        shim = find_shim(self._encoder)
+        texts = [*self.pile.texts[:N_TIMED], *(record.text for record in self.records)][:N_TIMED]
+        found = []
+        for start in range(0, len(texts), PART):
+            part = texts[start : start + PART]
+            begin = time.monotonic()
+            self._encode(part) if shim is None else shim.encoder.encode(part)
+            found.append((time.monotonic() - begin) / len(part))
+        return min(found)
 
     def _encode(self, texts: list[str]) -> NDArray[Any]:
         return np.asarray(self._encoder.ops.to_numpy(self._encoder.predict(texts)))
@@ -451,7 +457,13 @@ class Ladder:
             kept = self.kept
             assert kept is not None
             rung = base_rung() if kept.rung is None else kept.rung
-            rung = pseudo_rung(rung, n_round, self._known_accuracy())
+            of_kept, accuracy = rung, self._known_accuracy()
+            rung = pseudo_rung(of_kept, n_round, accuracy)
+            self._n_read = len(self.pile.texts)
+            n_least = 1 if rung.is_trusted else 2
+            if n_least * self._expected_seconds(rung) > self.end - time.monotonic():
+                rung = pseudo_rung(of_kept, n_round, accuracy, is_quick=True)
+                self._n_read = min(self._n_read, ENOUGH_TEXTS)
             if n_round == 1:
                 reason = self.pile.why_unusable(self.records, kept.nlp)
                 if reason is not None:
@@ -502,12 +514,7 @@ class Ladder:
         if n < n_least:
             self._leave_out(rung, "the rung before was not judged")
             return None
-        # Some of the pile teach nearly as much as all of it.
-        self._n_read = len(self.pile.texts)
         one = self._expected_seconds(rung)
-        if rung.reads_pile and one * (n_least + 1) > left and self._n_read > ENOUGH_TEXTS:
-            self._n_read = ENOUGH_TEXTS
-            one = self._expected_seconds(rung)
         if one * (n_least + 1) > left:
             needed = one * (n_least + 1) + self.seconds - left
             self._leave_out(rung, f"needs {needed:.0f} s or more")
@@ -522,7 +529,7 @@ class Ladder:
         if rung.key != "encoder" or len(self.pile.texts) < LEAST_TEXTS:
             return 0.0
         self._n_read = min(len(self.pile.texts), ENOUGH_TEXTS)
-        after = self._expected_seconds(pseudo_rung(rung, 1, None))
+        after = self._expected_seconds(pseudo_rung(rung, 1, None, is_quick=True))
         left = self.end - time.monotonic()
         return after if after + self._expected_seconds(rung) < left else 0.0
 
@@ -536,7 +543,8 @@ class Ladder:
         """RETURNS (float): How long one training and judging of a rung takes."""
         if rung.learns_encoder:
             if self._of_learning is None:
-                seconds = DOUBT * LEARNING * self._of_text * self._count_read(rung)
+                of_texts = LEARNING * self._of_text * self._count_read(rung)
+                seconds = DOUBT * (SECONDS_TO_START + of_texts)
             else:
                 factor = DEEPER if rung.key == "encoder_all" else 1.0
                 seconds = 1.1 * factor * self._of_learning * self._count_read(rung)

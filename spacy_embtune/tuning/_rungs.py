@@ -172,13 +172,16 @@ def _encoder_rung(layers: int, n_steps: int, gain: float, spread: float, *, titl
     return Rung(key, title, settings, gain, spread, n_steps, learns_encoder=True)
 
 
-def pseudo_rung(rung: Rung, n_round: int, accuracy: float | None) -> Rung:
+def pseudo_rung(
+    rung: Rung, n_round: int, accuracy: float | None, *, is_quick: bool = False
+) -> Rung:
     """Make the rung that learns from pseudo-labels as well.
 
     rung (Rung): The rung whose pipeline gives the pseudo-labels.
     n_round (int): The number of the round, from 1.
     accuracy (float | None): The accuracy of this pipeline on held-out documents, 0..1. None: it is
         not known.
+    is_quick (bool): Whether batches are half as large, which is a little worse.
     RETURNS (Rung): The rung.
     """
     # Heads gained on all sets; encoders nothing where they were wrong about most texts ("Texts
@@ -196,7 +199,7 @@ def pseudo_rung(rung: Rung, n_round: int, accuracy: float | None) -> Rung:
         rate = {**rate, "total_steps": n_steps, "warmup_steps": max(2, n_steps // 10)}
         settings["training.optimizer.learn_rate"] = rate
     if rung.learns_encoder:
-        settings["training.batcher.size"] = 32
+        settings["training.batcher.size"] = 16 if is_quick else 32
     return rung._replace(
         key=f"pseudo_labels_{n_round}",
         title=f"pseudo-labels, round {n_round}",
