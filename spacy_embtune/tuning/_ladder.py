@@ -52,6 +52,9 @@ SECONDS_TO_START = 1.5
 # The rungs with an encoder that does not learn.
 FROZEN = ("base", "contrastive", "feed_forward")
 MOST_ROUNDS = 2
+# With fewer labelled texts a label the encoder does not learn: with 77 and 150 labels it cost .03
+# to .05 of p@1 ("The ladder" in benchmarks/README.md).
+FEWEST_TO_LEARN = 2.0
 # The speed of the encoder is measured on so many texts, in parts of so many.
 N_TIMED, PART = 96, 32
 # If time is short, so many texts of the pile get labels.
@@ -629,6 +632,8 @@ class Ladder:
     def _why_frozen(self, n_layers: int) -> str | None:
         if n_layers == 0:
             return "this encoder has no layers that can learn"
+        if self.texts_a_label < FEWEST_TO_LEARN:
+            return "fewer than two labelled texts a label, and elsewhere p@1 then fell"
         own = self.config["components"][self.name]["model"]["encoder"]
         backend = own.get("backend", "torch")
         if backend != "torch":

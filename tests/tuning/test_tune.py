@@ -462,6 +462,18 @@ def test_a_class_that_only_one_fold_knows(tiny_encoder):
 
 
 @pytest.mark.slow
+def test_the_encoder_does_not_learn_from_fewer_than_two_texts_a_label(tiny_encoder):
+    texts, _ = some(12)
+    labels = [f"label {i // 2 if i < 6 else i}" for i in range(12)]
+    found = tune(texts, labels, encoder=str(tiny_encoder), unlabelled=some(200, seed=5)[0])
+    tried = attempts_of(found)
+    assert tried["encoder"].decision == "left out"
+    assert tried["encoder"].reason.startswith("fewer than two labelled texts a label")
+    assert "encoder_all" not in tried
+    assert len(found.nlp("football").cats) == 9
+
+
+@pytest.mark.slow
 def test_an_error_in_a_later_rung_leaves_the_best_so_far(tiny_encoder):
     # Nothing keeps the weights of an encoder that learns, so it must not be tried.
     settings = {"components.embtune.model.encoder.save_weights": False}
