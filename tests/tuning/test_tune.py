@@ -175,7 +175,7 @@ def test_the_card_and_the_receipt_hold_no_text(tiny_encoder, tmp_path):
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_vectors(tiny_encoder):
-    one, two = (run(tiny_encoder, n=24, seconds=30.0, seed=4) for _ in range(2))
+    one, two = (run(tiny_encoder, n=24, seconds=300.0, seed=4) for _ in range(2))
     assert one.receipt["kept"] == two.receipt["kept"]
     assert np.array_equal(one.nlp("football")._.embtune, two.nlp("football")._.embtune)
 
