@@ -35,7 +35,7 @@ def some(n, seed=0):
 
 def run(tiny_encoder, n=60, **settings):
     texts, labels = some(n)
-    settings = {"encoder": str(tiny_encoder), "seconds": 60.0, **settings}
+    settings = {"encoder": str(tiny_encoder), "seconds": 300.0, **settings}
     return tune(texts, labels, **settings)
 
 
@@ -192,7 +192,7 @@ def test_one_second_gives_a_pipeline(tiny_encoder):
 def test_labels_that_are_drawn_by_lot_are_told_of(tiny_encoder):
     texts, labels = some(60)
     labels = np.random.default_rng(0).permutation(labels).tolist()
-    found = tune(texts, labels, encoder=str(tiny_encoder), seconds=20)
+    found = tune(texts, labels, encoder=str(tiny_encoder), seconds=300)
     accuracy = found.receipt["held_out"]["accuracy"]["kept"][0]
     assert accuracy < 0.6
     assert any("no better than" in note for note in found.receipt["notes"])
@@ -337,7 +337,7 @@ def test_a_pipeline_that_learned_from_the_pile_says_so_and_can_be_made_again(
         list(read_records(data)),
         unlabelled=pile,
         encoder=str(tiny_encoder),
-        seconds=90,
+        seconds=300,
         paths={"train": str(data), "unlabelled": str(more)},
     )
     tried = attempts_of(found)
@@ -436,7 +436,7 @@ def test_slow_rungs_are_judged_until_the_decision_is_clear(
     tiny_encoder, monkeypatch, clear, n_folds
 ):
     monkeypatch.setattr("spacy_embtune.tuning._ladder.CLEAR", clear)
-    tried = attempts_of(run(tiny_encoder, n=30, seconds=120.0))
+    tried = attempts_of(run(tiny_encoder, n=30, seconds=300.0))
     assert tried["encoder"].n_folds == n_folds
     assert tried["contrastive"].n_folds == 8
 
@@ -446,7 +446,7 @@ def test_names_that_contradict_the_labels_are_dropped(tiny_encoder):
     texts, labels = some(60)
     one, two = sorted(set(labels))[:2]
     swapped = {one: two, two: one}
-    found = tune(texts, labels, label_texts=swapped, encoder=str(tiny_encoder), seconds=20.0)
+    found = tune(texts, labels, label_texts=swapped, encoder=str(tiny_encoder), seconds=300.0)
     assert attempts_of(found)["names"].decision != "kept"
     new, expected = some(100, seed=9)
     best = [max(doc.cats, key=doc.cats.get) for doc in found.nlp.pipe(new)]
@@ -484,7 +484,7 @@ def test_an_error_in_a_later_rung_leaves_the_best_so_far(tiny_encoder):
         if attempt.key == "feed_forward" and attempt.n_folds == 1:
             raise RuntimeError("out of memory")
 
-    found = run(tiny_encoder, n=30, seconds=120.0, progress=fail)
+    found = run(tiny_encoder, n=30, seconds=300.0, progress=fail)
     assert attempts_of(found)["feed_forward"].reason == "failed: out of memory"
     assert found.nlp("football").cats
 
