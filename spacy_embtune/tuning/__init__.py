@@ -11,6 +11,7 @@ Attempt     a rung that was tried
     _evidence.py    folds, metrics of held-out documents, and their errors
     _frozen.py      heads on vectors that are computed once
     _fitting.py     pipelines trained from a config in this process
+    _names.py       the pipeline that predicts the label with the nearest name
     _pile.py        unlabelled texts and their pseudo-labels
     _card.py        the model card
 """

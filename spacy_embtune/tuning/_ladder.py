@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -15,7 +16,7 @@ from ..data import Record
 from ..encoder import token_counter
 from ..encoder.shim import find_shim
 from ..labels import CARRIES, find_codes, read_label_texts
-from ..pipeline import EmbTune, pipeline_from_names
+from ..pipeline import EmbTune
 from ..reports import Documents, LabelSpace, documents
 from ..training import build_section
 from ._evidence import (
@@ -29,25 +30,26 @@ from ._evidence import (
 )
 from ._fitting import change, fit, quiet, write_documents
 from ._frozen import fit_head, to_documents
+from ._names import MOST_FOR_MEAN, make_from_names
 from ._pile import LEAST_TEXTS, Pile
 from ._rungs import Rung, base_rung, encoder_rungs, head_rungs, pseudo_rung
 
 logger = logging.getLogger(__name__)
 
-# At least so many folds judge a rung that takes long, if there is time.
+# A slow rung (`Rung.is_slow`) is judged by at least and at most so many folds, if there is time.
 LEAST_FOLDS = 2
-# At most so many folds judge a rung that trains a pipeline for each.
 MOST_FOLDS = 4
-# With less time than this, in seconds, no other rung is judged by more folds.
+# If there is less time than this, in seconds, the other rungs have at most as many folds.
 LITTLE_TIME = 45.0
-# After these folds, a rung that is so many standard errors better or worse is decided.
+# A slow rung is judged no further when its expected gain is so many standard errors from 0.
 CLEAR = 2.0
 # A cost that was only estimated may be so many times as large.
 DOUBT = 1.25
-# An encoder takes so many times as long to learn from a text as to encode it, with all layers so
-# many times as long as with two thirds of them, and so long to begin.
+# An encoder takes so many times as long to learn from a text as to encode it.
 LEARNING = 2.3
+# If all layers learn, a text takes so many times as long as with two thirds of them.
 DEEPER = 1.7
+# Making an encoder that learns takes so many seconds.
 SECONDS_TO_START = 1.5
 # The rungs with an encoder that does not learn.
 FROZEN = ("base", "contrastive", "feed_forward")
@@ -61,8 +63,6 @@ LEAST_ACCURACY = 0.35
 N_TIMED, PART = 96, 32
 # If time is short, so many texts of the pile get labels.
 ENOUGH_TEXTS = 500
-# The mean of the vectors for names comes from so many texts.
-MOST_FOR_MEAN = 200
 
 Progress = Callable[["Attempt"], None]
 
@@ -191,15 +191,9 @@ class Ladder:
         # It is kept, because the encoders of the pipelines below share its weights.
         self._encoder: Any = build_section(dict(section))
         self._encoder.initialize()
-        # The first text takes longer.
-        self._encode(["text"])
         self.vectors = self._encode([record.text for record in self.records])
-        # How long the encoder takes for a text, in seconds.
-        self._of_text = self._time_encoding()
         # How long an encoder that learns takes for a text of a step. None: not known yet.
         self._of_learning: float | None = None
-        # How many texts of the pile get labels.
-        self._n_read = 0
         self.label_vectors = self._encode_names()
 
     def _has_contrast(self, rows: NDArray[Any]) -> bool:
@@ -211,16 +205,18 @@ class Ladder:
                 (carried if value >= CARRIES else lacked).add(label)
         return len(carried) > 1 if self.labels.exclusive else bool(carried & lacked)
 
-    def _time_encoding(self) -> float:
+    @cached_property
+    def _of_text(self) -> float:
         """RETURNS (float): The seconds that the encoder takes for a text: in the fastest of some
         parts of the texts, because other programs may disturb the others."""
         shim = find_shim(self._encoder)
+        encode = self._encode if shim is None else shim.encoder.encode
         texts = [*self.pile.texts[:N_TIMED], *(record.text for record in self.records)][:N_TIMED]
         found = []
         for start in range(0, len(texts), PART):
             part = texts[start : start + PART]
             begin = time.monotonic()
-            self._encode(part) if shim is None else shim.encoder.encode(part)
+            encode(part)
             found.append((time.monotonic() - begin) / len(part))
         return min(found)
 
@@ -295,13 +291,13 @@ class Ladder:
 
     # One rung
 
-    def _try_safely(self, rung: Rung, file: str | None = None) -> bool:
+    def _try_safely(self, rung: Rung) -> bool:
         """Try a rung. An error leaves it out: there is a pipeline already.
 
         RETURNS (bool): Whether it was kept.
         """
         try:
-            return self._try(rung, file)
+            return self._try(rung)
         except NoPseudoLabels:
             self._leave_out(rung, "no text of the pile has a sure label")
             return False
@@ -309,28 +305,28 @@ class Ladder:
             self._leave_out(rung, f"failed: {error}")
             return False
 
-    def _try(self, rung: Rung, file: str | None = None) -> bool:
+    def _try(self, rung: Rung) -> bool:
         """Try a rung.
 
-        file (str | None): The name of the files with the pseudo-labels of each fold.
         RETURNS (bool): Whether it was kept.
         """
         begin = time.monotonic()
         folds = self._affordable(rung)
         if folds is None:
             return False
-        self._say(rung, "running", "", [], [], 0, begin)
+        self._tell(rung, "running", "", [], [], [], begin)
         fitted: list[Language] = []
         scores: list[FoldScores] = []
+        found: list[Estimate] = []
+        gain: list[Estimate] = []
         first = None
         for k, fold in enumerate(folds):
             if k and not self._has_time_for(begin, k):
                 break
-            is_slow = rung.learns_encoder or rung.reads_pile
-            if is_slow and k >= LEAST_FOLDS and self._is_clear(rung, scores):
+            if rung.is_slow and k >= LEAST_FOLDS and _is_clear(rung, gain):
                 break
-            if rung.learns_encoder or file is not None:
-                nlp = fit(self._config_of(rung, k, file))
+            if rung.is_slow:
+                nlp = fit(self._config_of(rung, k))
                 fitted.append(nlp)
                 of_fold, held = self._judge(nlp, fold)
             else:
@@ -338,42 +334,31 @@ class Ladder:
             scores.append(of_fold)
             if k == 0:
                 first = held
-            gain = self._gain(scores)
-            self._say(rung, "running", "", estimate(scores), gain, k + 1, begin)
-        found = estimate(scores) if scores else []
+            found, gain = estimate(scores), self._gain(scores)
+            self._tell(rung, "running", "", found, gain, scores, begin)
         if rung.key == "base":
             self.base_scores = scores
-        gain = self._gain(scores)
         is_kept, reason = self._decide(rung, gain)
         if not folds and self.folds and self.kept is not None:
             reason = f"no time to judge it, {_signed(rung.gain)} elsewhere"
         if is_kept:
-            config = self._config_of(rung, None, file)
+            config = self._config_of(rung, None)
             nlp = fit(config)
             self.kept = Kept(rung, nlp, fitted, scores, config, first)
         if rung.learns_encoder and not rung.reads_pile:
             n_trained = max(1, len(scores) + is_kept)
             self._of_learning = (time.monotonic() - begin) / n_trained / self._count_read(rung)
-        self._conclude(rung, "kept" if is_kept else "dropped", reason, found, gain, scores, begin)
+        self._tell(rung, "kept" if is_kept else "dropped", reason, found, gain, scores, begin)
         return is_kept
 
     def _try_names(self) -> None:
         """Try the pipeline that predicts the label with the nearest name."""
         begin = time.monotonic()
         rung = Rung("names", "nearest name", {}, 0.0, 0.05, 0)
-        encoder = self.config.interpolate()["components"][self.name]["model"]["encoder"]
-        settings = {key: value for key, value in encoder.items() if not key.startswith("@")}
         texts = [*self.pile.texts[:MOST_FOR_MEAN], *(record.text for record in self.records)]
-        component = self.config.interpolate()["components"][self.name]
         try:
-            nlp = pipeline_from_names(
-                self.labels.labels,
-                texts[:MOST_FOR_MEAN],
-                encoder=settings,
-                label_texts=cast(Any, self.label_texts),
-                lang=self.config["nlp"]["lang"],
-                name=self.name,
-                settings={k: v for k, v in component.items() if k not in ("model", "loss")},
+            nlp = make_from_names(
+                self.config, self.name, self.labels.labels, texts, label_texts=self.label_texts
             )
         except ValueError as error:
             self._leave_out(rung, str(error))
@@ -388,7 +373,7 @@ class Ladder:
             first = judged[0][1] if judged else None
             self.kept = Kept(None, nlp, nlps, scores, Config(nlp.config), first)
         found = estimate(scores) if scores else []
-        self._conclude(rung, "kept" if is_kept else "dropped", reason, found, gain, scores, begin)
+        self._tell(rung, "kept" if is_kept else "dropped", reason, found, gain, scores, begin)
 
     def _judge(self, nlp: Language, fold: Fold) -> Judged:
         held, learned = (
@@ -440,19 +425,11 @@ class Ladder:
                 "it helped elsewhere" if is_kept else "it did not help elsewhere"
             )
         value, error = gain[-1]
-        expected = combine(Estimate(rung.gain, rung.spread), gain[-1]).value
+        expected = _expect(rung, gain).value
         found = f"{_signed(value)} ± {error:.3f} here"
         if rung.gain:
             found += f", {_signed(rung.gain)} elsewhere"
         return expected > 0, f"{found}: {_signed(expected)} expected"
-
-    def _is_clear(self, rung: Rung, scores: Sequence[FoldScores]) -> bool:
-        """RETURNS (bool): Whether more folds would hardly change the decision on a rung."""
-        gain = self._gain(scores)
-        if not gain or not gain[-1].is_known:
-            return False
-        expected = combine(Estimate(rung.gain, rung.spread), gain[-1])
-        return abs(expected.value) > CLEAR * expected.error
 
     # The pile
 
@@ -461,24 +438,23 @@ class Ladder:
         for n_round in range(1, MOST_ROUNDS + 1):
             kept = self.kept
             assert kept is not None
-            rung = base_rung() if kept.rung is None else kept.rung
-            of_kept, accuracy = rung, self._known_accuracy()
-            rung = pseudo_rung(of_kept, n_round, accuracy)
+            of_kept = base_rung() if kept.rung is None else kept.rung
+            accuracy, n_pile = self._known_accuracy(), len(self.pile.texts)
+            rung = pseudo_rung(of_kept, n_round, accuracy, n_pile=n_pile)
             if accuracy is not None and accuracy < LEAST_ACCURACY and self.pile.texts:
                 self._leave_out(rung, f"the accuracy is too low for sure labels: {accuracy:.2f}")
                 return
-            self._n_read = len(self.pile.texts)
             n_least = 1 if rung.is_trusted else 2
             if n_least * self._expected_seconds(rung) > self.end - time.monotonic():
-                rung = pseudo_rung(of_kept, n_round, accuracy, is_quick=True)
-                self._n_read = min(self._n_read, ENOUGH_TEXTS)
+                n_pile = min(n_pile, ENOUGH_TEXTS)
+                rung = pseudo_rung(of_kept, n_round, accuracy, n_pile=n_pile, is_quick=True)
             if n_round == 1:
                 reason = self.pile.why_unusable(self.records, kept.nlp)
                 if reason is not None:
                     if self.pile.texts:
                         self._leave_out(rung, reason)
                     return
-            if not self._try_safely(rung, f"pseudo_labels_{n_round}"):
+            if not self._try_safely(rung):
                 return
 
     def _known_accuracy(self) -> float | None:
@@ -488,9 +464,9 @@ class Ladder:
         accuracy = estimate(self.kept.scores)[0] if self.kept.scores else None
         return accuracy.value if accuracy is not None and accuracy.is_known else None
 
-    def _label_pile(self, k: int | None, name: str) -> None:
-        """Write the labels that the pipeline of fold k, or the one of all documents, gives to the
-        pile."""
+    def _label_pile(self, k: int | None, name: str, n_texts: int) -> None:
+        """Write the labels that the pipeline of fold k, or the one of all documents, gives to so
+        many texts of the pile."""
         kept = self.kept
         assert kept is not None
         if k is None:
@@ -499,9 +475,9 @@ class Ladder:
             # Heads were judged without a pipeline.
             while len(kept.of_folds) <= k:
                 assert kept.rung is not None
-                kept.of_folds.append(fit(self._config_of(kept.rung, len(kept.of_folds), None)))
+                kept.of_folds.append(fit(self._config_of(kept.rung, len(kept.of_folds))))
             nlp, known = kept.of_folds[k], [self.records[i] for i in self.folds[k].known]
-        if not self.pile.label(nlp, known, name, n_texts=self._n_read):
+        if not self.pile.label(nlp, known, name, n_texts=n_texts):
             raise NoPseudoLabels
 
     # Time
@@ -516,7 +492,7 @@ class Ladder:
         left = self.end - time.monotonic()
         # The first folds, so that there are pipelines of the rung before for them.
         n = min(len(self.folds), len(self.kept.scores))
-        if rung.learns_encoder or rung.reads_pile or self.seconds < LITTLE_TIME:
+        if rung.is_slow or self.seconds < LITTLE_TIME:
             n = min(n, MOST_FOLDS)
         n_least = 0 if rung.is_trusted or not self.folds else 1
         if n < n_least:
@@ -532,12 +508,12 @@ class Ladder:
         return self.folds[: min(n, max(n_least, n_folds))]
 
     def _reserve(self, rung: Rung) -> float:
-        """RETURNS (float): The seconds that are better spent on the round of pseudo-labels after a
-        rung than on judging it; 0.0 if they would not be enough."""
+        """RETURNS (float): The seconds that a round of pseudo-labels after this rung takes, which
+        are better spent on it than on judging the rung. 0.0 if there is no time for both."""
         if rung.key != "encoder" or len(self.pile.texts) < LEAST_TEXTS:
             return 0.0
-        self._n_read = min(len(self.pile.texts), ENOUGH_TEXTS)
-        after = self._expected_seconds(pseudo_rung(rung, 1, None, is_quick=True))
+        n_pile = min(len(self.pile.texts), ENOUGH_TEXTS)
+        after = self._expected_seconds(pseudo_rung(rung, 1, None, n_pile=n_pile, is_quick=True))
         left = self.end - time.monotonic()
         return after if after + self._expected_seconds(rung) < left else 0.0
 
@@ -557,16 +533,13 @@ class Ladder:
                 factor = DEEPER if rung.key == "encoder_all" else 1.0
                 seconds = 1.1 * factor * self._of_learning * self._count_read(rung)
             # Each pipeline reads the pile with an encoder of its own.
-            return seconds + self._of_pile * rung.reads_pile
+            return seconds + rung.n_pile * self._of_text
         frozen = [a.seconds / (a.n_folds + 1) for a in self.attempts if a.key in FROZEN]
         seconds = DOUBT * max(frozen, default=1.0)
-        return seconds + self._of_pile / (MOST_FOLDS + 1) * rung.reads_pile
-
-    @property
-    def _of_pile(self) -> float:
-        """RETURNS (float): How long the encoder takes for the texts of the pile that get labels, in
-        seconds."""
-        return self._n_read * self._of_text
+        if rung.reads_pile:
+            # It is encoded once for all folds.
+            seconds += rung.n_pile * self._of_text / (MOST_FOLDS + 1)
+        return seconds
 
     def _count_read(self, rung: Rung) -> int:
         """RETURNS (int): How many texts one training of a rung reads in all its steps, with those
@@ -577,14 +550,7 @@ class Ladder:
 
     # What is said
 
-    def _say(self, rung: Rung, decision: str, reason: str, *rest: Any) -> None:
-        scores, gain, n_folds, begin = rest
-        seconds = time.monotonic() - begin
-        attempt = Attempt(rung.key, rung.title, decision, reason, scores, gain, n_folds, seconds)
-        if self.progress is not None:
-            self.progress(attempt)
-
-    def _conclude(
+    def _tell(
         self,
         rung: Rung,
         decision: str,
@@ -594,20 +560,22 @@ class Ladder:
         scores: Sequence[FoldScores],
         begin: float,
     ) -> None:
+        """Tell of an attempt, and remember it if it is decided."""
         seconds = time.monotonic() - begin
         n_folds = len(scores)
         attempt = Attempt(rung.key, rung.title, decision, reason, found, gain, n_folds, seconds)
-        # Before anything is said, because Ctrl-C may come at any time.
-        self.attempts.append(attempt)
+        if decision != "running":
+            # Before anything is said, because Ctrl-C may come at any time.
+            self.attempts.append(attempt)
         if self.progress is not None:
             self.progress(attempt)
 
     def _leave_out(self, rung: Rung, reason: str) -> None:
-        self._conclude(rung, "left out", reason, [], [], [], time.monotonic())
+        self._tell(rung, "left out", reason, [], [], [], time.monotonic())
 
     # Configs
 
-    def _config_of(self, rung: Rung, k: int | None, file: str | None) -> Config:
+    def _config_of(self, rung: Rung, k: int | None) -> Config:
         """RETURNS (Config): The config of a rung that learns from fold k, or from all documents."""
         settings: dict[str, Any] = dict(rung.settings)
         if k is not None:
@@ -615,10 +583,10 @@ class Ladder:
             if not path.exists():
                 write_documents(path, [self.records[i] for i in self.folds[k].known])
             settings["paths.train"] = str(path)
-        if file is not None:
-            name = f"{file}_{'all' if k is None else k}.jsonl"
+        if rung.reads_pile:
+            name = f"{rung.key}_{'all' if k is None else k}.jsonl"
             if not (self.folder / name).exists():
-                self._label_pile(k, name)
+                self._label_pile(k, name, rung.n_pile)
             settings |= self.pile.settings(self.name, name)
         return change(self.config, settings, name=self.name)
 
@@ -664,6 +632,19 @@ def combine(prior: Estimate, found: Estimate) -> Estimate:
     total = sum(weights)
     value = (weights[0] * prior.value + weights[1] * found.value) / total
     return Estimate(round(value, 12), total**-0.5)
+
+
+def _expect(rung: Rung, gain: Sequence[Estimate]) -> Estimate:
+    """RETURNS (Estimate): The gain of a rung, by these documents and by other data."""
+    return combine(Estimate(rung.gain, rung.spread), gain[-1])
+
+
+def _is_clear(rung: Rung, gain: Sequence[Estimate]) -> bool:
+    """RETURNS (bool): Whether more folds would hardly change the decision on a rung."""
+    if not gain or not gain[-1].is_known:
+        return False
+    expected = _expect(rung, gain)
+    return abs(expected.value) > CLEAR * expected.error
 
 
 def main_labels(records: Sequence[Record], labels: LabelSpace) -> NDArray[Any]:

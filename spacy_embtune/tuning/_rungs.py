@@ -22,7 +22,7 @@ class Rung(NamedTuple):
     spread (float): The standard deviation of this difference over sets of data.
     n_steps (int): The number of training steps.
     learns_encoder (bool): Whether the encoder learns.
-    reads_pile (bool): Whether it learns from pseudo-labels.
+    n_pile (int): How many texts of the pile may get a pseudo-label that it learns from.
     """
 
     key: str
@@ -32,7 +32,18 @@ class Rung(NamedTuple):
     spread: float
     n_steps: int
     learns_encoder: bool = False
-    reads_pile: bool = False
+    n_pile: int = 0
+
+    @property
+    def reads_pile(self) -> bool:
+        """RETURNS (bool): Whether it learns from pseudo-labels."""
+        return self.n_pile > 0
+
+    @property
+    def is_slow(self) -> bool:
+        """RETURNS (bool): Whether each fold trains a pipeline. Other heads are trained on vectors
+        that are computed once."""
+        return self.learns_encoder or self.reads_pile
 
     @property
     def is_trusted(self) -> bool:
@@ -173,7 +184,7 @@ def _encoder_rung(layers: int, n_steps: int, gain: float, spread: float, *, titl
 
 
 def pseudo_rung(
-    rung: Rung, n_round: int, accuracy: float | None, *, is_quick: bool = False
+    rung: Rung, n_round: int, accuracy: float | None, *, n_pile: int, is_quick: bool = False
 ) -> Rung:
     """Make the rung that learns from pseudo-labels as well.
 
@@ -181,6 +192,7 @@ def pseudo_rung(
     n_round (int): The number of the round, from 1.
     accuracy (float | None): The accuracy of this pipeline on held-out documents, 0..1. None: it is
         not known.
+    n_pile (int): How many texts of the pile may get a label.
     is_quick (bool): Whether batches are half as large, which is a little worse.
     RETURNS (Rung): The rung.
     """
@@ -207,5 +219,5 @@ def pseudo_rung(
         gain=gain / n_round,
         spread=0.03,
         n_steps=n_steps,
-        reads_pile=True,
+        n_pile=n_pile,
     )

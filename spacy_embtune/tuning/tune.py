@@ -22,12 +22,13 @@ from ..about import __version__
 from ..data import Record, digest_records, read_records
 from ..data.fields import STDIN
 from ..labels import CARRIES, LabelTexts, is_exclusive, labels_in, validate_cats
-from ..pipeline import EmbTune, pipeline_from_names
+from ..pipeline import EmbTune
 from ..reports import Documents, LabelSpace
 from ._card import make_card
 from ._evidence import METRICS, estimate, estimate_gain
 from ._fitting import change
-from ._ladder import MOST_FOR_MEAN, Attempt, Ladder, Progress
+from ._ladder import Attempt, Ladder, Progress
+from ._names import make_from_names
 
 TEMPLATE = Path(__file__).with_name("tune.cfg")
 # Files beside those of the pipeline.
@@ -526,23 +527,13 @@ def _from_names(
             "None of the texts has a label. Label some, or give the names of the labels "
             "(names=[...], --labels A,B,C): each text then gets the label whose name is nearest."
         )
-    section = config.interpolate()["components"][component]
-    encoder = section["model"]["encoder"]
-    nlp = pipeline_from_names(
-        labels,
-        texts[:MOST_FOR_MEAN],
-        encoder={key: value for key, value in encoder.items() if not key.startswith("@")},
-        label_texts="names" if label_texts is None else label_texts,
-        lang=config["nlp"]["lang"],
-        name=component,
-        settings={k: v for k, v in section.items() if k not in ("model", "loss")},
-    )
+    nlp = make_from_names(config, component, labels, texts, label_texts=label_texts)
     title = "nearest name"
     attempt = Attempt("names", title, "kept", "no text has a label", [], [], 0, 0.0)
     pipe = cast(EmbTune, nlp.get_pipe(component))
     receipt = _receipt(
         pipe,
-        encoder,
+        config.interpolate()["components"][component]["model"]["encoder"],
         {
             "kept": "names",
             "kept_title": title,
