@@ -12,7 +12,7 @@ from ..metrics.ranking import Floats, Ints
 from ..plots import project_onto
 from ._names import Names, predict_by_names, weigh_names
 from ._quality import Quality, measure_quality
-from ._ridge import Extra, Ridge, fit_ridge, to_probabilities
+from ._ridge import Extra, Ridge, fit_ridge, linear_scores, to_probabilities
 from ._space import Space
 from ._suggestions import (
     N_SUGGESTED,
@@ -197,9 +197,9 @@ def fit_logistic(
         # With few texts of many labels, scikit-learn suspects a regression.
         warnings.filterwarnings("ignore", message="The number of unique classes")
         model.fit((vectors - space.mean) / space.scale, carried, sample_weight=weights)
-    # In single precision, because there may be 100,000 vectors.
-    slopes = (model.coef_.T / space.scale).astype(np.float32)
-    scores = space.vectors @ slopes + (model.intercept_ - space.mean @ slopes)
+    scores = linear_scores(
+        space.vectors, model.coef_.T, model.intercept_, mean=space.mean, scale=space.scale
+    )
     if scores.shape[1] == 1:
         scores = np.hstack([np.zeros_like(scores), scores])
     found[:, model.classes_] = to_probabilities(scores, 1.0, exclusive=True)

@@ -42,10 +42,9 @@ class Ridge(NamedTuple):
 
     def scores(self, vectors: NDArray[Any]) -> Floats:
         """RETURNS (Floats): The scores of vectors of shape (n, d), shape (n, L)."""
-        # In single precision, because there may be 100,000 vectors.
-        weights = (self.weights[:-1] / self.scale).astype(np.float32)
-        shift = self.weights[-1] - self.mean @ weights
-        return np.asarray(vectors @ weights + shift)
+        return linear_scores(
+            vectors, self.weights[:-1], self.weights[-1], mean=self.mean, scale=self.scale
+        )
 
 
 class Extra(NamedTuple):
@@ -130,6 +129,21 @@ def to_probabilities(scores: Floats, temperature: float, exclusive: bool) -> Flo
         return np.asarray(1 / (1 + np.exp(-2 * np.clip(scaled, -300, 300))))
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def linear_scores(
+    vectors: NDArray[Any], slopes: Floats, constants: Floats, *, mean: Floats, scale: float
+) -> Floats:
+    """Compute the scores that a linear classifier gives to shifted and scaled vectors.
+
+    vectors (ndarray): The vectors as they are, shape (n, d).
+    slopes, constants (Floats): Those of the classifier, shapes (d, L) and (L,).
+    mean, scale: As in `Ridge`.
+    RETURNS (Floats): Shape (n, L).
+    """
+    # In single precision, because there may be 100,000 vectors.
+    slopes = (slopes / scale).astype(np.float32)
+    return np.asarray(vectors @ slopes + (constants - mean @ slopes))
 
 
 _Parts = tuple[Floats, Floats, Floats]
