@@ -8,7 +8,7 @@ import logging
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -158,16 +158,16 @@ class RayEngine:
     def _count_places(self) -> int:
         """RETURNS (int): How many workers fit into the cluster beside what runs there now, at least
         1. The room that is free may be spread over machines, so fewer may find a place."""
-        options, n = self._options, 0
-        free = self._ray.available_resources()
+        options, ray = self._options, self._ray
         needs = {"CPU": options.cpus_per_worker, "GPU": options.gpus_per_worker}
-        for node in self._ray.nodes():
-            if node["Alive"]:
-                has = node["Resources"]
-                n += min(
-                    (int(has.get(k, 0) // each) for k, each in needs.items() if each), default=1
-                )
-        return max(min([n, *(int(free.get(k, 0) // each) for k, each in needs.items() if each)]), 1)
+
+        def fit(has: Mapping[str, float], most: int) -> int:
+            counts = (int(has.get(kind, 0) // each) for kind, each in needs.items() if each)
+            return min(counts, default=most)
+
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        n = sum(fit(has, 1) for has in nodes)
+        return max(min(n, fit(ray.available_resources(), n)), 1)
 
     def _start_all(self, n: int) -> None:
         """Start workers, and wait until each has a place and has loaded the pipeline. Those without

@@ -7,7 +7,7 @@ import pytest
 
 from ..data.test_shards import write_lines
 from ..embed.pipelines import make_records
-from ..embed.test_shards import make_static, read, write
+from ..embed.test_shards import make_static, read, write_three
 
 RECORDS = make_records(60)
 
@@ -22,11 +22,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def data(tmp_path):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for i in range(3):
-        write(folder / f"{i}.jsonl", RECORDS[20 * i : 20 * i + 20])
-    return folder
+    return write_three(tmp_path / "data")
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from spacy_embtune.embed import shards as shards_module
 from spacy_embtune.embed._lock import locked
 from spacy_embtune.embed._storage import open_storage
 
-from .test_shards import RECORDS, make_static, write
+from .test_shards import make_static, write_three
 
 OUT = "memory://out"
 
@@ -33,11 +33,7 @@ def nlp():
 
 @pytest.fixture
 def data(tmp_path):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for i in range(3):
-        write(folder / f"{i}.jsonl", RECORDS[20 * i : 20 * i + 20])
-    return folder
+    return write_three(tmp_path / "data")
 
 
 def leave_lock(files, **owner):

@@ -45,7 +45,11 @@ def data(tmp_path, monkeypatch):
     """A directory of three files of 20 records; files of any size are divided."""
     monkeypatch.setattr(data_shards, "SMALL_BYTES", 0)
     monkeypatch.setattr(_lock, "SETTLING", 0)
-    folder = tmp_path / "data"
+    return write_three(tmp_path / "data")
+
+
+def write_three(folder):
+    """RETURNS (Path): The directory, made with three files of 20 records."""
     folder.mkdir()
     for i in range(3):
         write(folder / f"{i}.jsonl", RECORDS[20 * i : 20 * i + 20])
