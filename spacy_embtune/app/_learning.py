@@ -1,6 +1,5 @@
 """What is learned from the labels given so far: predictions, positions, and what to label next."""
 
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,9 +9,9 @@ from numpy.typing import NDArray
 from ..finetune import ContrastiveTuner
 from ..metrics.ranking import Floats, Ints
 from ..plots import project_onto
+from ._classifier import fit_classifier
 from ._names import Names, predict_by_names, weigh_names
 from ._quality import Quality, measure_quality
-from ._ridge import Extra, Ridge, fit_ridge, linear_scores, to_probabilities
 from ._space import Space
 from ._suggestions import (
     N_SUGGESTED,
@@ -89,11 +88,18 @@ def learn(
         learnable, values = [learnable[j] for j in kept], values[:, kept]
     if len(learnable) < 2:
         return _without_labels(space, sorted(cats), labels, {})
-    ridge = fit_to(space, rows, values, exclusive=exclusive, extra=extra)
-    probabilities = ridge.probabilities(space.vectors)
+    found = fit_classifier(
+        space,
+        rows,
+        values,
+        exclusive=exclusive,
+        labels=learnable,
+        names={} if extra is None else names,
+    )
+    probabilities = found.probabilities
     predicted = probabilities.argmax(axis=1)
     positive = (values == 1.0).any(axis=1)
-    left_out = to_probabilities(ridge.out_of_fold[positive], ridge.temperature, exclusive)
+    left_out = found.out_of_fold[positive]
     own, sure = rows[positive], values[positive]
     is_right = sure[np.arange(len(own)), left_out.argmax(axis=1)] == 1.0
     is_settled = is_right | np.isin(own, list(confirmed))
@@ -102,33 +108,24 @@ def learn(
     labelled = sorted(cats)
     typical = find_middles(space, labelled=labelled)[:N_SUGGESTED]
     n_left, known = N_SUGGESTED - len(typical), [*labelled, *typical]
-    undecided: list[int] = []
-    of_queue = probabilities
-    if n_left:
-        # Its margins are better than those of the ridge regression: fewer labels reach the same
-        # accuracy (benchmarks/README.md).
-        of_queue = fit_logistic(space, own, sure, extra) if exclusive else probabilities
-        undecided = suggest_uncertain(space, of_queue, labelled=known, n=n_left)
+    undecided = suggest_uncertain(space, probabilities, labelled=known, n=n_left) if n_left else []
 
     def explain(row: int) -> str:
-        best, second = np.argsort(-of_queue[row], kind="stable")[:2].tolist()
+        best, second = np.argsort(-probabilities[row], kind="stable")[:2].tolist()
         return "Undecided: " + " or ".join(
-            f"{learnable[j]} {100 * of_queue[row, j]:.0f} %" for j in (best, second)
+            f"{learnable[j]} {100 * probabilities[row, j]:.0f} %" for j in (best, second)
         )
 
     for chosen, reason in ((typical, explain_typical), (undecided, explain)):
         suggestions += add_others(space, chosen, reason, labelled=labelled, predicted=predicted)
     quality = None
     if measures:
+        places = np.flatnonzero(positive)
 
-        def fit_some(some: NDArray[np.intp]) -> Ridge:
-            at, found = own[some], sure[some]
-            lighter = weigh_names(space, learnable, names, rows=at, values=found)
-            settings = ridge.penalty, ridge.temperature
-            return fit_to(space, at, found, exclusive=exclusive, extra=lighter, settings=settings)
+        def predict_from(some: Ints) -> Floats:
+            return found.from_some(places[some])[places]
 
-        of_carriers = ridge._replace(out_of_fold=ridge.out_of_fold[positive])
-        quality = measure_quality(space.vectors[own], sure, of_carriers, fit_some)
+        quality = measure_quality(left_out, sure, predict_from)
     confidence = probabilities[np.arange(len(predicted)), predicted]
     lists = list_by_label(
         space,
@@ -139,71 +136,6 @@ def learn(
         counts=(values == 1.0).sum(axis=0).tolist(),
     )
     return Learned(learnable, predicted, confidence, False, quality, suggestions, lists)
-
-
-def fit_to(
-    space: Space,
-    rows: NDArray[np.intp],
-    values: Floats,
-    *,
-    exclusive: bool,
-    extra: Extra | None = None,
-    settings: tuple[float, float] | None = None,
-) -> Ridge:
-    """Fit the classifier of the page to labelled texts.
-
-    space (Space): The texts.
-    rows (ndarray): The rows of the m labelled texts.
-    values (Floats): 1, -1 or NaN, shape (m, L).
-    exclusive, extra, settings: As for `fit_ridge`.
-    RETURNS (Ridge): The classifier.
-    """
-    return fit_ridge(
-        space.vectors[rows].astype(np.float64),
-        values,
-        mean=space.mean,
-        scale=space.scale,
-        exclusive=exclusive,
-        extra=extra,
-        settings=settings,
-    )
-
-
-def fit_logistic(
-    space: Space, rows: NDArray[np.intp], values: Floats, extra: Extra | None = None
-) -> Floats:
-    """Predict exclusive labels by logistic regression.
-
-    space (Space): The n texts.
-    rows (ndarray): The rows of the m texts that carry a label.
-    values (Floats): 1 where a text carries a label, shape (m, L).
-    extra (Extra | None): Further rows to learn from.
-    RETURNS (Floats): Probabilities, shape (n, L); 0 for labels that no row carries.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    vectors, weights = space.vectors[rows], np.ones(len(rows))
-    if extra is not None and len(extra.weights):
-        vectors = np.concatenate([vectors, extra.vectors.astype(vectors.dtype)])
-        values = np.concatenate([values, extra.values])
-        weights = np.concatenate([weights, extra.weights])
-    carried = (values == 1.0).argmax(axis=1)
-    found = np.zeros((len(space.vectors), values.shape[1]))
-    if len(np.unique(carried)) < 2:
-        found[:, carried[0]] = 1.0
-        return found
-    model = LogisticRegression(C=1.0, max_iter=300, tol=1e-3)
-    with warnings.catch_warnings():
-        # With few texts of many labels, scikit-learn suspects a regression.
-        warnings.filterwarnings("ignore", message="The number of unique classes")
-        model.fit((vectors - space.mean) / space.scale, carried, sample_weight=weights)
-    scores = linear_scores(
-        space.vectors, model.coef_.T, model.intercept_, mean=space.mean, scale=space.scale
-    )
-    if scores.shape[1] == 1:
-        scores = np.hstack([np.zeros_like(scores), scores])
-    found[:, model.classes_] = to_probabilities(scores, 1.0, exclusive=True)
-    return found
 
 
 def explain_typical(row: int) -> str:

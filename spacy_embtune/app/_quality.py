@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from ..metrics import retrieval_scores
 from ..metrics.ranking import Floats
-from ._ridge import Ridge, to_probabilities
 
 # With fewer labelled texts, the accuracy says nothing.
 FEWEST_TO_MEASURE = 10
@@ -75,36 +74,36 @@ class Quality(NamedTuple):
 
 
 def measure_quality(
-    vectors: NDArray[Any],
+    out_of_fold: Floats,
     values: Floats,
-    ridge: Ridge,
-    fit: Callable[[NDArray[np.intp]], Ridge],
+    predict_from: Callable[[NDArray[np.intp]], Floats],
 ) -> Quality | None:
     """Measure how good predictions are.
 
-    vectors (ndarray): The vectors of the m labelled texts that carry a label, shape (m, d).
+    out_of_fold (Floats): The probabilities of the m labelled texts that carry a label, each by a
+        classifier without it, shape (m, L).
     values (Floats): What is known of their labels: 1, -1 or NaN, shape (m, L).
-    ridge (Ridge): The classifier of all of them. Its scores out of fold are those of these texts.
-    fit (Callable): Fits a classifier to some of these texts.
+    predict_from (Callable): Takes some of these texts. Returns the probabilities of all of them by
+        a classifier of these, shape (m, L).
     RETURNS (Quality | None): None with fewer than 10 texts.
     """
-    n = len(vectors)
+    n = len(out_of_fold)
     if n < FEWEST_TO_MEASURE:
         return None
-    is_right = _judge(ridge.out_of_fold, values)
+    is_right = _judge(out_of_fold, values)
     curve = [_to_share(float(is_right.mean()), n)]
     gain = error = None
     order = np.random.default_rng(0).permutation(n)
     size = n // 2
     while size >= FEWEST_TO_MEASURE:
-        right = _share_right(vectors, values, fit, order, size)
+        right = _share_right(values, predict_from, order, size)
         if gain is None:
             difference = is_right - right
             gain = float(difference.mean())
             error = float(difference.std(ddof=1) / np.sqrt(n))
         curve.append(_to_share(float(right.mean()), n, size))
         size //= 2
-    return Quality(curve[0], _measure_map_at_r(ridge, values), curve[::-1], gain, error)
+    return Quality(curve[0], _measure_map_at_r(out_of_fold, values), curve[::-1], gain, error)
 
 
 def _judge(scores: Floats, values: Floats) -> Floats:
@@ -114,45 +113,42 @@ def _judge(scores: Floats, values: Floats) -> Floats:
 
 
 def _share_right(
-    vectors: NDArray[Any],
     values: Floats,
-    fit: Callable[[NDArray[np.intp]], Ridge],
+    predict_from: Callable[[NDArray[np.intp]], Floats],
     order: NDArray[np.intp],
     size: int,
 ) -> Floats:
     """RETURNS (Floats): How often each text is predicted right by classifiers of `size` others."""
-    right, times = np.zeros(len(vectors)), np.zeros(len(vectors))
+    right, times = np.zeros(len(values)), np.zeros(len(values))
     for part in range(min(len(order) // size, MOST_PARTS)):
         learned = order[part * size : (part + 1) * size]
         others = np.setdiff1d(order, learned)
-        scores = fit(learned).scores(vectors[others])
-        right[others] += _judge(scores, values[others])
+        right[others] += _judge(predict_from(learned)[others], values[others])
         times[others] += 1
     # A text that is in the only part is not judged, and counts as the mean of the others.
     judged = times > 0
-    share = np.full(len(vectors), (right[judged] / times[judged]).mean())
+    share = np.full(len(values), (right[judged] / times[judged]).mean())
     share[judged] = right[judged] / times[judged]
     return share
 
 
-def _measure_map_at_r(ridge: Ridge, values: Floats) -> Share | None:
-    scores = np.nan_to_num(ridge.out_of_fold)
-    n = len(scores)
+def _measure_map_at_r(out_of_fold: Floats, values: Floats) -> Share | None:
+    probabilities = np.nan_to_num(out_of_fold)
+    n = len(probabilities)
     if n > MOST_COMPARED:
         kept = np.sort(np.random.default_rng(0).permutation(n)[:MOST_COMPARED])
-        scores, values = scores[kept], values[kept]
-    probabilities = to_probabilities(scores, ridge.temperature, ridge.exclusive)
+        probabilities, values = probabilities[kept], values[kept]
     carried = np.where(values == 1.0, 1.0, 0.0)
     known = np.isfinite(values).astype(np.float64)
 
     def measure(rows: NDArray[np.intp]) -> float | None:
         return retrieval_scores(probabilities[rows], carried[rows], known[rows]).map_at_r
 
-    everything = np.arange(len(scores))
+    everything = np.arange(len(probabilities))
     whole = measure(everything)
     if whole is None:
         return None
-    group = np.random.default_rng(1).permutation(len(scores)) % N_GROUPS
+    group = np.random.default_rng(1).permutation(len(probabilities)) % N_GROUPS
     without = [measure(everything[group != number]) for number in range(N_GROUPS)]
     found = np.array([value for value in without if value is not None])
     if found.size < 2:

@@ -42,9 +42,9 @@ class Ridge(NamedTuple):
 
     def scores(self, vectors: NDArray[Any]) -> Floats:
         """RETURNS (Floats): The scores of vectors of shape (n, d), shape (n, L)."""
-        return linear_scores(
-            vectors, self.weights[:-1], self.weights[-1], mean=self.mean, scale=self.scale
-        )
+        # In single precision, because there may be 100,000 vectors.
+        slopes = (self.weights[:-1] / self.scale).astype(np.float32)
+        return np.asarray(vectors @ slopes + (self.weights[-1] - self.mean @ slopes))
 
 
 class Extra(NamedTuple):
@@ -101,7 +101,7 @@ def fit_ridge(
         known, targets = rows[complete], values[complete]
         parts = _decompose(known)
         _, penalty, temperature = min(
-            (_log_loss(scores[:n_complete], targets[:n_complete], t, exclusive), p, t)
+            (log_loss(scores[:n_complete], targets[:n_complete], t, exclusive), p, t)
             for p in PENALTIES
             for scores in [_solve(known, targets, p, parts)[1]]
             for t in TEMPERATURES
@@ -131,21 +131,6 @@ def to_probabilities(scores: Floats, temperature: float, exclusive: bool) -> Flo
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def linear_scores(
-    vectors: NDArray[Any], slopes: Floats, constants: Floats, *, mean: Floats, scale: float
-) -> Floats:
-    """Compute the scores that a linear classifier gives to shifted and scaled vectors.
-
-    vectors (ndarray): The vectors as they are, shape (n, d).
-    slopes, constants (Floats): Those of the classifier, shapes (d, L) and (L,).
-    mean, scale: As in `Ridge`.
-    RETURNS (Floats): Shape (n, L).
-    """
-    # In single precision, because there may be 100,000 vectors.
-    slopes = (slopes / scale).astype(np.float32)
-    return np.asarray(vectors @ slopes + (constants - mean @ slopes))
-
-
 _Parts = tuple[Floats, Floats, Floats]
 
 
@@ -165,7 +150,8 @@ def _solve(rows: Floats, targets: Floats, penalty: float, parts: _Parts) -> tupl
     return weights, (fitted - leverage * targets) / (1 - leverage)
 
 
-def _log_loss(scores: Floats, targets: Floats, temperature: float, exclusive: bool) -> float:
+def log_loss(scores: Floats, targets: Floats, temperature: float, exclusive: bool) -> float:
+    """RETURNS (float): The negative logarithms of the probabilities of what is the case, in all."""
     found = np.clip(to_probabilities(scores, temperature, exclusive), 1e-9, 1 - 1e-9)
     of_carried = np.log(found)[targets > 0].sum()
     of_others = 0.0 if exclusive else np.log(1 - found)[targets < 0].sum()

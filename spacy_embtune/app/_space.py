@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..metrics.ranking import Floats, Ints, unit_rows
+from ..training import NeighbourGraph
 
 # The clusters that each give a typical text, the texts that they are found with, and how many texts
 # a cluster has on average at least.
@@ -27,6 +28,7 @@ class Space(NamedTuple):
     part (Ints): The cluster of each text, one of at most 40, shape (n,).
     middles (Ints): The text that is nearest to the centre of each cluster, the one of the largest
         cluster first.
+    graph (NeighbourGraph): Their neighbours, found when they are first needed.
     """
 
     vectors: NDArray[Any]
@@ -35,6 +37,7 @@ class Space(NamedTuple):
     typicality: Floats
     part: Ints
     middles: Ints
+    graph: NeighbourGraph
 
     @classmethod
     def of(cls, vectors: NDArray[Any]) -> Self:
@@ -51,7 +54,7 @@ class Space(NamedTuple):
             unit[rows] = unit_of_others
         mean = unit.mean(axis=0, dtype=np.float64)
         scale = float(np.sqrt(max(1.0 - float(mean @ mean), 1e-6)))
-        return cls(unit, mean, scale, measure_typicality(unit), *_split(unit))
+        return cls(unit, mean, scale, measure_typicality(unit), *_split(unit), NeighbourGraph(unit))
 
 
 def _split(vectors: NDArray[Any]) -> tuple[Ints, Ints]:

@@ -168,6 +168,18 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, tmp_path: Path) ->
         page.keyboard.type("music")
         press("Enter")
         expect(saved).to_have_text("Saved: music for 1 text")
+        # Once a suggestion has its label, the next one is selected; so it is with lists.
+        for key in ("n", "a"):
+            press(key)
+            first = page.locator("#list .text").first
+            before = first.inner_text()
+            press("2")
+            expect(saved).to_contain_text("Saved: food for")
+            expect(first).not_to_have_text(before)
+            press("Escape")
+            expect(page.locator("#clear")).to_be_hidden()
+            press("Control+z")
+            expect(saved).to_contain_text("Undone: food for")
         # Suggestions, a list to label at once, a cluster; not that label.
         for key in ("n", "a"):
             press(key)

@@ -5,23 +5,27 @@ let learned = null; // what it has learned
 let agreement = new Map(); // for each text of the selection, how similar it is to the others
 let saving = Promise.resolve(); // actions are sent one after the other
 let isChosen = false; // whether the person has chosen the colours
-let nextList = 0; // the list that a key selects next
+const upcoming = { n: 0, a: 0 }; // the suggestion and the list that a key selects next
+let walk = null; // the key that selected texts, and these: when they are labelled, the next follow
+let done = new Set(); // texts labelled since the suggestions were made
 const NOTHING = [];
 
 // Take over a state of the server. Old ones, which arrive late, change nothing.
-async function take(next) {
-  if (next.learned && next.learned_version > (state?.learned_version ?? -1)) {
-    Object.assign(next.learned, await fetchArrays());
+async function take(fresh) {
+  if (fresh.learned && fresh.learned_version > (state?.learned_version ?? -1)) {
+    Object.assign(fresh.learned, await fetchArrays());
   }
-  const isNew = !state || next.version > state.version;
-  const hasLearned = Boolean(next.learned) && next.learned_version > (state?.learned_version ?? -1);
-  if (state && next.version < state.version) {
+  const isNew = !state || fresh.version > state.version;
+  const hasLearned = Boolean(fresh.learned) && fresh.learned_version > (state?.learned_version ?? -1);
+  if (state && fresh.version < state.version) {
     return;
   }
   const wasLearning = state?.is_learning;
-  state = { ...next, learned_version: Math.max(next.learned_version, state?.learned_version ?? 0) };
+  state = { ...fresh, learned_version: Math.max(fresh.learned_version, state?.learned_version ?? 0) };
   if (hasLearned) {
-    learned = next.learned;
+    learned = fresh.learned;
+    Object.assign(upcoming, { n: 0, a: 0 });
+    done = state.is_learning ? done : new Set();
   }
   if (isNew) {
     takeLabels();
@@ -238,7 +242,6 @@ function showSuggestions() {
   });
   $("lists").hidden = !buttons.length;
   $("lists").replaceChildren(...$("lists").querySelectorAll("h3, p"), ...buttons);
-  nextList = 0;
   $("suggested").hidden = !items.length;
   $("suggestions").replaceChildren(...items);
 }
@@ -290,6 +293,24 @@ async function give(label, isDenied) {
     $("label").blur();
     selection.set([]);
     point(-1);
+    rows.forEach((i) => done.add(i));
+    if (walk && rows.every((i) => walk.rows.has(i))) {
+      KEYS[walk.key]({ shiftKey: walk.shiftKey });
+    }
+  }
+}
+
+// Select the next item that a key offers and whose text is not labelled yet.
+function step(key, items, textOf, select, shiftKey = false) {
+  walk = null;
+  for (let tries = 0; tries < items.length; tries += 1) {
+    const item = items[upcoming[key] % items.length];
+    upcoming[key] += 1;
+    if (!done.has(textOf(item))) {
+      select(item);
+      walk = { key, shiftKey, rows: new Set(selection.chosen) };
+      return;
+    }
   }
 }
 
@@ -378,10 +399,7 @@ Object.assign(KEYS, {
     }
   },
   n: ({ shiftKey } = {}) => {
-    const [next] = (learned?.suggestions ?? []).filter(({ row }) => !selection.chosen.has(row));
-    if (next) {
-      selectSuggestion(next, shiftKey);
-    }
+    step("n", learned?.suggestions ?? [], (one) => one.row, (one) => selectSuggestion(one, shiftKey), shiftKey);
   },
   l: () => {
     if (selection.chosen.size) {
@@ -389,11 +407,7 @@ Object.assign(KEYS, {
     }
   },
   a: () => {
-    const lists = learned?.lists ?? [];
-    if (lists.length) {
-      selectList(lists[nextList % lists.length].rows);
-      nextList += 1;
-    }
+    step("a", learned?.lists ?? [], ({ rows }) => rows[0], ({ rows }) => selectList(rows));
   },
   g: addNeighbours,
   c: toggleNames,

@@ -1,0 +1,250 @@
+"""Propagates labels from labelled texts to their neighbours in a pile."""
+
+import warnings
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..metrics.ranking import Floats, unit_rows
+
+N_NEIGHBOURS = 10
+# The share that a text takes from its neighbours in each step; after so many steps, what is passed
+# on is the same for nearly all texts.
+_DECAY, _N_STEPS = 0.9, 15
+# Up to so many texts, each is compared with all others; of more, with those of a few cells.
+_MOST_COMPARED = 8_192
+_N_CELLS, _N_NEAR_CELLS, _CELLS_SAMPLE = 64, 6, 8_192
+_BLOCK = 1_024
+# How many texts are traced at a time.
+_MOST_TRACED = 64
+# What is added to each label's share of a text, because a text whose neighbours all carry one label
+# may carry another.
+FLOOR = 0.02
+
+
+class NeighbourGraph:
+    """The nearest neighbours of n texts, to propagate labels over: a text passes what it has on to
+    its neighbours, these to theirs, and so on, each time a little less (Zhou, Bousquet, Lal, Weston
+    and Schölkopf 2004, "Learning with local and global consistency"). scikit-learn's
+    `LabelSpreading` does so too, but cannot tell what a text would get without its own label.
+
+    >>> vectors = np.asarray([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.2, 1.0]])
+    >>> graph = NeighbourGraph(vectors, n_neighbours=1)
+    >>> graph.propagate(np.asarray([[1.0], [0.0], [0.0], [0.0]])).argsort(axis=0)[-2:].ravel()
+    array([1, 0])
+
+    vectors (ndarray): The vectors of the texts, shape (n, d). The graph is made when it is first
+        used.
+    n_neighbours (int): How many neighbours each text has; and it is one of theirs.
+    """
+
+    def __init__(self, vectors: NDArray[Any], *, n_neighbours: int = N_NEIGHBOURS) -> None:
+        self.vectors = vectors
+        self.n_neighbours = n_neighbours
+        # Texts that were traced, by row, and what each passes on to each.
+        self._place: dict[int, int] = {}
+        self._between: Floats = np.zeros((0, 0))
+
+    @cached_property
+    def _links(self) -> Any:
+        """RETURNS (csr_array): How much each text passes on to each other in one step."""
+        from scipy.sparse import csr_array
+
+        n = len(self.vectors)
+        k = min(self.n_neighbours, n - 1)
+        if k < 1:
+            return csr_array((n, n), dtype=np.float32)
+        nearest, cosines = _find_nearest(_unit(self.vectors), k)
+        rows = np.repeat(np.arange(n), k)
+        # A text unlike all others has neighbours too.
+        weights = np.maximum(cosines.ravel(), 1e-6).astype(np.float32)
+        links = csr_array((weights, (rows, nearest.ravel())), shape=(n, n))
+        links = links.maximum(links.T)
+        scale = np.asarray(links.sum(axis=1)).ravel() ** -0.5
+        return csr_array(links * scale[:, None] * scale[None, :])
+
+    def propagate(self, seeds: NDArray[Any]) -> NDArray[Any]:
+        """Pass on what some texts have.
+
+        seeds (ndarray): What each text has of k things, shape (n, k).
+        RETURNS (ndarray): What each text has in the end, its own and from all others, float32,
+            shape (n, k).
+        """
+        seeds = np.asarray(seeds, dtype=np.float32)
+        links, found = self._links, seeds
+        for _ in range(_N_STEPS):
+            found = np.float32(_DECAY) * (links @ found) + seeds
+        return found
+
+    def between(self, rows: NDArray[np.intp]) -> Floats:
+        """Compute how much some texts pass on to each other. This is remembered.
+
+        rows (ndarray): The m rows of the texts.
+        RETURNS (Floats): Shape (m, m), symmetric.
+        """
+        new = [row for row in dict.fromkeys(rows.tolist()) if row not in self._place]
+        for start in range(0, len(new), _MOST_TRACED):
+            part = new[start : start + _MOST_TRACED]
+            seeds = np.zeros((len(self.vectors), len(part)), dtype=np.float32)
+            seeds[part, np.arange(len(part))] = 1.0
+            traced = self.propagate(seeds)
+            old = traced[list(self._place)]
+            self._between = np.block([[self._between, old], [old.T, traced[part]]])
+            self._place |= {row: len(self._place) + i for i, row in enumerate(part)}
+        places = [self._place[row] for row in rows.tolist()]
+        return self._between[np.ix_(places, places)]
+
+
+class Propagation:
+    """Propagates labels from m labelled texts to all n texts of a graph. Each label passes on the
+    same in all, so that frequent labels do not win for being frequent ("class mass normalization",
+    Zhu, Ghahramani and Lafferty 2003, "Semi-supervised learning using Gaussian fields").
+
+    Scores are logarithms of the share that each label has of a text if labels are exclusive, and
+    half of the logarithm of the odds of each label otherwise.
+
+    >>> graph = NeighbourGraph(np.asarray([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.2, 1.0]]))
+    >>> found = Propagation(graph, np.asarray([0, 2]), 2 * np.eye(2) - 1, exclusive=True)
+    >>> found.scores().argmax(axis=1)
+    array([0, 0, 1, 1])
+
+    graph (NeighbourGraph): The n texts.
+    rows (ndarray): The rows of m different labelled texts.
+    values (Floats): 1 where a text carries a label, -1 where it does not, NaN where this is not
+        known, shape (m, L).
+    exclusive (bool): Whether a text carries one label at most.
+    mass (Floats | None): What each text has of each label before any is labelled, shape (n, L).
+    """
+
+    def __init__(
+        self,
+        graph: NeighbourGraph,
+        rows: NDArray[np.intp],
+        values: Floats,
+        *,
+        exclusive: bool,
+        mass: Floats | None = None,
+    ) -> None:
+        self.graph = graph
+        self.rows = rows
+        self.mass = np.zeros((1, values.shape[1])) if mass is None else mass
+        self._mass_of_rows = self.mass if mass is None else mass[rows]
+        self._between = graph.between(rows)
+        signs = (1.0,) if exclusive else (1.0, -1.0)
+        self._given = [(values == sign).astype(np.float64) for sign in signs]
+
+    def scores(self, weights: Floats | float = 0.0) -> Floats:
+        """RETURNS (Floats): The scores of all texts, shape (n, L). `weights` is how much the mass
+        from before counts for each label, in labelled texts, shape (L,)."""
+        masses = []
+        for given in self._given:
+            seeds = np.zeros((len(self.graph.vectors), given.shape[1]))
+            seeds[self.rows] = given
+            found = self.graph.propagate(seeds).astype(np.float64)
+            masses.append(_mean(found, given.sum(axis=0), self.mass, weights))
+        return _to_scores(masses)
+
+    def out_of_fold(self, weights: Floats | float = 0.0) -> Floats:
+        """RETURNS (Floats): The scores of labelled texts, each from all labels but its own, shape
+        (m, L)."""
+        own = np.diag(self._between)[:, None]
+        return _to_scores(
+            [
+                _mean(
+                    self._between @ given - own * given,
+                    given.sum(axis=0) - given,
+                    self._mass_of_rows,
+                    weights,
+                )
+                for given in self._given
+            ]
+        )
+
+    def from_some(self, some: NDArray[np.intp], weights: Floats | float = 0.0) -> Floats:
+        """RETURNS (Floats): The scores of labelled texts from the labels of some of them, whose
+        places among them are given, shape (m, L)."""
+        return _to_scores(
+            [
+                _mean(
+                    self._between[:, some] @ given[some],
+                    given[some].sum(axis=0),
+                    self._mass_of_rows,
+                    weights,
+                )
+                for given in self._given
+            ]
+        )
+
+
+def _mean(found: Floats, n: Floats, mass: Floats, weights: Floats | float) -> Floats:
+    """RETURNS (Floats): What texts have from n labelled ones and from before, in the mean."""
+    total = n + weights
+    return np.where(total > 0, (found + weights * mass) / np.maximum(total, 1e-9), 0.0)
+
+
+def _to_scores(masses: list[Floats]) -> Floats:
+    """RETURNS (Floats): The scores of the masses of labels, or of labels and of their contraries.
+    Texts without any have 0."""
+    total = masses[0].sum(axis=1, keepdims=True) if len(masses) == 1 else sum(masses)
+    share = np.divide(masses[0], total, out=np.full_like(masses[0], np.nan), where=total > 0)
+    share += FLOOR
+    if len(masses) == 1:
+        return np.nan_to_num(np.log(share))
+    return np.nan_to_num(0.5 * np.log(share / (1.0 + 2 * FLOOR - share)))
+
+
+def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
+    """RETURNS (ndarray): Vectors minus their mean, at unit length, float32. Texts without a vector
+    stay at 0."""
+    shifted = np.asarray(vectors, dtype=np.float32)
+    present = shifted.any(axis=1)
+    shifted = shifted - shifted[present].mean(axis=0) if present.sum() > 1 else shifted
+    unit = np.zeros_like(shifted)
+    rows, places = unit_rows(shifted[present])
+    unit[np.flatnonzero(present)[places]] = rows
+    return unit
+
+
+def _find_nearest(unit: NDArray[Any], k: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """RETURNS (tuple): The k nearest others of each text, of many texts nearly all of them, and
+    their cosines, shape (n, k)."""
+    n = len(unit)
+    nearest, cosines = np.empty((n, k), dtype=np.intp), np.empty((n, k), dtype=np.float32)
+    for rows, candidates in _pair_cells(unit, k):
+        for start in range(0, len(rows), _BLOCK):
+            block = rows[start : start + _BLOCK]
+            found = unit[block] @ unit[candidates].T
+            at = np.arange(len(block))[:, None]
+            found[at.ravel(), np.searchsorted(candidates, block)] = -np.inf
+            best = np.argpartition(-found, k - 1, axis=1)[:, :k]
+            nearest[block], cosines[block] = candidates[best], found[at, best]
+    return nearest, cosines
+
+
+def _pair_cells(unit: NDArray[Any], k: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """RETURNS (list[tuple]): Groups of rows, and the rows among which their neighbours are looked
+    for, ascending: those of their cell and of the cells near it."""
+    n = len(unit)
+    if n <= _MOST_COMPARED:
+        return [(np.arange(n), np.arange(n))]
+    from sklearn.cluster import MiniBatchKMeans
+
+    sample = unit[np.random.default_rng(0).permutation(n)[:_CELLS_SAMPLE]]
+    with warnings.catch_warnings():
+        # There may be fewer distinct vectors than cells.
+        warnings.simplefilter("ignore")
+        centres = MiniBatchKMeans(_N_CELLS, n_init=1, random_state=0).fit(sample).cluster_centers_
+    cell = (unit @ centres.T - 0.5 * (centres**2).sum(axis=1)).argmax(axis=1)
+    near = np.argsort(-(centres @ centres.T), axis=1, kind="stable")
+    pairs = []
+    for own in np.unique(cell):
+        others = near[own][near[own] != own]
+        n_cells = _N_NEAR_CELLS - 1
+        candidates = np.flatnonzero(np.isin(cell, [own, *others[:n_cells]]))
+        while len(candidates) <= k:
+            n_cells += 1
+            candidates = np.flatnonzero(np.isin(cell, [own, *others[:n_cells]]))
+        pairs.append((np.flatnonzero(cell == own), candidates))
+    return pairs

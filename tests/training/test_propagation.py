@@ -1,0 +1,96 @@
+"""Labels that are passed on to neighbours."""
+
+import numpy as np
+import pytest
+
+from spacy_embtune.training import NeighbourGraph, Propagation
+from spacy_embtune.training.propagation import _find_nearest, _unit
+
+
+def test_few_labels_are_enough_where_no_line_divides_the_texts() -> None:
+    rng = np.random.default_rng(0)
+    quarter = np.arange(400) % 4
+    angle = np.pi / 2 * (quarter + 0.15 + 0.7 * rng.random(400))
+    graph = NeighbourGraph(np.stack([np.cos(angle), np.sin(angle)], axis=1))
+    values = np.where(quarter[:16, None] % 2 == np.arange(2), 1.0, -1.0)
+    found = Propagation(graph, np.arange(16), values, exclusive=True).scores()
+    assert np.mean(found.argmax(axis=1) == quarter % 2) > 0.9
+
+
+def test_a_frequent_label_does_not_win_for_being_frequent() -> None:
+    rng = np.random.default_rng(1)
+    topic = np.arange(200) % 2
+    vectors = np.eye(2, 6)[topic] + 0.35 * rng.normal(size=(200, 6))
+    rows = np.array([0, 2, 4, 6, 8, 10, 12, 14, 16, 1])
+    values = np.where(topic[rows, None] == np.arange(2), 1.0, -1.0)
+    found = Propagation(NeighbourGraph(vectors), rows, values, exclusive=True).scores()
+    assert 0.4 < np.mean(found.argmax(axis=1) == 1) < 0.6
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_scores_out_of_fold_are_those_without_the_text(exclusive: bool) -> None:
+    rng = np.random.default_rng(2)
+    graph = NeighbourGraph(rng.normal(size=(80, 5)))
+    rows = np.array([3, 40, 7, 11, 60, 5])
+    values = np.where(np.arange(6)[:, None] % 2 == np.arange(2), 1.0, -1.0)
+    mass = graph.propagate(rng.random((80, 2))).astype(np.float64) if exclusive else None
+    weights = np.array([2.0, 0.5]) if exclusive else 0.0
+    together = Propagation(graph, rows, values, exclusive=exclusive, mass=mass)
+    left_out = together.out_of_fold(weights)
+    for i, row in enumerate(rows.tolist()):
+        others = np.delete(np.arange(6), i)
+        alone = Propagation(graph, rows[others], values[others], exclusive=exclusive, mass=mass)
+        np.testing.assert_allclose(left_out[i], alone.scores(weights)[row], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            together.from_some(others, weights)[i], left_out[i], rtol=1e-6, atol=1e-9
+        )
+
+
+def test_what_is_known_from_before_counts_less_beside_labels() -> None:
+    rng = np.random.default_rng(3)
+    graph = NeighbourGraph(rng.normal(size=(50, 4)))
+    mass = graph.propagate(np.eye(2)[np.arange(50) % 2]).astype(np.float64)
+    rows, values = np.array([0, 1]), np.array([[-1.0, 1.0], [1.0, -1.0]])
+    found = Propagation(graph, rows, values, exclusive=True, mass=mass)
+    by_mass, by_labels = found.scores(1e6).argmax(axis=1), found.scores(0.0).argmax(axis=1)
+    assert (by_mass[rows] == mass[rows].argmax(axis=1)).all()
+    assert (by_labels[rows] == [1, 0]).all()
+
+
+def test_nearly_all_neighbours_are_found_among_many_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    centres = rng.normal(size=(30, 16))
+    vectors = centres[rng.integers(30, size=1_200)] + 0.5 * rng.normal(size=(1_200, 16))
+    unit = _unit(vectors)
+    exact, cosines = _find_nearest(unit, 10)
+    assert not (exact == np.arange(1_200)[:, None]).any()
+    np.testing.assert_allclose(
+        cosines, (unit[:, None] * unit[exact]).sum(axis=2), rtol=1e-4, atol=1e-5
+    )
+    monkeypatch.setattr("spacy_embtune.training.propagation._MOST_COMPARED", 500)
+    found, _ = _find_nearest(unit, 10)
+    shared = [len(set(a) & set(b)) for a, b in zip(exact.tolist(), found.tolist(), strict=True)]
+    assert np.mean(shared) > 9.0
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [np.ones((1, 3)), np.ones((2, 3)), np.zeros((5, 3)), np.vstack([np.eye(3), np.zeros((2, 3))])],
+    ids=["one text", "two copies", "no vectors", "some vectors"],
+)
+def test_few_texts_and_texts_without_a_vector(vectors: np.ndarray) -> None:
+    n = len(vectors)
+    values = np.array([[1.0, -1.0]])
+    found = Propagation(NeighbourGraph(vectors), np.array([0]), values, exclusive=True)
+    assert np.isfinite(found.scores()).all()
+    assert found.scores().shape == (n, 2)
+    assert found.scores()[0].argmax() == 0
+    assert np.isfinite(found.out_of_fold()).all()
+
+
+def test_neighbours_of_thousands_of_copies_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spacy_embtune.training.propagation._MOST_COMPARED", 50)
+    vectors = np.vstack([np.ones((300, 3)), np.eye(3)])
+    found = NeighbourGraph(vectors).propagate(np.eye(303)[:, :1])
+    assert np.isfinite(found).all()
+    assert found.shape == (303, 1)
