@@ -169,7 +169,8 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, tmp_path: Path) ->
         press("Enter")
         expect(saved).to_have_text("Saved: music for 1 text")
         # Once a suggestion has its label, the next one is selected; so it is with lists.
-        for key in ("n", "a"):
+        for key in ("a", "n"):
+            expect(page.locator("#accuracy")).not_to_have_class("busy")
             press(key)
             first = page.locator("#list .text").first
             before = first.inner_text()
@@ -180,6 +181,7 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, tmp_path: Path) ->
             expect(page.locator("#clear")).to_be_hidden()
             press("Control+z")
             expect(saved).to_contain_text("Undone: food for")
+            expect(page.locator("#accuracy")).not_to_have_class("busy")
         # Suggestions, a list to label at once, a cluster; not that label.
         for key in ("n", "a"):
             press(key)

@@ -316,6 +316,7 @@ function step(key, items, textOf, select, shiftKey = false) {
 
 function takeBack() {
   if (state.undo !== null) {
+    done = new Set(); // some of them may have no label now
     act({ do: "undo" }, `Undone: ${state.undo}`);
   }
 }
