@@ -7,15 +7,17 @@ DATA_DIR holds trec/, ag_news/ and goemotions/ with train.jsonl and test.jsonl, 
 line. Of goemotions, texts with one emotion are used, without "neutral". A person is simulated who
 knows the true labels. The pile has 2,000 texts without labels, drawn anew for each seed.
 
-An action is a key or a click. One by one, a text takes two: select it (N), give the label (its
-number). Many at once: select the list (A, Shift+N), drop each text that does not belong (X, or a
-click, or one click that drops all texts down to here), give the label. A text that does not belong
-is overlooked with the probability --error, and is then labelled wrong.
+An action is a key or a click. One by one, a text takes one, its label, because the next text is
+selected by itself. Many at once: select the list (A, Shift+N), drop each text that does not belong
+(X, or a click, or one click that drops all texts down to here), give the label. A text that does
+not belong is overlooked with the probability --error, and is then labelled wrong.
 
     random          one by one, in random order
     least certain   one by one: the lowest largest probability (a random text first)
     margin          one by one: the smallest difference of the two largest probabilities
     queue           one by one: the first suggestion of the page, after each label anew
+    ..., tuned      the same, but from 32 labels on (--tune-at) with the vectors of `tune`, which
+                    the person starts then (--seconds), and which learns from the pile too
     many            a list of up to 20 texts that are predicted to carry a label, and a suggestion
                     alone, in turn; at the start, a suggestion with those like it
     ..., names      the same, and the names of the labels teach from the start
@@ -56,13 +58,15 @@ GROWTH = 1.08
 class Pool(NamedTuple):
     """The pile of one seed, with labels that only the simulated person knows.
 
-    space (Space): The n texts.
+    texts (list[str]): The n texts.
+    space (Space): Their vectors.
     given (ndarray): The label of each text, an index into `labels`, shape (n,).
     new, new_given (ndarray): Unit vectors and labels of held-out texts.
     labels (list[str]): The labels.
     names (Names): The vectors of their names.
     """
 
+    texts: list[str]
     space: Space
     given: NDArray[Any]
     new: NDArray[Any]
@@ -105,10 +109,11 @@ Predict = Callable[[Pool, dict[int, int]], NDArray[Any]]
 
 
 class Strategy(NamedTuple):
-    """How a person chooses texts, and what predicts the others."""
+    """How a person chooses texts, what predicts the others, and at how many labels to tune."""
 
     take: Take
     predict: Predict
+    tune_at: int | None = None
 
 
 def main(
@@ -124,11 +129,13 @@ def main(
     error: Annotated[float, typer.Option(help="Share of odd texts overlooked")] = 0.1,
     strategies: Annotated[str, typer.Option(help="Which, separated by ;")] = "",
     store: Annotated[Path, typer.Option(help="Keeps the vectors")] = Path("labelling.vectors"),
+    tune_at: Annotated[int, typer.Option(help="Labels at which to tune")] = 32,
+    seconds: Annotated[float, typer.Option(help="Time for tune")] = 60.0,
     plot: Annotated[Path | None, typer.Option(help="PNG of the curves")] = None,
 ) -> None:
     """Print labels and actions to reach an accuracy: median (lowest to highest) over the piles."""
     encoder = cached(SentenceEncoder(), store)
-    made = make_strategies(error)
+    made = make_strategies(error, tune_at)
     chosen = {name: made[name] for name in strategies.split(";") if name} or made
     found: dict[str, dict[str, list[Curve]]] = {}
     print("| set | accuracy | strategy | labels | of random | actions | of random |")
@@ -141,7 +148,7 @@ def main(
             pool = draw(data / name, encoder, n_pool, seed)
             targets.append(share * measure_whole(pool))
             for one, strategy in chosen.items():
-                curves[one].append(run(strategy, pool, most, seed, targets[-1]))
+                curves[one].append(run(strategy, pool, most, seed, targets[-1], seconds))
         found[name] = curves
         report(name, targets, curves)
         if plot is not None:
@@ -170,7 +177,9 @@ def draw(folder: Path, encoder: Any, n: int, seed: int) -> Pool:
     spaces = [Space.of(encoder.transform([text for text, _ in rows])) for rows in (train, test)]
     given, new_given = (np.array([place[label] for _, label in rows]) for rows in (train, test))
     names = encode_names(labels, encoder)
-    return Pool(spaces[0], given, spaces[1].vectors, new_given, labels, names)
+    return Pool(
+        [text for text, _ in train], spaces[0], given, spaces[1].vectors, new_given, labels, names
+    )
 
 
 def fit_plain(pool: Pool, rows: list[int], labels: list[int]) -> LogisticRegression:
@@ -212,27 +221,49 @@ def measure(pool: Pool, known: dict[int, int], predict: Predict) -> float:
     return float(np.mean(found == pool.given))
 
 
-def run(strategy: Strategy, pool: Pool, most: int, seed: int, target: float) -> Curve:
+def run(
+    strategy: Strategy, pool: Pool, most: int, seed: int, target: float, seconds: float
+) -> Curve:
     """RETURNS (Curve): The curve of a strategy, up to a number of labels, or somewhat beyond the
     target."""
     known: dict[int, int] = {}
     curve = Curve([], [], [])
-    n_actions, measured, reached = 0, 4.0, 0
-    for step in strategy.take(pool, known, np.random.default_rng(seed)):
+    n_actions, measured, reached, is_tuned = 0, 1.0, 0, strategy.tune_at is None
+    steps = strategy.take(pool, known, np.random.default_rng(seed))
+    while len(known) < min(most, len(pool.given)) and reached < 4:
+        step = next(steps, None)
+        if step is None:
+            break
         known.update(step.labels)
         n_actions += step.n_actions
+        if not is_tuned and len(known) >= (strategy.tune_at or 0):
+            is_tuned = True
+            n_actions += 1
+            pool = tune_pool(pool, known, seconds, seed)
+            steps = strategy.take(pool, known, np.random.default_rng(seed))
+            measured = len(known)
         if len(known) >= measured:
             measured = max(len(known) + 1, len(known) * GROWTH)
             found = measure(pool, known, strategy.predict)
             for part, value in zip(curve, (len(known), n_actions, found), strict=True):
                 part.append(value)
             reached += found >= target
-        if len(known) >= min(most, len(pool.given)) or reached >= 4:
-            break
     return curve
 
 
-def make_strategies(error: float) -> dict[str, Strategy]:
+def tune_pool(pool: Pool, known: dict[int, int], seconds: float, seed: int) -> Pool:
+    """RETURNS (Pool): The pool with tuned vectors, as the button of the page makes them."""
+    from spacy_embtune import tune
+
+    others = [text for row, text in enumerate(pool.texts) if row not in known]
+    cats = [{pool.labels[label]: 1.0} for label in known.values()]
+    texts = [pool.texts[row] for row in known]
+    nlp = tune(texts, cats, unlabelled=others, seconds=seconds, seed=seed).nlp
+    vectors = np.stack([doc._.embtune for doc in nlp.pipe(pool.texts, batch_size=256)])
+    return pool._replace(space=Space.of(vectors), names={})
+
+
+def make_strategies(error: float, tune_at: int) -> dict[str, Strategy]:
     """RETURNS (dict[str, Strategy]): The strategies by name."""
     page, page_names = (partial(predict_page, named=named) for named in (False, True))
     margin = uncertain(lambda sorted_: sorted_[:, -2] - sorted_[:, -1])
@@ -244,6 +275,8 @@ def make_strategies(error: float) -> dict[str, Strategy]:
         "margin, page": Strategy(margin, page),
         "queue": Strategy(suggested(named=False), page),
         "queue, names": Strategy(suggested(named=True), page_names),
+        "random, tuned": Strategy(take_random, page, tune_at),
+        "queue, tuned": Strategy(suggested(named=False), page, tune_at),
         "many": Strategy(many(error, named=False), page),
         "many, names": Strategy(many(error, named=True), page_names),
     }
@@ -267,8 +300,8 @@ def learn_now(
 
 
 def one_by_one(pool: Pool, row: int) -> Step:
-    """RETURNS (Step): Select a text, and label it."""
-    return Step({row: int(pool.given[row])}, 2)
+    """RETURNS (Step): Label the text that is selected."""
+    return Step({row: int(pool.given[row])}, 1)
 
 
 def take_random(pool: Pool, known: dict[int, int], rng: np.random.Generator) -> Iterator[Step]:
@@ -334,7 +367,7 @@ def many(error: float, *, named: bool) -> Take:
                 n_single += 1
                 if first.row in known:
                     confirmed.append(first.row)
-                yield one_by_one(pool, first.row)
+                yield one_by_one(pool, first.row)._replace(n_actions=2)
             else:
                 yield label_list(pool, [first.row, *first.others], error, rng)
 

@@ -9,6 +9,9 @@ with --component: the component of configs/feedforward.cfg, trained by spaCy, wi
 Both see the same texts. Accuracy on held-out texts; of several labels, the share of texts that
 carry the label with the highest probability. Without labelled texts, the label with the nearest
 name is predicted. "any names" gives label_vectors of all names, also of those that look like codes.
+
+--pile 90,500,2000: pipelines of `pipeline_from_names` instead, which learn from as many texts
+without labels (fewer than 100 give only the mean).
 """
 
 import random
@@ -26,6 +29,7 @@ from wasabi import msg
 from spacy_embtune.encoder import EncoderSettings, TextEncoder, token_counter
 from spacy_embtune.finetune import ContrastiveTuner, FeedForwardTuner
 from spacy_embtune.labels import find_codes, tidy_name
+from spacy_embtune.pipeline import pipeline_from_names
 from spacy_embtune.training import find_nearest_labels, label_documents
 
 SIZES = (1, 2, 4, 8, 16)
@@ -45,12 +49,16 @@ def main(
         float | None, typer.Option(help="Weight of the names up to 4 labelled texts a class")
     ] = None,
     component: Annotated[bool, typer.Option(help="The component, in spaCy")] = False,
+    pile: Annotated[str, typer.Option(help="Only pipelines from names, with piles so large")] = "",
 ) -> None:
     """Print accuracies, mean (lowest to highest), without and with names, and their difference."""
     if weight is not None:
         label_documents.MOST_WEIGHT, label_documents.SHARE = weight, 4.0 * weight
     run = run_component if component else run_contrastive if contrastive else run_feed_forward
     count_tokens = token_counter(TextEncoder.load(EncoderSettings()))
+    if pile:
+        compare_piles(data, sets.split(","), draws, first_draw, n_test, pile.split(","))
+        return
     print("| set | texts a class | without | with names | difference | any names |")
     print("|---|---|---|---|---|---|")
     for name in sets.split(","):
@@ -78,6 +86,28 @@ def main(
             differences = [b - a for a, b in zip(without, with_names, strict=True)]
             cells = [spread(without), spread(with_names), spread(differences, "+.3f")]
             print(f"| {name} | {n} | {' | '.join(cells)} | {spread(with_any)} |")
+
+
+def compare_piles(
+    data: Path, sets: Sequence[str], draws: int, first_draw: int, n_test: int, sizes: Sequence[str]
+) -> None:
+    """Print accuracies of `pipeline_from_names`, without any label, mean (lowest to highest)."""
+    print(f"| set | {' | '.join(f'{size} texts' for size in sizes)} |\n|---|{'---|' * len(sizes)}")
+    for name in sets:
+        train, test = (read_rows(data / name / f"{part}.jsonl") for part in ("train", "test"))
+        labels = sorted({label for row in train for label in row["cats"]})
+        found: dict[str, list[float]] = {}
+        for draw in range(first_draw, first_draw + draws):
+            rng = random.Random(draw)
+            others, new = (rng.sample(rows, len(rows)) for rows in (train, test))
+            for size in sizes:
+                texts = [row["text"] for row in others[: int(size)]]
+                nlp = pipeline_from_names(labels, texts)
+                docs = list(nlp.pipe([row["text"] for row in new[:n_test]], batch_size=256))
+                best = [labels.index(max(doc.cats, key=doc.cats.__getitem__)) for doc in docs]
+                values = values_of(new[:n_test], labels)[np.arange(len(docs)), best]
+                found.setdefault(size, []).append(float(values.mean()))
+        print(f"| {name} | {' | '.join(spread(values) for values in found.values())} |", flush=True)
 
 
 def vectors_of(texts: Sequence[str]) -> NDArray[Any]:

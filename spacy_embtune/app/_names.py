@@ -10,23 +10,15 @@ from numpy.typing import NDArray
 from ..finetune import encode_labels
 from ..metrics.ranking import Floats
 from ..training import (
-    FLOOR,
     ODDS_OF_WORDS,
     find_nearest_labels,
     label_text_weights,
     move_to_documents,
+    propagate_names,
     texts_mean_something,
 )
-from ._ridge import Extra, to_probabilities
+from ._ridge import Extra
 from ._space import Space
-
-# Turns differences of cosines into probabilities: cosines of MiniLM with the right name are about
-# .1 above the others. The neighbours count as much as given here.
-TEMPERATURE, NEIGHBOURS = 0.1, 2.0
-
-# The share of the texts that would carry a label if all were equally frequent which are taken for
-# sure: those that are nearest to its name.
-SURE = 0.2
 
 # Vectors of the names by label, shape (k, d) each. Names that look like codes have none.
 Names = Mapping[str, NDArray[Any]]
@@ -70,7 +62,7 @@ def predict_by_names(space: Space, labels: Sequence[str], names: Names) -> NameP
     cosines = _compare(space, named, names)
     if not np.ptp(cosines, axis=1).any():
         return None  # the encoder does not tell the names apart
-    return NamePredictions(named, _predict(cosines, _spread_twice(space, cosines)))
+    return NamePredictions(named, propagate_names(space.graph, cosines).probabilities)
 
 
 def spread_names(space: Space, labels: Sequence[str], names: Names) -> Floats:
@@ -84,7 +76,7 @@ def spread_names(space: Space, labels: Sequence[str], names: Names) -> Floats:
     mass = np.zeros((len(space.vectors), len(labels)))
     if named:
         columns = [labels.index(label) for label in named]
-        mass[:, columns] = _spread_twice(space, _compare(space, named, names))
+        mass[:, columns] = propagate_names(space.graph, _compare(space, named, names)).mass
     return mass
 
 
@@ -92,25 +84,6 @@ def _compare(space: Space, named: Sequence[str], names: Names) -> Floats:
     """RETURNS (Floats): The cosine of each text to each name, shape (n, L)."""
     rows, columns = _stack(named, names)
     return find_nearest_labels(space.vectors, rows, columns, mean=space.mean).cosines
-
-
-def _spread_twice(space: Space, cosines: Floats) -> Floats:
-    """RETURNS (Floats): What each text has of each label, the second time from the texts that the
-    first time made sure, shape (n, L)."""
-    return _spread(space, _predict(cosines, _spread(space, cosines)))
-
-
-def _predict(cosines: Floats, mass: Floats) -> Floats:
-    near = np.log(mass / np.maximum(mass.sum(axis=1, keepdims=True), 1e-9) + FLOOR)
-    return to_probabilities(cosines / TEMPERATURE + NEIGHBOURS * near, 1.0, exclusive=True)
-
-
-def _spread(space: Space, certainty: Floats) -> Floats:
-    n_sure = max(1, round(SURE * len(certainty) / certainty.shape[1]))
-    sure = np.argpartition(-certainty, n_sure - 1, axis=0)[:n_sure]
-    seeds = np.zeros(certainty.shape)
-    np.put_along_axis(seeds, sure, 1.0 / n_sure, axis=0)
-    return space.graph.propagate(seeds).astype(np.float64)
 
 
 def weigh_names(

@@ -13,6 +13,8 @@ PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
 TEMPERATURES = (0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 # With fewer labelled texts, penalty and temperature are not chosen by the data.
 FEWEST_TO_CHOOSE = 12
+# How much rare labels are made up for: 0 not at all, 1 until all count the same.
+BALANCE = 0.5
 USUAL_PENALTY, USUAL_TEMPERATURE = 0.3, 0.5
 
 
@@ -89,21 +91,23 @@ def fit_ridge(
         vectors = np.vstack([vectors, extra.vectors])
         values = np.vstack([values, extra.values])
     rows = np.hstack([(vectors - mean) / scale, np.ones((len(vectors), 1))])
-    if len(rows) > n and extra is not None:
-        # Least squares with weights is that of rows multiplied by their roots.
-        roots = np.sqrt(extra.weights)[:, None]
-        rows[n:] *= roots
-        values[n:] *= roots
+    # Least squares with weights is that of rows multiplied by their roots.
+    roots = np.ones((len(rows), 1))
+    if exclusive:
+        roots[:n, 0] = np.sqrt(balance(values[:n]))
+    if extra is not None:
+        roots[n:, 0] = np.sqrt(extra.weights)
+    rows, values = rows * roots, values * roots
     complete: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
     penalty, temperature = settings or (USUAL_PENALTY, USUAL_TEMPERATURE)
     n_complete = int(complete[:n].sum())
     if settings is None and n_complete >= FEWEST_TO_CHOOSE:
         known, targets = rows[complete], values[complete]
-        parts = _decompose(known)
+        parts, of_known = _decompose(known), roots[complete][:n_complete]
         _, penalty, temperature = min(
-            (log_loss(scores[:n_complete], targets[:n_complete], t, exclusive), p, t)
+            (log_loss(scores, targets[:n_complete], t, exclusive), p, t)
             for p in PENALTIES
-            for scores in [_solve(known, targets, p, parts)[1]]
+            for scores in [_solve(known, targets, p, parts)[1][:n_complete] / of_known]
             for t in TEMPERATURES
         )
     weights = np.zeros((rows.shape[1], values.shape[1]))
@@ -118,7 +122,26 @@ def fit_ridge(
         )
         weights[:, columns] = solved
         out_of_fold[np.ix_(is_known, columns)] = left_out
-    return Ridge(weights, mean, scale, penalty, temperature, out_of_fold[:n], exclusive)
+    out_of_fold = out_of_fold[:n] / roots[:n]
+    return Ridge(weights, mean, scale, penalty, temperature, out_of_fold, exclusive)
+
+
+def balance(values: Floats) -> Floats:
+    """Weigh texts so that frequent labels do not win for being frequent.
+
+    values (Floats): 1 where a text carries a label, -1 where it does not, NaN where this is not
+        known, shape (m, L), with one 1 a row at most.
+    RETURNS (Floats): The weights, shape (m,), whose mean is near 1.
+    """
+    carried = values == 1.0
+    counts = carried.sum(axis=0)
+    known: NDArray[np.bool_] = np.asarray(carried.any(axis=1))
+    weights = np.ones(len(values))
+    if known.any():
+        # How many times as frequent as the labels are in the mean.
+        frequency = carried[known] @ counts * (counts > 0).sum() / known.sum()
+        weights[known] = frequency**-BALANCE
+    return weights
 
 
 def to_probabilities(scores: Floats, temperature: float, exclusive: bool) -> Floats:

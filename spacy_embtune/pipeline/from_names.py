@@ -10,8 +10,14 @@ from spacy.language import Language
 
 from ..encoder import DEFAULT_ENCODER, token_counter
 from ..labels import LabelTexts, find_codes, read_label_texts
+from ..training import NeighbourGraph, find_nearest_labels, propagate_names
 from .component import EmbTune
 
+# So many texts are read at most; their neighbours teach from so many on in all, and a label.
+_MOST_TEXTS, _FEWEST_TEXTS, _FEWEST_A_LABEL = 2_000, 100, 10
+# The share of the texts that would carry a label if all were equally frequent whose mean counts as
+# much as its name.
+_SURE = 0.5
 # The difference of two cosines times this is the difference of raw scores. Measured: probabilities
 # are then about as high as predictions are often right (benchmarks/names.py).
 _SCALE = 10.0
@@ -27,8 +33,9 @@ def pipeline_from_names(
     name: str = "embtune",
     settings: Mapping[str, Any] | None = None,
 ) -> Language:
-    """Make a pipeline that predicts the label whose name is nearest to a text. It has learned no
-    labelled text: all commands and reports can start from it, such as `bulk` and `page`.
+    """Make a pipeline that predicts the label whose name is nearest to a text, and to texts like
+    it. It has learned no labelled text: all commands and reports can start from it, such as `bulk`
+    and `page`.
 
     The tuned vector is the base vector. Probabilities are made of cosines and are rough.
 
@@ -39,8 +46,10 @@ def pipeline_from_names(
     'SPORT'
 
     labels (Sequence[str]): The L labels, two or more.
-    texts (Sequence[str]): Texts without labels. Their mean is subtracted from vectors; a few
-        hundred are enough.
+    texts (Sequence[str]): Texts without labels. Their mean is subtracted from vectors. If there are
+        100 or more, and 10 a label, they teach as well: texts like those that are nearest to the
+        name of a label are taken for texts of the label, and their mean counts as much as the
+        name. 2,000 of them are read at most.
     encoder (str | Mapping): The name of a sentence-transformers model, or the settings of
         `spacy-embtune.SentenceTransformer.v1`.
     label_texts (str | Mapping): "names" for the names of the labels, or a mapping from label to a
@@ -65,6 +74,7 @@ def pipeline_from_names(
             "Give each label a text: {LABEL: TEXT}."
         )
     pile = [text for text in texts if text.strip()]
+    pile = pile[:: -(-len(pile) // _MOST_TEXTS) or 1]
     if not pile:
         raise ValueError("There is no text. Give texts like those that the labels are for.")
     section = {"name": encoder} if isinstance(encoder, str) else dict(encoder)
@@ -104,16 +114,32 @@ def _set_output_layer(pipe: EmbTune, texts: Mapping[str, list[str]], pile: list[
     """Make the raw scores of the linear head the cosines with the labels, up to a factor of each
     row, which changes no prediction."""
     encoder = pipe.model.get_ref("encoder")
-    mean = _unit(_encode(encoder, pile)).mean(axis=0)
-    rows = [_unit(_encode(encoder, texts[label])) for label in pipe.labels]
-    shift = np.concatenate(rows).mean(axis=0)
-    directions = np.stack([_unit(of_label - shift).mean(axis=0) for of_label in rows])
+    base = _unit(_encode(encoder, pile))
+    mean = base.mean(axis=0)
+    names = [_unit(_encode(encoder, texts[label])) for label in pipe.labels]
+    shift = np.concatenate(names).mean(axis=0)
+    directions = np.stack([_unit(of_label - shift).mean(axis=0) for of_label in names])
+    if len(pile) >= max(_FEWEST_TEXTS, _FEWEST_A_LABEL * len(names)):
+        directions = 0.5 * (directions + _learn_directions(_unit(base - mean), names, mean, base))
     layer = pipe.model.get_ref("output_layer")
     ops: Any = layer.ops
     # The head gives rows the length sqrt(d).
     scaled = _SCALE * directions / mean.size**0.5
     layer.set_param("W", ops.asarray(np.ascontiguousarray(scaled, dtype="float32")))
     layer.set_param("b", ops.asarray((-_SCALE * directions @ mean).astype("float32")))
+
+
+def _learn_directions(
+    pile: NDArray[Any], names: list[NDArray[Any]], mean: NDArray[Any], base: NDArray[Any]
+) -> NDArray[Any]:
+    """RETURNS (ndarray): The direction of the texts of each label, as far as its name and their
+    neighbours tell, shape (L, d)."""
+    columns = np.repeat(np.arange(len(names)), [len(of_label) for of_label in names])
+    found = find_nearest_labels(base, np.concatenate(names), columns, mean=mean)
+    probabilities = propagate_names(NeighbourGraph(base), found.cosines).probabilities
+    n_sure = max(1, round(_SURE * len(pile) / len(names)))
+    sure = np.argsort(-probabilities, axis=0, kind="stable")[:n_sure]
+    return _unit(pile[sure].mean(axis=0))
 
 
 def _encode(encoder: Any, texts: list[str]) -> NDArray[Any]:

@@ -11,8 +11,8 @@ find_nearest_labels, label_text_weights, move_to_documents, texts_mean_something
                 texts of labels as documents
 choose_pseudo_labels, compare_with_means
                 labels for unlabelled documents, by a trained model
-NeighbourGraph, Propagation
-                labels of texts passed on to their neighbours in a pile
+NeighbourGraph, Propagation, propagate_names
+                labels of texts, or names, passed on to neighbours in a pile
 BalancedOrder   draws documents so that each class is drawn equally often
 MemoryBank      keeps earlier base vectors to compare a batch with
 SeenTexts       remembers the training texts as digests
@@ -34,7 +34,7 @@ from .label_documents import (
 )
 from .loop import run_steps, seeded, train_head
 from .memory_bank import Entries, MemoryBank
-from .propagation import FLOOR, NeighbourGraph, Propagation
+from .propagation import NeighbourGraph, Propagation, propagate_names
 from .pseudo_labels import (
     SUREST_SHARE,
     BalancedOrder,
@@ -59,7 +59,6 @@ from .step import StepResult, head_forward, training_step
 from .steps import suitable_steps
 
 __all__ = [
-    "FLOOR",
     "ODDS_OF_CODES",
     "ODDS_OF_WORDS",
     "SUREST_SHARE",
@@ -93,6 +92,7 @@ __all__ = [
     "move_to_documents",
     "pair_batches",
     "pair_targets",
+    "propagate_names",
     "run_steps",
     "seeded",
     "select_rows",

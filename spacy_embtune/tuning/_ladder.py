@@ -30,7 +30,7 @@ from ._evidence import (
 )
 from ._fitting import change, fit, quiet, write_documents
 from ._frozen import fit_head, to_documents
-from ._names import MOST_FOR_MEAN, make_from_names
+from ._names import make_from_names
 from ._pile import LEAST_TEXTS, Pile
 from ._rungs import Rung, base_rung, encoder_rungs, head_rungs, pseudo_rung
 
@@ -61,8 +61,8 @@ FEWEST_TO_LEARN = 2.0
 LEAST_ACCURACY = 0.35
 # The speed of the encoder is measured on so many texts, in parts of so many.
 N_TIMED, PART = 96, 32
-# If time is short, so many texts of the pile get labels.
-ENOUGH_TEXTS = 500
+# If time is short, so many texts of the pile get labels, and so many help the names of labels.
+ENOUGH_TEXTS, FEW_TEXTS = 500, 200
 
 Progress = Callable[["Attempt"], None]
 
@@ -355,7 +355,8 @@ class Ladder:
         """Try the pipeline that predicts the label with the nearest name."""
         begin = time.monotonic()
         rung = Rung("names", "nearest name", {}, 0.0, 0.05, 0)
-        texts = [*self.pile.texts[:MOST_FOR_MEAN], *(record.text for record in self.records)]
+        n_read = FEW_TEXTS if self.seconds < LITTLE_TIME else ENOUGH_TEXTS
+        texts = [*self.pile.texts[:n_read], *(record.text for record in self.records)]
         try:
             nlp = make_from_names(
                 self.config, self.name, self.labels.labels, texts, label_texts=self.label_texts

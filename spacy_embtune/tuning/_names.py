@@ -8,9 +8,6 @@ from thinc.api import Config
 
 from ..pipeline import pipeline_from_names
 
-# The mean of the vectors comes from so many texts.
-MOST_FOR_MEAN = 200
-
 
 def make_from_names(
     config: Config,
@@ -25,7 +22,7 @@ def make_from_names(
     config (Config): A config with the component.
     name (str): The name of the component.
     labels (Sequence[str]): The labels.
-    texts (Sequence[str]): Texts like those that the labels are for. The first ones count.
+    texts (Sequence[str]): Texts like those that the labels are for.
     label_texts (str | Mapping | None): Texts of labels. None: their names.
     RETURNS (Language): The pipeline.
     RAISES (ValueError): As `pipeline_from_names`.
@@ -34,7 +31,7 @@ def make_from_names(
     encoder = section["model"]["encoder"]
     return pipeline_from_names(
         labels,
-        texts[:MOST_FOR_MEAN],
+        texts,
         encoder={key: value for key, value in encoder.items() if not key.startswith("@")},
         label_texts="names" if label_texts is None else cast(Any, label_texts),
         lang=config["nlp"]["lang"],

@@ -234,6 +234,39 @@ def test_a_pipeline_from_names_predicts_without_labelled_text(tmp_path: Any) -> 
 
 
 @pytest.mark.slow
+def test_a_pile_teaches_what_names_alone_do_not_tell() -> None:
+    # "Legal" and "medical" are told by words that are not in the names.
+    legal, medical = (
+        [
+            f"{who} {does} {what}."
+            for who in subjects
+            for does in ("asked about", "wrote down", "explained", "waited for")
+            for what in objects
+        ]
+        for subjects, objects in (
+            (
+                ("The judge", "Her lawyer", "The defendant", "A juror"),
+                ("the verdict", "the appeal", "the hearing", "the settlement"),
+            ),
+            (
+                ("The nurse", "Her surgeon", "The patient", "A pharmacist"),
+                ("the dose", "the symptoms", "the scan", "the treatment"),
+            ),
+        )
+    )
+    texts = [text for pair in zip(legal, medical, strict=True) for text in pair]
+    names = {"A": "contract", "B": "bandage"}
+
+    def share_right(nlp: Language) -> float:
+        best = [max(doc.cats, key=lambda name: doc.cats[name]) for doc in nlp.pipe(texts)]
+        return sum(a == b for a, b in zip(best, "AB" * len(legal), strict=True)) / len(texts)
+
+    alone = share_right(pipeline_from_names(list(names), texts[:98], label_texts=names))
+    taught = share_right(pipeline_from_names(list(names), texts, label_texts=names))
+    assert taught > max(alone, 0.97), (alone, taught)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("labels", "texts", "settings", "message"),
     [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spacy_embtune.training import NeighbourGraph, Propagation
+from spacy_embtune.training import NeighbourGraph, Propagation, propagate_names
 from spacy_embtune.training.propagation import _find_nearest, _unit
 
 
@@ -44,6 +44,19 @@ def test_scores_out_of_fold_are_those_without_the_text(exclusive: bool) -> None:
         np.testing.assert_allclose(
             together.from_some(others, weights)[i], left_out[i], rtol=1e-6, atol=1e-9
         )
+
+
+def test_texts_nearer_to_another_name_follow_their_neighbours() -> None:
+    rng = np.random.default_rng(0)
+    topic = np.arange(400) % 2
+    angle = np.deg2rad(np.where(topic, 105, 0) + 75 * rng.random(400))
+    names = np.deg2rad([10, 115])
+    cosines = 0.2 * np.cos(angle[:, None] - names)
+    assert np.mean(cosines.argmax(axis=1) == topic) < 0.9
+    graph = NeighbourGraph(np.stack([np.cos(angle), np.sin(angle)], axis=1))
+    found = propagate_names(graph, cosines)
+    assert np.mean(found.probabilities.argmax(axis=1) == topic) > 0.97
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0)
 
 
 def test_what_is_known_from_before_counts_less_beside_labels() -> None:
