@@ -8,7 +8,7 @@ from .corpus_units import check_unit, unit_records
 from .doc_embedding import DocEmbedding
 from .extensions import MissingVectorError, get_vector, register_extension, set_vector_hooks
 from .factory import make_embtune
-from .from_names import pipeline_from_names
+from .from_names import pile_teaches, pipeline_from_names
 from .logger import console_logger
 from .lookup import find_component
 from .model import EmbTuneModel, Prediction
@@ -40,6 +40,7 @@ __all__ = [
     "make_embtune",
     "make_embtune_scorer",
     "make_steps_by_data",
+    "pile_teaches",
     "pipeline_from_names",
     "prepare_texts",
     "pseudo_label",

@@ -14,7 +14,7 @@ from ..training import NeighbourGraph, find_nearest_labels, propagate_names
 from .component import EmbTune
 
 # So many texts are read at most; their neighbours teach from so many on in all, and a label.
-_MOST_TEXTS, _FEWEST_TEXTS, _FEWEST_A_LABEL = 2_000, 100, 10
+_MOST_TEXTS, _FEWEST_TEXTS, _FEWEST_A_LABEL = 2_000, 100, 25
 # The share of the texts that would carry a label if all were equally frequent whose mean counts as
 # much as its name.
 _SURE = 0.5
@@ -47,7 +47,7 @@ def pipeline_from_names(
 
     labels (Sequence[str]): The L labels, two or more.
     texts (Sequence[str]): Texts without labels. Their mean is subtracted from vectors. If there are
-        100 or more, and 10 a label, they teach as well: texts like those that are nearest to the
+        100 or more, and 25 a label, they teach as well: texts like those that are nearest to the
         name of a label are taken for texts of the label, and their mean counts as much as the
         name. 2,000 of them are read at most.
     encoder (str | Mapping): The name of a sentence-transformers model, or the settings of
@@ -110,6 +110,19 @@ def pipeline_from_names(
     return nlp
 
 
+def pile_teaches(n_texts: int, n_labels: int) -> bool:
+    """Tell whether there are texts enough for `pipeline_from_names` to learn from them.
+
+    >>> pile_teaches(99, 2), pile_teaches(100, 2), pile_teaches(100, 5)
+    (False, True, False)
+
+    n_texts (int): The number of texts.
+    n_labels (int): The number of labels.
+    RETURNS (bool): Whether there are.
+    """
+    return n_texts >= max(_FEWEST_TEXTS, _FEWEST_A_LABEL * n_labels)
+
+
 def _set_output_layer(pipe: EmbTune, texts: Mapping[str, list[str]], pile: list[str]) -> None:
     """Make the raw scores of the linear head the cosines with the labels, up to a factor of each
     row, which changes no prediction."""
@@ -119,7 +132,7 @@ def _set_output_layer(pipe: EmbTune, texts: Mapping[str, list[str]], pile: list[
     names = [_unit(_encode(encoder, texts[label])) for label in pipe.labels]
     shift = np.concatenate(names).mean(axis=0)
     directions = np.stack([_unit(of_label - shift).mean(axis=0) for of_label in names])
-    if len(pile) >= max(_FEWEST_TEXTS, _FEWEST_A_LABEL * len(names)):
+    if pile_teaches(len(pile), len(names)):
         directions = 0.5 * (directions + _learn_directions(_unit(base - mean), names, mean, base))
     layer = pipe.model.get_ref("output_layer")
     ops: Any = layer.ops

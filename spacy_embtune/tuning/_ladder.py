@@ -16,7 +16,7 @@ from ..data import Record
 from ..encoder import token_counter
 from ..encoder.shim import find_shim
 from ..labels import CARRIES, find_codes, read_label_texts
-from ..pipeline import EmbTune
+from ..pipeline import EmbTune, pile_teaches
 from ..reports import Documents, LabelSpace, documents
 from ..training import build_section
 from ._evidence import (
@@ -32,7 +32,7 @@ from ._fitting import change, fit, quiet, write_documents
 from ._frozen import fit_head, to_documents
 from ._names import make_from_names
 from ._pile import LEAST_TEXTS, Pile
-from ._rungs import Rung, base_rung, encoder_rungs, head_rungs, pseudo_rung
+from ._rungs import Rung, base_rung, encoder_rungs, head_rungs, names_rung, pseudo_rung
 
 logger = logging.getLogger(__name__)
 
@@ -354,9 +354,10 @@ class Ladder:
     def _try_names(self) -> None:
         """Try the pipeline that predicts the label with the nearest name."""
         begin = time.monotonic()
-        rung = Rung("names", "nearest name", {}, 0.0, 0.05, 0)
         n_read = FEW_TEXTS if self.seconds < LITTLE_TIME else ENOUGH_TEXTS
         texts = [*self.pile.texts[:n_read], *(record.text for record in self.records)]
+        knows_more = pile_teaches(len(texts), len(self.labels.labels))
+        rung = names_rung(self.texts_a_label, knows_more=knows_more)
         try:
             nlp = make_from_names(
                 self.config, self.name, self.labels.labels, texts, label_texts=self.label_texts

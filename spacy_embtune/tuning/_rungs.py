@@ -54,6 +54,7 @@ class Rung(NamedTuple):
 
 # Measured over sets of data, see "The ladder" in benchmarks/README.md: gain and its spread.
 CONTRASTIVE_GAIN = (0.06, 0.05)
+NAMES_GAIN = (0.025, 0.03)
 FEED_FORWARD_GAIN = (-0.01, 0.03)
 ENCODER_GAIN = (0.07, 0.06)
 ALL_LAYERS_GAIN = (0.005, 0.02)
@@ -83,6 +84,17 @@ def base_rung() -> Rung:
     loss = {"@losses": "spacy-embtune.cross_entropy.v1"}
     settings = {HEAD: head, LOSS: loss, **_steps(100, 0.01)}
     return Rung("base", "linear classifier", settings, 0.0, 0.0, 100)
+
+
+def names_rung(texts_a_label: float, *, knows_more: bool) -> Rung:
+    """Make the rung that learns from names of labels and from no labelled text.
+
+    texts_a_label (float): The number of labelled texts by that of labels.
+    knows_more (bool): Whether a pile teaches it (`pile_teaches`).
+    RETURNS (Rung): The rung.
+    """
+    gain, spread = NAMES_GAIN if knows_more and texts_a_label < FEW_TEXTS else (0.0, 0.05)
+    return Rung("names", "nearest name", {}, gain, spread, 0)
 
 
 def head_rungs(n_texts: int, texts_a_label: float) -> list[Rung]:
