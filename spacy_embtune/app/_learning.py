@@ -12,6 +12,7 @@ from ..plots import project_onto
 from ._classifier import fit_classifier
 from ._names import Names, predict_by_names, weigh_names
 from ._quality import Quality, measure_quality
+from ._ridge import FEWEST_TO_CHOOSE
 from ._space import Space
 from ._suggestions import (
     N_SUGGESTED,
@@ -24,7 +25,8 @@ from ._suggestions import (
     suggest_uncertain,
 )
 
-# From this probability on, a prediction out of fold contradicts a given label.
+# From this probability on, a prediction out of fold contradicts a given label. With very few labels,
+# probabilities are not adjusted to them yet.
 CONTRADICTS = 0.8
 MOST_SUSPECTS = 3
 
@@ -103,8 +105,9 @@ def learn(
     own, sure = rows[positive], values[positive]
     is_right = sure[np.arange(len(own)), left_out.argmax(axis=1)] == 1.0
     is_settled = is_right | np.isin(own, list(confirmed))
-    suggestions = _find_suspects(own, left_out, is_settled, cats, learnable)
-
+    suggestions = []
+    if len(own) >= FEWEST_TO_CHOOSE:
+        suggestions = _find_suspects(own, left_out, is_settled, cats, learnable)
     labelled = sorted(cats)
     typical = find_middles(space, labelled=labelled)[:N_SUGGESTED]
     n_left, known = N_SUGGESTED - len(typical), [*labelled, *typical]
