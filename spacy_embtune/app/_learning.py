@@ -25,7 +25,7 @@ from ._suggestions import (
     suggest_uncertain,
 )
 
-# From this probability on, a prediction out of fold contradicts a given label. With very few labels,
+# From this probability on, a prediction out of fold contradicts a given label. With very few labels
 # probabilities are not adjusted to them yet.
 CONTRADICTS = 0.8
 MOST_SUSPECTS = 3
