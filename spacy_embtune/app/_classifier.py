@@ -75,8 +75,8 @@ def fit_classifier(
         extra = weigh_names(space, labels, names, rows=rows[some], values=values[some])
         if extra is None:
             return None, np.zeros(len(labels))
-        # Neighbours pass on what is the case, so they cannot pass on names of labels that do not
-        # exclude each other.
+        # Names are spread as if labels competed for each text, so they teach neighbours nothing
+        # where labels do not exclude each other.
         return extra, extra.weights @ (extra.values == 1.0) * float(exclusive)
 
     extra, weights = weigh(np.arange(len(rows)))
@@ -91,9 +91,13 @@ def fit_classifier(
 
     def from_some(some: NDArray[np.intp]) -> Floats:
         lighter, weights = weigh(some)
-        settings = ridge.penalty, ridge.temperature
         of_some = fit_to(
-            space, rows[some], values[some], exclusive=exclusive, extra=lighter, settings=settings
+            space,
+            rows[some],
+            values[some],
+            exclusive=exclusive,
+            extra=lighter,
+            penalty=ridge.penalty,
         )
         return to_found(of_some.scores(space.vectors[rows]), near.from_some(some, weights))
 
@@ -112,12 +116,12 @@ def fit_to(
     *,
     exclusive: bool,
     extra: Extra | None = None,
-    settings: tuple[float, float] | None = None,
+    penalty: float | None = None,
 ) -> Ridge:
     """Fit the linear classifier to labelled texts.
 
     space, rows, values, exclusive: As for `fit_classifier`.
-    extra, settings: As for `fit_ridge`.
+    extra, penalty: As for `fit_ridge`.
     RETURNS (Ridge): The linear classifier.
     """
     return fit_ridge(
@@ -127,18 +131,22 @@ def fit_to(
         scale=space.scale,
         exclusive=exclusive,
         extra=extra,
-        settings=settings,
+        penalty=penalty,
     )
+
+
+def find_single(values: Floats) -> NDArray[np.bool_]:
+    """RETURNS (ndarray): Whether each of m labelled texts is the only one of a label, shape (m,).
+    values: As for `fit_classifier`."""
+    carried = values == 1.0
+    return np.asarray((carried & (carried.sum(axis=0) == 1)).any(axis=1))
 
 
 def _choose(ridge: Ridge, near: Floats, values: Floats, exclusive: bool) -> tuple[float, float]:
     """RETURNS (tuple[float, float]): The temperature of the linear classifier, and how much the
     neighbours count."""
-    known: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
-    if exclusive:
-        # The only text of its label tells nothing about either view.
-        carried = values == 1.0
-        known = known & (carried & (carried.sum(axis=0) > 1)).any(axis=1)
+    # The only text of its label tells nothing about either view.
+    known = np.isfinite(values).all(axis=1) & ~find_single(values)
     if known.sum() < FEWEST_TO_CHOOSE:
         return USUAL_TEMPERATURE, USUAL_SHARE
     linear, near, values = ridge.out_of_fold[known], near[known], values[known]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..finetune import ContrastiveTuner
 from ..metrics.ranking import Floats, Ints
 from ..plots import project_onto
-from ._classifier import fit_classifier
+from ._classifier import find_single, fit_classifier
 from ._names import Names, predict_by_names, weigh_names
 from ._quality import Quality, measure_quality
 from ._ridge import FEWEST_TO_CHOOSE
@@ -25,8 +25,7 @@ from ._suggestions import (
     suggest_uncertain,
 )
 
-# From this probability on, a prediction out of fold contradicts a given label. With very few labels
-# probabilities are not adjusted to them yet.
+# From this probability on, a prediction out of fold contradicts a given label.
 CONTRADICTS = 0.8
 MOST_SUSPECTS = 3
 
@@ -62,7 +61,8 @@ def learn(
     names: Names | None = None,
     measures: bool = True,
 ) -> Learned:
-    """Learn predictions from labels. This takes a fraction of a second.
+    """Learn predictions from labels. This takes a second for 20,000 texts, and longer for the first
+    time, because their neighbours are found then.
 
     space (Space): The n texts.
     cats (Mapping[int, Mapping[str, float]]): What is known of each labelled text, by row.
@@ -104,9 +104,12 @@ def learn(
     left_out = found.out_of_fold[positive]
     own, sure = rows[positive], values[positive]
     is_right = sure[np.arange(len(own)), left_out.argmax(axis=1)] == 1.0
-    is_settled = is_right | np.isin(own, list(confirmed))
+    # The only text of its label is contradicted by all others.
+    is_single = find_single(sure)
+    is_settled = is_right | is_single | np.isin(own, list(confirmed))
     suggestions = []
-    if len(own) >= FEWEST_TO_CHOOSE:
+    # With very few labels, probabilities are not adjusted to them yet.
+    if (~is_single).sum() >= FEWEST_TO_CHOOSE:
         suggestions = _find_suspects(own, left_out, is_settled, cats, learnable)
     labelled = sorted(cats)
     typical = find_middles(space, labelled=labelled)[:N_SUGGESTED]

@@ -2,7 +2,9 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,8 @@ from ..finetune import encode_labels
 from ..metrics.ranking import Floats
 from ..training import (
     ODDS_OF_WORDS,
+    NamePropagation,
+    NeighbourGraph,
     find_nearest_labels,
     label_text_weights,
     move_to_documents,
@@ -59,10 +63,10 @@ def predict_by_names(space: Space, labels: Sequence[str], names: Names) -> NameP
     named = [label for label in labels if label in names]
     if len(named) < 2:
         return None
-    cosines = _compare(space, named, names)
+    cosines, found = _propagate(space, named, names)
     if not np.ptp(cosines, axis=1).any():
         return None  # the encoder does not tell the names apart
-    return NamePredictions(named, propagate_names(space.graph, cosines).probabilities)
+    return NamePredictions(named, found.probabilities)
 
 
 def spread_names(space: Space, labels: Sequence[str], names: Names) -> Floats:
@@ -74,16 +78,28 @@ def spread_names(space: Space, labels: Sequence[str], names: Names) -> Floats:
     """
     named = [label for label in labels if label in names]
     mass = np.zeros((len(space.vectors), len(labels)))
-    if named:
+    if len(named) > 1:
         columns = [labels.index(label) for label in named]
-        mass[:, columns] = propagate_names(space.graph, _compare(space, named, names)).mass
+        mass[:, columns] = _propagate(space, named, names)[1].mass
     return mass
 
 
-def _compare(space: Space, named: Sequence[str], names: Names) -> Floats:
-    """RETURNS (Floats): The cosine of each text to each name, shape (n, L)."""
+# The latest names of each graph, by a digest of their vectors: they are needed after each label.
+_LATEST: WeakKeyDictionary[NeighbourGraph, tuple[bytes, Floats, NamePropagation]] = (
+    WeakKeyDictionary()
+)
+
+
+def _propagate(space: Space, named: Sequence[str], names: Names) -> tuple[Floats, NamePropagation]:
+    """RETURNS (tuple): The cosine of each text to each name, shape (n, L), and what they say."""
     rows, columns = _stack(named, names)
-    return find_nearest_labels(space.vectors, rows, columns, mean=space.mean).cosines
+    key = blake2b(rows.tobytes() + columns.tobytes()).digest()
+    latest = _LATEST.get(space.graph)
+    if latest is None or latest[0] != key:
+        cosines = find_nearest_labels(space.vectors, rows, columns, mean=space.mean).cosines
+        latest = key, cosines, propagate_names(space.graph, cosines)
+        _LATEST[space.graph] = latest
+    return latest[1:]
 
 
 def weigh_names(

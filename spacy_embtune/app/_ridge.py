@@ -11,7 +11,7 @@ from ..metrics.ranking import Floats
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
 # Divisors of scores to choose from. Lower ones would be too sure of few labels.
 TEMPERATURES = (0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
-# With fewer labelled texts, penalty and temperature are not chosen by the data.
+# With fewer labelled texts, settings are not chosen by the data.
 FEWEST_TO_CHOOSE = 12
 # How much rare labels are made up for: 0 not at all, 1 until all count the same.
 BALANCE = 0.5
@@ -24,23 +24,15 @@ class Ridge(NamedTuple):
     weights (Floats): Shape (d + 1, L). The last row belongs to a constant feature.
     mean, scale: What vectors are shifted and divided by, shape (d,) and a number.
     penalty (float): The penalty.
-    temperature (float): What scores are divided by to become probabilities.
     out_of_fold (Floats): The scores of the m labelled texts, each by a classifier without it, shape
         (m, L).
-    exclusive (bool): Whether probabilities sum to 1.
     """
 
     weights: Floats
     mean: Floats
     scale: float
     penalty: float
-    temperature: float
     out_of_fold: Floats
-    exclusive: bool
-
-    def probabilities(self, vectors: NDArray[Any]) -> Floats:
-        """RETURNS (Floats): The probabilities of vectors of shape (n, d), shape (n, L)."""
-        return to_probabilities(self.scores(vectors), self.temperature, self.exclusive)
 
     def scores(self, vectors: NDArray[Any]) -> Floats:
         """RETURNS (Floats): The scores of vectors of shape (n, d), shape (n, L)."""
@@ -70,12 +62,13 @@ def fit_ridge(
     scale: float,
     exclusive: bool,
     extra: Extra | None = None,
-    settings: tuple[float, float] | None = None,
+    penalty: float | None = None,
 ) -> Ridge:
-    """Fit a classifier. The penalty and the temperature are those that predict best out of fold.
+    """Fit a classifier. The penalty is the one that predicts best out of fold.
 
-    The scores out of fold are exact, because leaving out one row of a ridge regression has a closed
-    form (Allen 1974, "The relationship between variable selection and data augmentation").
+    The scores out of fold are exact for given weights of texts, because leaving out one row of a
+    ridge regression has a closed form (Allen 1974, "The relationship between variable selection and
+    data augmentation").
 
     vectors (Floats): The vectors of the m labelled texts, shape (m, d).
     values (Floats): 1 where a text carries a label, -1 where it does not, NaN where this is not
@@ -83,7 +76,7 @@ def fit_ridge(
     mean, scale: As in `Ridge`; of all texts, labelled or not.
     exclusive (bool): Whether a text carries one label at most.
     extra (Extra | None): Further rows to learn from.
-    settings (tuple[float, float] | None): Penalty and temperature, if they are known.
+    penalty (float | None): The penalty, if it is known.
     RETURNS (Ridge): The classifier.
     """
     n = len(vectors)
@@ -99,17 +92,17 @@ def fit_ridge(
         roots[n:, 0] = np.sqrt(extra.weights)
     rows, values = rows * roots, values * roots
     complete: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
-    penalty, temperature = settings or (USUAL_PENALTY, USUAL_TEMPERATURE)
     n_complete = int(complete[:n].sum())
-    if settings is None and n_complete >= FEWEST_TO_CHOOSE:
+    if penalty is None and n_complete >= FEWEST_TO_CHOOSE:
         known, targets = rows[complete], values[complete]
         parts, of_known = _decompose(known), roots[complete][:n_complete]
-        _, penalty, temperature = min(
-            (log_loss(scores, targets[:n_complete], t, exclusive), p, t)
+        _, penalty = min(
+            (log_loss(scores, targets[:n_complete], t, exclusive), p)
             for p in PENALTIES
             for scores in [_solve(known, targets, p, parts)[1][:n_complete] / of_known]
             for t in TEMPERATURES
         )
+    penalty = USUAL_PENALTY if penalty is None else penalty
     weights = np.zeros((rows.shape[1], values.shape[1]))
     out_of_fold = np.full(values.shape, np.nan)
     # Labels whose values are known of the same texts share a solution.
@@ -123,7 +116,7 @@ def fit_ridge(
         weights[:, columns] = solved
         out_of_fold[np.ix_(is_known, columns)] = left_out
     out_of_fold = out_of_fold[:n] / roots[:n]
-    return Ridge(weights, mean, scale, penalty, temperature, out_of_fold, exclusive)
+    return Ridge(weights, mean, scale, penalty, out_of_fold)
 
 
 def balance(values: Floats) -> Floats:
@@ -150,8 +143,9 @@ def to_probabilities(scores: Floats, temperature: float, exclusive: bool) -> Flo
     scaled = np.asarray(scores, dtype=np.float64) / temperature
     if not exclusive:
         return np.asarray(1 / (1 + np.exp(-2 * np.clip(scaled, -300, 300))))
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    from scipy.special import softmax
+
+    return np.asarray(softmax(scaled, axis=1))
 
 
 _Parts = tuple[Floats, Floats, Floats]

@@ -1,4 +1,5 @@
-"""A pipeline that needs no labelled text: each text gets the label whose name is nearest."""
+"""A pipeline that needs no labelled text: each text gets the label whose name is nearest, to it and
+to texts like it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -49,7 +50,7 @@ def pipeline_from_names(
     texts (Sequence[str]): Texts without labels. Their mean is subtracted from vectors. If there are
         100 or more, and 25 a label, they teach as well: texts like those that are nearest to the
         name of a label are taken for texts of the label, and their mean counts as much as the
-        name. 2,000 of them are read at most.
+        name. Of more than 2,000 (or 25 a label), a random choice of so many is read.
     encoder (str | Mapping): The name of a sentence-transformers model, or the settings of
         `spacy-embtune.SentenceTransformer.v1`.
     label_texts (str | Mapping): "names" for the names of the labels, or a mapping from label to a
@@ -74,7 +75,10 @@ def pipeline_from_names(
             "Give each label a text: {LABEL: TEXT}."
         )
     pile = [text for text in texts if text.strip()]
-    pile = pile[:: -(-len(pile) // _MOST_TEXTS) or 1]
+    most = max(_MOST_TEXTS, _FEWEST_A_LABEL * len(labels))
+    if len(pile) > most:
+        order = np.random.default_rng(0).permutation(len(pile))[:most]
+        pile = [pile[i] for i in np.sort(order)]
     if not pile:
         raise ValueError("There is no text. Give texts like those that the labels are for.")
     section = {"name": encoder} if isinstance(encoder, str) else dict(encoder)
@@ -125,7 +129,8 @@ def pile_teaches(n_texts: int, n_labels: int) -> bool:
 
 def _set_output_layer(pipe: EmbTune, texts: Mapping[str, list[str]], pile: list[str]) -> None:
     """Make the raw scores of the linear head the cosines with the labels, up to a factor of each
-    row, which changes no prediction."""
+    row, which changes no prediction. Where a pile teaches, the mean of two cosines: with the name,
+    and with the texts."""
     encoder = pipe.model.get_ref("encoder")
     base = _unit(_encode(encoder, pile))
     mean = base.mean(axis=0)

@@ -34,7 +34,7 @@ from .label_documents import (
 )
 from .loop import run_steps, seeded, train_head
 from .memory_bank import Entries, MemoryBank
-from .propagation import NeighbourGraph, Propagation, propagate_names
+from .propagation import NamePropagation, NeighbourGraph, Propagation, propagate_names
 from .pseudo_labels import (
     SUREST_SHARE,
     BalancedOrder,
@@ -68,6 +68,7 @@ __all__ = [
     "ChosenLabels",
     "Entries",
     "MemoryBank",
+    "NamePropagation",
     "NearestLabels",
     "NeighbourGraph",
     "Propagation",

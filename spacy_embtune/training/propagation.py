@@ -17,8 +17,8 @@ _DECAY, _N_STEPS = 0.9, 15
 _MOST_COMPARED = 8_192
 _N_CELLS, _N_NEAR_CELLS, _CELLS_SAMPLE = 64, 6, 8_192
 _BLOCK = 1_024
-# How many texts are traced at a time.
-_MOST_TRACED = 64
+# How many texts are traced at a time, and how many labelled texts pass their labels on at most.
+_MOST_TRACED, MOST_SEEDS = 64, 500
 # The share of the texts that would carry a label if all were equally frequent which are taken for
 # sure: those that are nearest to its name.
 _SURE = 0.2
@@ -51,7 +51,7 @@ class NeighbourGraph:
         self.n_neighbours = n_neighbours
         # Texts that were traced, by row, and what each passes on to each.
         self._place: dict[int, int] = {}
-        self._between: Floats = np.zeros((0, 0))
+        self._between = np.zeros((0, 0), dtype=np.float32)
 
     @cached_property
     def _links(self) -> Any:
@@ -62,13 +62,16 @@ class NeighbourGraph:
         k = min(self.n_neighbours, n - 1)
         if k < 1:
             return csr_array((n, n), dtype=np.float32)
-        nearest, cosines = _find_nearest(_unit(self.vectors), k)
-        rows = np.repeat(np.arange(n), k)
-        # A text unlike all others has neighbours too.
+        unit = _unit(self.vectors)
+        nearest, cosines = _find_nearest(unit, k)
+        rows, columns = np.repeat(np.arange(n), k), nearest.ravel()
+        # A text unlike all others has neighbours too, one without a vector has none.
         weights = np.maximum(cosines.ravel(), 1e-6).astype(np.float32)
-        links = csr_array((weights, (rows, nearest.ravel())), shape=(n, n))
+        present: NDArray[np.bool_] = np.asarray(unit.any(axis=1))
+        weights[~(present[rows] & present[columns])] = 0.0
+        links = csr_array((weights, (rows, columns)), shape=(n, n))
         links = links.maximum(links.T)
-        scale = np.asarray(links.sum(axis=1)).ravel() ** -0.5
+        scale = np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1e-9) ** -0.5
         return csr_array(links * scale[:, None] * scale[None, :])
 
     def propagate(self, seeds: NDArray[Any]) -> NDArray[Any]:
@@ -84,11 +87,11 @@ class NeighbourGraph:
             found = np.float32(_DECAY) * (links @ found) + seeds
         return found
 
-    def between(self, rows: NDArray[np.intp]) -> Floats:
+    def between(self, rows: NDArray[np.intp]) -> NDArray[Any]:
         """Compute how much some texts pass on to each other. This is remembered.
 
-        rows (ndarray): The m rows of the texts.
-        RETURNS (Floats): Shape (m, m), symmetric.
+        rows (ndarray): The s rows of the texts.
+        RETURNS (ndarray): Float32, shape (s, s), symmetric.
         """
         new = [row for row in dict.fromkeys(rows.tolist()) if row not in self._place]
         for start in range(0, len(new), _MOST_TRACED):
@@ -117,7 +120,8 @@ class Propagation:
     array([0, 0, 1, 1])
 
     graph (NeighbourGraph): The n texts.
-    rows (ndarray): The rows of m different labelled texts.
+    rows (ndarray): The rows of m different labelled texts. Of more than 500, some of each label
+        pass their labels on: with so many, other classifiers know more.
     values (Floats): 1 where a text carries a label, -1 where it does not, NaN where this is not
         known, shape (m, L).
     exclusive (bool): Whether a text carries one label at most.
@@ -137,54 +141,73 @@ class Propagation:
         self.rows = rows
         self.mass = np.zeros((1, values.shape[1])) if mass is None else mass
         self._mass_of_rows = self.mass if mass is None else mass[rows]
-        self._between = graph.between(rows)
         signs = (1.0,) if exclusive else (1.0, -1.0)
-        self._given = [(values == sign).astype(np.float64) for sign in signs]
+        is_seed = _choose_seeds(rows, values, len(graph.vectors))
+        self._given = [((values == sign) & is_seed[:, None]).astype(np.float64) for sign in signs]
+        self._found = [self._propagate(given) for given in self._given]
+        self._seeds = np.flatnonzero(is_seed)
+        self._between = graph.between(rows[is_seed])
+
+    def _propagate(self, given: Floats) -> NDArray[Any]:
+        seeds = np.zeros((len(self.graph.vectors), given.shape[1]), dtype=np.float32)
+        seeds[self.rows] = given
+        return self.graph.propagate(seeds)
 
     def scores(self, weights: Floats | float = 0.0) -> Floats:
         """RETURNS (Floats): The scores of all texts, shape (n, L). `weights` is how much the mass
         from before counts for each label, in labelled texts, shape (L,)."""
-        masses = []
-        for given in self._given:
-            seeds = np.zeros((len(self.graph.vectors), given.shape[1]))
-            seeds[self.rows] = given
-            found = self.graph.propagate(seeds).astype(np.float64)
-            masses.append(_mean(found, given.sum(axis=0), self.mass, weights))
-        return _to_scores(masses)
+        return _to_scores(
+            [
+                _mean(found, given.sum(axis=0), self.mass, weights)
+                for given, found in zip(self._given, self._found, strict=True)
+            ]
+        )
 
     def out_of_fold(self, weights: Floats | float = 0.0) -> Floats:
         """RETURNS (Floats): The scores of labelled texts, each from all labels but its own, shape
         (m, L)."""
-        own = np.diag(self._between)[:, None]
-        return _to_scores(
-            [
-                _mean(
-                    self._between @ given - own * given,
-                    given.sum(axis=0) - given,
-                    self._mass_of_rows,
-                    weights,
-                )
-                for given in self._given
-            ]
-        )
+        # Not what all passed on minus its own: what is left after rounding would count as certain.
+        others = self._between.copy()
+        np.fill_diagonal(others, 0.0)
+        masses = []
+        for given, found in zip(self._given, self._found, strict=True):
+            mass = found[self.rows].astype(np.float64)
+            mass[self._seeds] = others @ given[self._seeds]
+            masses.append(_mean(mass, given.sum(axis=0) - given, self._mass_of_rows, weights))
+        return _to_scores(masses)
 
     def from_some(self, some: NDArray[np.intp], weights: Floats | float = 0.0) -> Floats:
         """RETURNS (Floats): The scores of labelled texts from the labels of some of them, whose
         places among them are given, shape (m, L)."""
-        return _to_scores(
-            [
-                _mean(
-                    self._between[:, some] @ given[some],
-                    given[some].sum(axis=0),
-                    self._mass_of_rows,
-                    weights,
-                )
-                for given in self._given
-            ]
-        )
+        masses = []
+        for given in self._given:
+            only = np.zeros_like(given)
+            only[some] = given[some]
+            if len(self._seeds) == len(self.rows):
+                mass = self._between[:, some] @ given[some]
+            else:
+                mass = self._propagate(only)[self.rows]
+            masses.append(_mean(mass, only.sum(axis=0), self._mass_of_rows, weights))
+        return _to_scores(masses)
 
 
-def _mean(found: Floats, n: Floats, mass: Floats, weights: Floats | float) -> Floats:
+def _choose_seeds(rows: NDArray[np.intp], values: Floats, n: int) -> NDArray[np.bool_]:
+    """RETURNS (ndarray): Which of m labelled texts pass their labels on, shape (m,). The same texts
+    are chosen again if others are labelled later."""
+    is_seed = np.ones(len(rows), dtype=bool)
+    if len(rows) <= MOST_SEEDS:
+        return is_seed
+    rank = np.random.default_rng(0).permutation(n)[rows]
+    place = np.full(len(rows), len(rows))
+    for carried in (values == 1.0).T:
+        of_label = np.flatnonzero(carried)
+        order = of_label[np.argsort(rank[of_label])]
+        place[order] = np.minimum(place[order], np.arange(len(order)))
+    is_seed[np.lexsort((rank, place))[MOST_SEEDS:]] = False
+    return is_seed
+
+
+def _mean(found: NDArray[Any], n: Floats, mass: Floats, weights: Floats | float) -> Floats:
     """RETURNS (Floats): What texts have from n labelled ones and from before, in the mean."""
     total = n + weights
     return np.where(total > 0, (found + weights * mass) / np.maximum(total, 1e-9), 0.0)
@@ -203,7 +226,7 @@ class NamePropagation(NamedTuple):
 
 def propagate_names(graph: NeighbourGraph, cosines: Floats) -> NamePropagation:
     """Propagate labels from the texts that are nearest to their names, and once more from those
-    that are sure then. Exclusive labels only.
+    that are sure then. The labels compete for each text.
 
     >>> vectors = np.asarray([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.2, 1.0]])
     >>> cosines = np.asarray([[0.3, 0.1], [0.1, 0.12], [0.1, 0.3], [0.12, 0.1]])
@@ -229,9 +252,10 @@ def _spread_surest(graph: NeighbourGraph, certainty: Floats) -> Floats:
 
 def _combine(cosines: Floats, mass: Floats) -> Floats:
     """RETURNS (Floats): Probabilities by the text itself and by its neighbours."""
+    from scipy.special import softmax
+
     scores = cosines / _TEMPERATURE + _NEIGHBOURS * _to_scores([mass])
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    return np.asarray(softmax(scores, axis=1))
 
 
 def _to_scores(masses: list[Floats]) -> Floats:

@@ -62,7 +62,7 @@ LEAST_ACCURACY = 0.35
 # The speed of the encoder is measured on so many texts, in parts of so many.
 N_TIMED, PART = 96, 32
 # If time is short, so many texts of the pile get labels, and so many help the names of labels.
-ENOUGH_TEXTS, FEW_TEXTS = 500, 200
+ENOUGH_TEXTS, LITTLE_PILE = 500, 200
 
 Progress = Callable[["Attempt"], None]
 
@@ -352,11 +352,14 @@ class Ladder:
         return is_kept
 
     def _try_names(self) -> None:
-        """Try the pipeline that predicts the label with the nearest name."""
+        """Try the pipeline that learns from names of labels and the pile."""
         begin = time.monotonic()
-        n_read = FEW_TEXTS if self.seconds < LITTLE_TIME else ENOUGH_TEXTS
-        texts = [*self.pile.texts[:n_read], *(record.text for record in self.records)]
+        n_read = LITTLE_PILE if self.seconds < LITTLE_TIME else ENOUGH_TEXTS
+        texts = self.pile.texts[:n_read]
         knows_more = pile_teaches(len(texts), len(self.labels.labels))
+        if not knows_more:
+            # For their mean. Otherwise held-out documents would teach.
+            texts = [*texts, *(record.text for record in self.records)][:LITTLE_PILE]
         rung = names_rung(self.texts_a_label, knows_more=knows_more)
         try:
             nlp = make_from_names(

@@ -1,5 +1,6 @@
 """The page in a real browser: by keyboard alone, on a phone, and reloaded while it works."""
 
+import json
 import re
 import sys
 import threading
@@ -12,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
 
-from spacy_embtune.app import PageServer
+from spacy_embtune.app import PageServer, Pile
 
 from ..test_files import files_limited_to
+from .conftest import make_pile_of
 from .test_choosing import TopicEncoder, make_topic_pile
 from .test_loop import opened
 from .test_tuning import save_pipeline
@@ -37,16 +39,22 @@ FOCUSED = """() => {
 
 @contextmanager
 def serving(
-    tmp_path: Path, encoder: Any = None, *, seconds: float = 0.0, is_labelled: bool = False
+    tmp_path: Path,
+    encoder: Any = None,
+    *,
+    seconds: float = 0.0,
+    is_labelled: bool = False,
+    pile: Pile | None = None,
 ) -> Iterator[PageServer]:
-    """Serves texts of three topics, with labels to offer and a button that tunes."""
+    """Serves texts, of three topics if no others are given, with labels to offer and a button that
+    tunes."""
     made, out = tmp_path / "made", tmp_path / "labels.tuned"
     save_pipeline(made)
     code = (
         "import shutil, time; print('Trying: a head'); "
         f"time.sleep({seconds}); shutil.copytree({str(made)!r}, {str(out)!r})"
     )
-    pile = make_topic_pile(N)
+    pile = pile or make_topic_pile(N)
     if encoder is not None:
         pile = pile._replace(encoder=encoder)
     with PageServer(
@@ -168,20 +176,21 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, tmp_path: Path) ->
         page.keyboard.type("music")
         press("Enter")
         expect(saved).to_have_text("Saved: music for 1 text")
-        # Once a suggestion has its label, the next one is selected; so it is with lists.
+        # Once a suggestion has its label, the next one is selected; so it is with lists. Undo goes
+        # back to it.
+        first, learning = page.locator("#list .text").first, page.locator("#accuracy")
         for key in ("a", "n"):
-            expect(page.locator("#accuracy")).not_to_have_class("busy")
+            expect(learning).not_to_have_class("busy")
             press(key)
-            first = page.locator("#list .text").first
             before = first.inner_text()
             press("2")
             expect(saved).to_contain_text("Saved: food for")
             expect(first).not_to_have_text(before)
-            press("Escape")
-            expect(page.locator("#clear")).to_be_hidden()
             press("Control+z")
             expect(saved).to_contain_text("Undone: food for")
-            expect(page.locator("#accuracy")).not_to_have_class("busy")
+            expect(first).to_have_text(before)
+            press("Escape")
+            expect(page.locator("#clear")).to_be_hidden()
         # Suggestions, a list to label at once, a cluster; not that label.
         for key in ("n", "a"):
             press(key)
@@ -200,6 +209,28 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, tmp_path: Path) ->
         tab_to(page, "#tune")
         press("Enter")
         expect(page.locator("#tuned")).to_contain_text("Tuned. The map shows", timeout=30_000)
+
+
+def test_each_key_labels_another_text_however_fast_they_come(
+    browser: Browser, tmp_path: Path
+) -> None:
+    pile = make_pile_of([f"text {i}" for i in range(60)])
+    with serving(tmp_path, pile=pile) as server, opened(browser, server.address) as page:
+        share = page.locator("#share")
+        expect(page.locator("#suggestions li").first).to_be_visible()
+        page.keyboard.press("n")
+        first = page.locator("#list .text").first.inner_text()
+        for key in "1212":
+            page.keyboard.press(key)
+        expect(share).to_contain_text("4 labelled")
+        lines = (tmp_path / "labels.jsonl").read_text().splitlines()
+        given = [line for line in map(json.loads, lines) if line.get("do") == "give"]
+        assert [line["label"] for line in given] == ["sport", "food"] * 2
+        assert len({text["digest"] for line in given for text in line["texts"]}) == 4
+        assert [text["text"] for text in given[0]["texts"]] == [first]
+        for n in (3, 2, 1, 0):
+            page.keyboard.press("Control+z")
+            expect(share).to_contain_text(f"{n} labelled")
 
 
 # What is cut, covered, or beyond the edge of the window.

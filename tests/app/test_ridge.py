@@ -30,7 +30,7 @@ def test_probabilities_follow_the_labels_and_unknown_values_are_left_out(
     values[-1, 0] = np.nan
     mean = vectors.mean(axis=0)
     ridge = fit_ridge(vectors, values, mean=mean, scale=0.7, exclusive=exclusive)
-    found = ridge.probabilities(vectors)
+    found = to_probabilities(ridge.scores(vectors), 0.5, exclusive)
     assert (found.argmax(axis=1) == topic).all()
     assert ((found > 0) & (found < 1)).all()
     if exclusive:

@@ -46,6 +46,39 @@ def test_scores_out_of_fold_are_those_without_the_text(exclusive: bool) -> None:
         )
 
 
+def test_what_texts_pass_on_is_traced_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spacy_embtune.training.propagation._MOST_TRACED", 3)
+    graph = NeighbourGraph(np.random.default_rng(5).normal(size=(40, 4)))
+    exact = graph.propagate(np.eye(40))
+    for rows in ([7, 3, 9, 1], [3, 20, 1, 39, 8, 7, 0]):
+        found = graph.between(np.array(rows))
+        np.testing.assert_allclose(found, exact[np.ix_(rows, rows)], rtol=1e-5, atol=1e-7)
+
+
+def test_of_many_labelled_texts_some_of_each_label_pass_it_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(6)
+    topic = np.minimum(np.arange(300) % 20, 3)
+    vectors = np.eye(4, 8)[topic] + 0.1 * rng.normal(size=(300, 8))
+    rows = np.arange(200)
+    values = np.where(topic[rows, None] == np.arange(4), 1.0, -1.0)
+    graph = NeighbourGraph(vectors)
+    whole = Propagation(graph, rows, values, exclusive=True)
+    monkeypatch.setattr("spacy_embtune.training.propagation.MOST_SEEDS", 24)
+    found = Propagation(graph, rows, values, exclusive=True)
+    assert len(found._seeds) == 24
+    assert (values[found._seeds] == 1.0).sum(axis=0).min() >= 5
+    for some in (found, whole):
+        assert np.mean(some.scores().argmax(axis=1) == topic) > 0.9
+        assert np.mean(some.out_of_fold().argmax(axis=1) == topic[rows]) > 0.9
+        half = some.from_some(rows[::2])
+        assert np.mean(half.argmax(axis=1) == topic[rows]) > 0.9
+    # More labels leave most of the choice as it was.
+    fewer = Propagation(graph, rows[:180], values[:180], exclusive=True)
+    assert len(set(fewer._seeds) & set(found._seeds)) >= 18
+
+
 def test_texts_nearer_to_another_name_follow_their_neighbours() -> None:
     rng = np.random.default_rng(0)
     topic = np.arange(400) % 2
@@ -94,11 +127,15 @@ def test_nearly_all_neighbours_are_found_among_many_texts(monkeypatch: pytest.Mo
 )
 def test_few_texts_and_texts_without_a_vector(vectors: np.ndarray) -> None:
     n = len(vectors)
-    values = np.array([[1.0, -1.0]])
+    values = np.array([[-1.0, 1.0]])
     found = Propagation(NeighbourGraph(vectors), np.array([0]), values, exclusive=True)
     assert np.isfinite(found.scores()).all()
     assert found.scores().shape == (n, 2)
-    assert found.scores()[0].argmax() == 0
+    assert found.scores()[0].argmax() == 1
+    # Nothing comes to a text without a vector.
+    without = ~vectors.any(axis=1)
+    without[0] = False
+    assert (found.scores()[without] == 0.0).all()
     assert np.isfinite(found.out_of_fold()).all()
 
 

@@ -8,6 +8,8 @@ let isChosen = false; // whether the person has chosen the colours
 const upcoming = { n: 0, a: 0 }; // the suggestion and the list that a key selects next
 let walk = null; // the key that selected texts, and these: when they are labelled, the next follow
 let done = new Set(); // texts labelled since the suggestions were made
+let lastGiven = null; // the texts of the last action, if it gave a label
+let giving = Promise.resolve(); // a label is for what is selected when the labels before it are saved
 const NOTHING = [];
 
 // Take over a state of the server. Old ones, which arrive late, change nothing.
@@ -23,9 +25,13 @@ async function take(fresh) {
   const wasLearning = state?.is_learning;
   state = { ...fresh, learned_version: Math.max(fresh.learned_version, state?.learned_version ?? 0) };
   if (hasLearned) {
+    // What is learned comes twice: predictions, then positions.
+    const isSame = JSON.stringify([learned?.suggestions, learned?.lists]) === JSON.stringify([fresh.learned.suggestions, fresh.learned.lists]);
     learned = fresh.learned;
-    Object.assign(upcoming, { n: 0, a: 0 });
-    done = state.is_learning ? done : new Set();
+    if (!isSame) {
+      Object.assign(upcoming, { n: 0, a: 0 });
+      done = state.is_learning ? done : new Set();
+    }
   }
   if (isNew) {
     takeLabels();
@@ -44,6 +50,9 @@ async function take(fresh) {
   if (isNew || hasLearned) {
     fillTip(plot.current);
     showTuning();
+  }
+  if (hasLearned && walk?.waits && !selection.chosen.size) {
+    KEYS[walk.key]({ shiftKey: walk.shiftKey });
   }
 }
 
@@ -228,7 +237,7 @@ function showSuggestions() {
     }
     const many = named("button", "many", `Select it with ${one.others.length} like it`);
     many.type = "button";
-    many.addEventListener("click", () => selectSuggestion(one, true));
+    many.addEventListener("click", () => selectRows(rowsOfSuggestion(one, true), one.row));
     return textItem(one.row, one.reason, [many]);
   });
   const buttons = (learned?.lists ?? []).map(({ label, rows }) => {
@@ -237,7 +246,7 @@ function showSuggestions() {
     const name = named("span", "name", label);
     button.append(swatch(labelMark(state.labels.indexOf(label))), name, named("span", "n", String(rows.length)));
     button.setAttribute("aria-label", `Select ${rows.length} texts that look like ${label}`);
-    button.addEventListener("click", () => selectList(rows));
+    button.addEventListener("click", () => selectRows(rows, rows[0]));
     return button;
   });
   $("lists").hidden = !buttons.length;
@@ -246,15 +255,9 @@ function showSuggestions() {
   $("suggestions").replaceChildren(...items);
 }
 
-function selectList(rows) {
-  selection.set(rows);
-  plot.show(rows[0]);
-  point(-1);
-}
-
 // Near duplicates are labelled at once with the text; with `many`, all texts like it.
-function selectSuggestion({ row, others, n_copies: nCopies }, many) {
-  selectRows([row, ...(many ? others : others.slice(0, nCopies))], row);
+function rowsOfSuggestion({ row, others, n_copies: nCopies }, many) {
+  return done.has(row) ? [] : [row, ...(many ? others : others.slice(0, nCopies))];
 }
 
 // Show a message about saving. It stays until the next one.
@@ -279,7 +282,12 @@ function act(action, message) {
   return saving;
 }
 
-async function give(label, isDenied) {
+function give(label, isDenied) {
+  giving = giving.then(() => giveNow(label, isDenied));
+  return giving;
+}
+
+async function giveNow(label, isDenied) {
   const rows = [...selection.chosen].sort((a, b) => a - b);
   const name = label.trim();
   if (!name || !rows.length) {
@@ -291,39 +299,60 @@ async function give(label, isDenied) {
     $("label").value = "";
     $("deny").checked = false;
     $("label").blur();
+    lastGiven = rows;
+    rows.forEach((i) => done.add(i));
+    if (rows.length !== selection.chosen.size || !rows.every((i) => selection.chosen.has(i))) {
+      return; // the person goes on already
+    }
     selection.set([]);
     point(-1);
-    rows.forEach((i) => done.add(i));
     if (walk && rows.every((i) => walk.rows.has(i))) {
-      KEYS[walk.key]({ shiftKey: walk.shiftKey });
+      const { key, shiftKey } = walk;
+      KEYS[key]({ shiftKey });
+      walk ??= { key, shiftKey, rows: new Set(), waits: true };
     }
   }
 }
 
-// Select the next item that a key offers and whose text is not labelled yet.
-function step(key, items, textOf, select, shiftKey = false) {
+// Select the next item that a key offers, as far as its texts are not labelled yet.
+function step(key, items, rowsOf, shiftKey = false) {
   walk = null;
   for (let tries = 0; tries < items.length; tries += 1) {
-    const item = items[upcoming[key] % items.length];
+    const rows = rowsOf(items[upcoming[key] % items.length]).filter((i) => !done.has(i));
     upcoming[key] += 1;
-    if (!done.has(textOf(item))) {
-      select(item);
-      walk = { key, shiftKey, rows: new Set(selection.chosen) };
+    if (rows.some((i) => !selection.chosen.has(i))) {
+      selection.set(rows);
+      plot.show(rows[0]);
+      point(rows.length > 1 ? -1 : rows[0]);
+      walk = { key, shiftKey, rows: new Set(rows) };
       return;
     }
   }
 }
 
-function takeBack() {
-  if (state.undo !== null) {
-    done = new Set(); // some of them may have no label now
-    act({ do: "undo" }, `Undone: ${state.undo}`);
+// What the undone action had labelled is selected again, for the right label.
+async function takeBack() {
+  if (state.undo === null) {
+    return;
+  }
+  const rows = lastGiven ?? [];
+  lastGiven = null;
+  if (await act({ do: "undo" }, `Undone: ${state.undo}`)) {
+    rows.forEach((i) => done.delete(i));
+    selection.set(rows);
+    point(-1);
+    walk = walk && rows.length ? { ...walk, rows: new Set(rows), waits: false } : null;
   }
 }
 
-function bringBack() {
-  if (state.redo !== null) {
-    act({ do: "redo" }, `Done again: ${state.redo}`);
+async function bringBack() {
+  if (state.redo === null) {
+    return;
+  }
+  lastGiven = null;
+  if (await act({ do: "redo" }, `Done again: ${state.redo}`)) {
+    selection.set([]);
+    walk = null;
   }
 }
 
@@ -371,7 +400,7 @@ async function follow() {
 
 function labelKey(event) {
   const typing = event.target.matches("input:not([type=radio], [type=checkbox]), select");
-  if (typing || $("help").open) {
+  if (typing || event.repeat || $("help").open) {
     return;
   }
   const command = (event.ctrlKey || event.metaKey) && !event.altKey;
@@ -400,7 +429,7 @@ Object.assign(KEYS, {
     }
   },
   n: ({ shiftKey } = {}) => {
-    step("n", learned?.suggestions ?? [], (one) => one.row, (one) => selectSuggestion(one, shiftKey), shiftKey);
+    step("n", learned?.suggestions ?? [], (one) => rowsOfSuggestion(one, shiftKey), shiftKey);
   },
   l: () => {
     if (selection.chosen.size) {
@@ -408,7 +437,7 @@ Object.assign(KEYS, {
     }
   },
   a: () => {
-    step("a", learned?.lists ?? [], ({ rows }) => rows[0], ({ rows }) => selectList(rows));
+    step("a", learned?.lists ?? [], ({ rows }) => rows);
   },
   g: addNeighbours,
   c: toggleNames,
