@@ -14,13 +14,14 @@ from ..labels import LabelTexts, find_codes, read_label_texts
 from ..training import NeighbourGraph, find_nearest_labels, propagate_names
 from .component import EmbTune
 
-# So many texts are read at most; their neighbours teach from so many on in all, and a label.
+# So many texts are read at most, and they teach from so many on in all, and a label.
 _MOST_TEXTS, _FEWEST_TEXTS, _FEWEST_A_LABEL = 2_000, 100, 25
 # The share of the texts that would carry a label if all were equally frequent whose mean counts as
 # much as its name.
 _SURE = 0.5
-# The difference of two cosines times this is the difference of raw scores. Measured: probabilities
-# are then about as high as predictions are often right (benchmarks/names.py).
+# The difference of two cosines times this is the difference of raw scores. Measured with names
+# alone, probabilities are then about as high as predictions are often right (benchmarks/names.py);
+# where a pile teaches, predictions are right more often than that.
 _SCALE = 10.0
 
 
