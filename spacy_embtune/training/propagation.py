@@ -18,7 +18,7 @@ _MOST_COMPARED = 8_192
 _N_CELLS, _N_NEAR_CELLS, _CELLS_SAMPLE = 64, 6, 8_192
 _BLOCK = 1_024
 # How many texts are traced at a time, and how many labelled texts pass their labels on at most.
-_MOST_TRACED, MOST_SEEDS = 64, 500
+_MOST_TRACED, MOST_SEEDS = 64, 1_000
 # The share of the texts that would carry a label if all were equally frequent which are taken for
 # sure: those that are nearest to its name.
 _SURE = 0.2
@@ -120,7 +120,7 @@ class Propagation:
     array([0, 0, 1, 1])
 
     graph (NeighbourGraph): The n texts.
-    rows (ndarray): The rows of m different labelled texts. Of more than 500, some of each label
+    rows (ndarray): The rows of m different labelled texts. Of more than 1,000, some of each label
         pass their labels on: with so many, other classifiers know more.
     values (Floats): 1 where a text carries a label, -1 where it does not, NaN where this is not
         known, shape (m, L).
