@@ -182,18 +182,23 @@ def draw(folder: Path, encoder: Any, n: int, seed: int) -> Pool:
     )
 
 
+def scaled(pool: Pool, vectors: NDArray[Any]) -> NDArray[Any]:
+    """RETURNS (ndarray): Vectors as the logistic regression reads them."""
+    return (vectors - pool.space.mean) / pool.space.scale
+
+
 def fit_plain(pool: Pool, rows: list[int], labels: list[int]) -> LogisticRegression:
     """RETURNS (LogisticRegression): A classifier of some texts of the pile."""
     model = LogisticRegression(C=1.0, max_iter=300, tol=1e-3, class_weight="balanced")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The number of unique classes")
-        return model.fit((pool.space.vectors[rows] - pool.space.mean) / pool.space.scale, labels)
+        return model.fit(scaled(pool, pool.space.vectors[rows]), labels)
 
 
 def measure_whole(pool: Pool) -> float:
     """RETURNS (float): The accuracy, on held-out texts, with all labels of the pile."""
     model = fit_plain(pool, list(range(len(pool.given))), pool.given.tolist())
-    found = model.predict((pool.new - pool.space.mean) / pool.space.scale)
+    found = model.predict(scaled(pool, pool.new))
     return float(np.mean(found == pool.new_given))
 
 
@@ -203,7 +208,7 @@ def predict_plain(pool: Pool, known: dict[int, int]) -> NDArray[Any]:
     if len(set(labels)) < 2:
         return np.full(len(pool.given), labels[0])
     model = fit_plain(pool, list(known), labels)
-    return model.predict((pool.space.vectors - pool.space.mean) / pool.space.scale)
+    return model.predict(scaled(pool, pool.space.vectors))
 
 
 def predict_page(pool: Pool, known: dict[int, int], *, named: bool) -> NDArray[Any]:
@@ -329,7 +334,7 @@ def uncertain(worth: Callable[[NDArray[Any]], NDArray[Any]]) -> Take:
 
 def _probabilities(pool: Pool, known: dict[int, int]) -> NDArray[Any]:
     model = fit_plain(pool, list(known), list(known.values()))
-    return model.predict_proba((pool.space.vectors - pool.space.mean) / pool.space.scale)
+    return model.predict_proba(scaled(pool, pool.space.vectors))
 
 
 def suggested(*, named: bool) -> Take:

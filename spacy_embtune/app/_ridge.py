@@ -13,7 +13,7 @@ PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
 TEMPERATURES = (0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 # With fewer labelled texts, settings are not chosen by the data.
 FEWEST_TO_CHOOSE = 12
-# How much rare labels are made up for: 0 not at all, 1 until all count the same.
+# The exponent of the class weights: 0 weighs all texts alike, 1 all labels alike.
 BALANCE = 0.5
 USUAL_PENALTY, USUAL_TEMPERATURE = 0.3, 0.5
 
@@ -168,7 +168,7 @@ def _solve(rows: Floats, targets: Floats, penalty: float, parts: _Parts) -> tupl
 
 
 def log_loss(scores: Floats, targets: Floats, temperature: float, exclusive: bool) -> float:
-    """RETURNS (float): The negative logarithms of the probabilities of what is the case, in all."""
+    """RETURNS (float): The negative log-likelihood of the known values."""
     found = np.clip(to_probabilities(scores, temperature, exclusive), 1e-9, 1 - 1e-9)
     of_carried = np.log(found)[targets > 0].sum()
     of_others = 0.0 if exclusive else np.log(1 - found)[targets < 0].sum()

@@ -14,10 +14,10 @@ from ..labels import LabelTexts, find_codes, read_label_texts
 from ..training import NeighbourGraph, find_nearest_labels, propagate_names
 from .component import EmbTune
 
-# So many texts are read at most, and they teach from so many on in all, and a label.
+# At most so many texts are read. They teach if there are so many in all, and so many a label.
 _MOST_TEXTS, _FEWEST_TEXTS, _FEWEST_A_LABEL = 2_000, 100, 25
-# The share of the texts that would carry a label if all were equally frequent whose mean counts as
-# much as its name.
+# If all labels were equally frequent, each would have n / L texts. The mean of this share of them,
+# the surest, counts as much as the name of the label.
 _SURE = 0.5
 # The difference of two cosines times this is the difference of raw scores. Measured with names
 # alone, probabilities are then about as high as predictions are often right (benchmarks/names.py);
@@ -139,7 +139,7 @@ def _set_output_layer(pipe: EmbTune, texts: Mapping[str, list[str]], pile: list[
     shift = np.concatenate(names).mean(axis=0)
     directions = np.stack([_unit(of_label - shift).mean(axis=0) for of_label in names])
     if pile_teaches(len(pile), len(names)):
-        directions = 0.5 * (directions + _learn_directions(_unit(base - mean), names, mean, base))
+        directions = 0.5 * (directions + _learn_directions(base, names))
     layer = pipe.model.get_ref("output_layer")
     ops: Any = layer.ops
     # The head gives rows the length sqrt(d).
@@ -148,17 +148,15 @@ def _set_output_layer(pipe: EmbTune, texts: Mapping[str, list[str]], pile: list[
     layer.set_param("b", ops.asarray((-_SCALE * directions @ mean).astype("float32")))
 
 
-def _learn_directions(
-    pile: NDArray[Any], names: list[NDArray[Any]], mean: NDArray[Any], base: NDArray[Any]
-) -> NDArray[Any]:
-    """RETURNS (ndarray): The direction of the texts of each label, as far as its name and their
-    neighbours tell, shape (L, d)."""
+def _learn_directions(pile: NDArray[Any], names: list[NDArray[Any]]) -> NDArray[Any]:
+    """RETURNS (ndarray): The direction of the surest texts of each label, shape (L, d)."""
+    mean = pile.mean(axis=0)
     columns = np.repeat(np.arange(len(names)), [len(of_label) for of_label in names])
-    found = find_nearest_labels(base, np.concatenate(names), columns, mean=mean)
-    probabilities = propagate_names(NeighbourGraph(base), found.cosines).probabilities
+    found = find_nearest_labels(pile, np.concatenate(names), columns, mean=mean)
+    probabilities = propagate_names(NeighbourGraph(pile), found.cosines).probabilities
     n_sure = max(1, round(_SURE * len(pile) / len(names)))
     sure = np.argsort(-probabilities, axis=0, kind="stable")[:n_sure]
-    return _unit(pile[sure].mean(axis=0))
+    return _unit(_unit(pile - mean)[sure].mean(axis=0))
 
 
 def _encode(encoder: Any, texts: list[str]) -> NDArray[Any]:

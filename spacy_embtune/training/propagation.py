@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.ranking import Floats, unit_rows
+from ..metrics.ranking import Floats, unit_vectors
 
 N_NEIGHBOURS = 10
 # The share that a text takes from its neighbours in each step; after so many steps, what is passed
@@ -19,11 +19,11 @@ _N_CELLS, _N_NEAR_CELLS, _CELLS_SAMPLE = 64, 6, 8_192
 _BLOCK = 1_024
 # How many texts are traced at a time, and how many labelled texts pass their labels on at most.
 _MOST_TRACED, MOST_SEEDS = 64, 1_000
-# The share of the texts that would carry a label if all were equally frequent which are taken for
-# sure: those that are nearest to its name.
+# If all labels were equally frequent, each would have n / L texts. This share of them is taken for
+# sure: the texts nearest to the name of the label.
 _SURE = 0.2
 # Turns differences of cosines into probabilities: cosines of MiniLM with the right name are about
-# .1 above the others. The neighbours count as much as given here.
+# .1 above the others. And the weight of a text's neighbours, beside the text itself.
 _TEMPERATURE, _NEIGHBOURS = 0.1, 2.0
 # What is added to each label's share of a text, because a text whose neighbours all carry one label
 # may carry another.
@@ -276,8 +276,7 @@ def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
     present = shifted.any(axis=1)
     shifted = shifted - shifted[present].mean(axis=0) if present.sum() > 1 else shifted
     unit = np.zeros_like(shifted)
-    rows, places = unit_rows(shifted[present])
-    unit[np.flatnonzero(present)[places]] = rows
+    unit[present] = unit_vectors(shifted[present])
     return unit
 
 
@@ -311,14 +310,13 @@ def _pair_cells(unit: NDArray[Any], k: int) -> list[tuple[NDArray[np.intp], NDAr
         warnings.simplefilter("ignore")
         centres = MiniBatchKMeans(_N_CELLS, n_init=1, random_state=0).fit(sample).cluster_centers_
     cell = (unit @ centres.T - 0.5 * (centres**2).sum(axis=1)).argmax(axis=1)
+    sizes = np.bincount(cell, minlength=len(centres))
     near = np.argsort(-(centres @ centres.T), axis=1, kind="stable")
     pairs = []
     for own in np.unique(cell):
-        others = near[own][near[own] != own]
-        n_cells = _N_NEAR_CELLS - 1
-        candidates = np.flatnonzero(np.isin(cell, [own, *others[:n_cells]]))
-        while len(candidates) <= k:
-            n_cells += 1
-            candidates = np.flatnonzero(np.isin(cell, [own, *others[:n_cells]]))
-        pairs.append((np.flatnonzero(cell == own), candidates))
+        order = np.array([own, *near[own][near[own] != own]])
+        # More cells if these have too few texts.
+        n_needed = np.searchsorted(np.cumsum(sizes[order]), k, side="right") + 1
+        candidates = np.isin(cell, order[: max(_N_NEAR_CELLS, n_needed)])
+        pairs.append((np.flatnonzero(cell == own), np.flatnonzero(candidates)))
     return pairs

@@ -257,7 +257,7 @@ function showSuggestions() {
 
 // Near duplicates are labelled at once with the text; with `many`, all texts like it.
 function rowsOfSuggestion({ row, others, n_copies: nCopies }, many) {
-  return done.has(row) ? [] : [row, ...(many ? others : others.slice(0, nCopies))];
+  return [row, ...(many ? others : others.slice(0, nCopies))];
 }
 
 // Show a message about saving. It stays until the next one.
@@ -429,7 +429,8 @@ Object.assign(KEYS, {
     }
   },
   n: ({ shiftKey } = {}) => {
-    step("n", learned?.suggestions ?? [], (one) => rowsOfSuggestion(one, shiftKey), shiftKey);
+    const rowsOf = (one) => (done.has(one.row) ? [] : rowsOfSuggestion(one, shiftKey));
+    step("n", learned?.suggestions ?? [], rowsOf, shiftKey);
   },
   l: () => {
     if (selection.chosen.size) {
