@@ -45,10 +45,10 @@ from common import read_rows
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from spacy_embtune.app._learning import Learned, learn
-from spacy_embtune.app._names import Names, encode_names
+from spacy_embtune.app._learning import Learned, encode_names, learn
 from spacy_embtune.app._space import Space
 from spacy_embtune.finetune import SentenceEncoder, cached
+from spacy_embtune.semi_supervised import Names
 
 MOST_TEST = 1000
 # Numbers of labels at which the accuracy is measured: each is larger by this share.

@@ -29,7 +29,7 @@ from scipy.sparse.linalg import splu
 
 from spacy_embtune.data import PseudoLabel, text_digest
 from spacy_embtune.labels import make_targets
-from spacy_embtune.training import choose_pseudo_labels
+from spacy_embtune.semi_supervised import choose_pseudo_labels
 
 TEMPERATURE = 0.1
 

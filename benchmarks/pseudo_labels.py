@@ -36,7 +36,7 @@ from spacy_embtune.data import PseudoLabel, make_unlabelled_reader
 from spacy_embtune.labels import make_targets
 from spacy_embtune.metrics import knn_scores, probe_scores, retrieval_scores
 from spacy_embtune.pipeline import pseudo_label
-from spacy_embtune.training import compare_with_means
+from spacy_embtune.semi_supervised import compare_with_means
 
 Row = dict[str, Any]
 FIGURES = ("accuracy", "knn", "probe", "p@1", "MAP@R")

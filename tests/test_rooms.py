@@ -25,6 +25,7 @@ FLOORS = [
     {"reports"},
     {"finetune"},
     {"pipeline"},
+    {"semi_supervised"},
     {"training"},
     {"heads", "losses", "encoder", "data"},
     {"metrics"},

@@ -1,18 +1,24 @@
 """What is learned from the labels given so far: predictions, positions, and what to label next."""
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..finetune import ContrastiveTuner
+from ..finetune import ContrastiveTuner, encode_labels
 from ..metrics.ranking import Floats, Ints
 from ..plots import project_onto
-from ._classifier import find_single, fit_classifier
-from ._names import Names, predict_by_names, weigh_names
+from ..semi_supervised import (
+    FEWEST_TO_CHOOSE,
+    Names,
+    find_single,
+    fit_classifier,
+    predict_by_names,
+    weigh_names,
+)
 from ._quality import Quality, measure_quality
-from ._ridge import FEWEST_TO_CHOOSE
 from ._space import Space
 from ._suggestions import (
     N_SUGGESTED,
@@ -49,6 +55,18 @@ class Learned(NamedTuple):
     quality: Quality | None
     suggestions: list[Suggestion]
     lists: list[LabelList]
+
+
+def encode_names(labels: Sequence[str], encoder: Any) -> dict[str, NDArray[Any]]:
+    """Encode names of labels. Names that look like codes are left out.
+
+    labels (Sequence[str]): The labels.
+    encoder (Any): An object with `transform(texts)`.
+    RETURNS (dict[str, ndarray]): The vectors by label.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The name")
+        return dict(encode_labels(labels, encoder))
 
 
 def learn(

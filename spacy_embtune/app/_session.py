@@ -14,9 +14,8 @@ from .._texts import count
 from ..data import LoggedText
 from ..plots import project_onto
 from ._clusters import Clusters, find_clusters
-from ._learning import Learned, learn, learn_positions
+from ._learning import Learned, encode_names, learn, learn_positions
 from ._log import LabelLog
-from ._names import encode_names
 from ._space import Space, find_near
 
 logger = logging.getLogger(__name__)

@@ -1,13 +1,14 @@
 """The vectors of a pile, with what is computed of them once."""
 
 import warnings
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.ranking import Floats, Ints, unit_rows
-from ..training import NeighbourGraph
+from ..metrics.ranking import Floats, Ints
+from ..semi_supervised import VectorSpace
 
 # The clusters that each give a typical text, the texts that they are found with, and how many texts
 # a cluster has on average at least.
@@ -18,43 +19,26 @@ SAMPLE = 1_000
 NEAR = 10
 
 
-class Space(NamedTuple):
-    """The unit vectors of n texts.
+@dataclass(frozen=True, eq=False)
+class Space(VectorSpace):
+    """The unit vectors of n texts, and how they lie.
 
-    vectors (ndarray): Float32, shape (n, d).
-    mean (Floats): Their mean, float64, shape (d,).
-    scale (float): The root of their mean squared distance to the mean.
     typicality (Floats): How many others each text has near it, see `measure_typicality`.
     part (Ints): The cluster of each text, one of at most 40, shape (n,).
     middles (Ints): The text that is nearest to the centre of each cluster, the one of the largest
         cluster first.
-    graph (NeighbourGraph): Their neighbours, found when they are first needed.
     """
 
-    vectors: NDArray[Any]
-    mean: Floats
-    scale: float
     typicality: Floats
     part: Ints
     middles: Ints
-    graph: NeighbourGraph
 
     @classmethod
     def of(cls, vectors: NDArray[Any]) -> Self:
-        """RETURNS (Space): The space of vectors of any length above 0, shape (n, d)."""
-        # Less than half of the time of `unit_rows`, which computes in float64.
-        unit = np.asarray(vectors, dtype=np.float32)
-        lengths = np.linalg.norm(unit, axis=1, keepdims=True)
-        if np.isfinite(lengths).all() and (lengths > 1e-12).all():
-            unit = unit / lengths
-        else:
-            # A text without a vector keeps its row.
-            unit = np.zeros(unit.shape, dtype=np.float32)
-            unit_of_others, rows = unit_rows(vectors)
-            unit[rows] = unit_of_others
-        mean = unit.mean(axis=0, dtype=np.float64)
-        scale = float(np.sqrt(max(1.0 - float(mean @ mean), 1e-6)))
-        return cls(unit, mean, scale, measure_typicality(unit), *_split(unit), NeighbourGraph(unit))
+        """RETURNS (Space): The space of vectors of any length, shape (n, d)."""
+        own = VectorSpace.of(vectors)
+        more = measure_typicality(own.vectors), *_split(own.vectors)
+        return cls(own.vectors, own.mean, own.scale, own.graph, *more)
 
 
 def _split(vectors: NDArray[Any]) -> tuple[Ints, Ints]:

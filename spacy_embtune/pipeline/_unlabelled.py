@@ -14,7 +14,8 @@ from spacy.training import Example
 from .._texts import count, digest_number, text_key, word_key
 from ..data import WEIGHT_FIELD, check_weight
 from ..labels import CARRIES, SparseTargets, make_sparse_targets, validate_cats
-from ..training import BalancedOrder, describe
+from ..semi_supervised import BalancedOrder
+from ..training import describe
 from ._added_documents import AddedDocuments
 from ._training_corpus import TrainingCorpus, annotate
 

@@ -11,7 +11,8 @@ from spacy.language import Language
 
 from ..encoder import DEFAULT_ENCODER, token_counter
 from ..labels import LabelTexts, find_codes, read_label_texts
-from ..training import NeighbourGraph, find_nearest_labels, propagate_names
+from ..semi_supervised import NeighbourGraph, propagate_names
+from ..training import find_nearest_labels
 from .component import EmbTune
 
 # At most so many texts are read. They teach if there are so many in all, and so many a label.

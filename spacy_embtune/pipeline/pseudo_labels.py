@@ -13,7 +13,7 @@ from .._texts import shorten, text_key, word_key
 from ..data import PseudoLabel, Record, text_digest
 from ..labels import make_sparse_targets, validate_cats
 from ..metrics import Rows
-from ..training import SUREST_SHARE, choose_pseudo_labels, compare_with_means
+from ..semi_supervised import SUREST_SHARE, choose_pseudo_labels, compare_with_means
 from .component import EmbTune
 from .lookup import find_component
 from .rows import probability_rows

@@ -9,11 +9,6 @@ label_batches, pair_batches
 side_batches    base vectors of two sides -> batches of pairs; the negatives are in the batch
 find_nearest_labels, label_text_weights, move_to_documents, texts_mean_something
                 texts of labels as documents
-choose_pseudo_labels, compare_with_means
-                labels for unlabelled documents, by a trained model
-NeighbourGraph, Propagation, propagate_names
-                labels of texts, or names, passed on to neighbours in a pile
-BalancedOrder   draws documents so that each class is drawn equally often
 MemoryBank      keeps earlier base vectors to compare a batch with
 SeenTexts       remembers the training texts as digests
 make_batch_by_class
@@ -34,14 +29,6 @@ from .label_documents import (
 )
 from .loop import run_steps, seeded, train_head
 from .memory_bank import Entries, MemoryBank
-from .propagation import NamePropagation, NeighbourGraph, Propagation, propagate_names
-from .pseudo_labels import (
-    SUREST_SHARE,
-    BalancedOrder,
-    ChosenLabels,
-    choose_pseudo_labels,
-    compare_with_means,
-)
 from .row_batches import (
     RowBatch,
     ScoredPairs,
@@ -61,17 +48,11 @@ from .steps import suitable_steps
 __all__ = [
     "ODDS_OF_CODES",
     "ODDS_OF_WORDS",
-    "SUREST_SHARE",
-    "BalancedOrder",
     "Batch",
     "BlockAdam",
-    "ChosenLabels",
     "Entries",
     "MemoryBank",
-    "NamePropagation",
     "NearestLabels",
-    "NeighbourGraph",
-    "Propagation",
     "RowBatch",
     "ScoredPairs",
     "SeenTexts",
@@ -79,8 +60,6 @@ __all__ = [
     "StepResult",
     "add_memory",
     "build_section",
-    "choose_pseudo_labels",
-    "compare_with_means",
     "count_batches",
     "describe",
     "find_nearest_labels",
@@ -93,7 +72,6 @@ __all__ = [
     "move_to_documents",
     "pair_batches",
     "pair_targets",
-    "propagate_names",
     "run_steps",
     "seeded",
     "select_rows",

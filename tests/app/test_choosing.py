@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from spacy_embtune.app import ActionError, LabelLog, Pile, Session, label, make_pile
 from spacy_embtune.app._clusters import find_clusters
-from spacy_embtune.app._names import predict_by_names, weigh_names
 from spacy_embtune.app._space import Space
 from spacy_embtune.data import LoggedText, Record, read_records
+from spacy_embtune.semi_supervised import predict_by_names, weigh_names
 
 from .conftest import make_pile_of, wait_for_learning, wait_until
 

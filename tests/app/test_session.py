@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from spacy_embtune.app import ActionError, LabelLog, Session
-from spacy_embtune.app._classifier import fit_classifier
 from spacy_embtune.app._space import Space
 from spacy_embtune.app._suggestions import MUCH_ALIKE, find_middles, suggest_uncertain
 from spacy_embtune.data import LoggedText, read_records
+from spacy_embtune.semi_supervised import fit_classifier
 
 from .conftest import make_pile_of, wait_for_learning
 

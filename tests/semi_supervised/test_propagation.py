@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spacy_embtune.training import NeighbourGraph, Propagation, propagate_names
-from spacy_embtune.training.propagation import _find_nearest, _unit
+from spacy_embtune.semi_supervised import NeighbourGraph, Propagation, propagate_names
+from spacy_embtune.semi_supervised.propagation import _find_nearest, _unit
 
 
 def test_few_labels_are_enough_where_no_line_divides_the_texts() -> None:
@@ -47,7 +47,7 @@ def test_scores_out_of_fold_are_those_without_the_text(exclusive: bool) -> None:
 
 
 def test_what_texts_pass_on_is_traced_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spacy_embtune.training.propagation._MOST_TRACED", 3)
+    monkeypatch.setattr("spacy_embtune.semi_supervised.propagation._MOST_TRACED", 3)
     graph = NeighbourGraph(np.random.default_rng(5).normal(size=(40, 4)))
     exact = graph.propagate(np.eye(40))
     for rows in ([7, 3, 9, 1], [3, 20, 1, 39, 8, 7, 0]):
@@ -65,7 +65,7 @@ def test_of_many_labelled_texts_some_of_each_label_pass_it_on(
     values = np.where(topic[rows, None] == np.arange(4), 1.0, -1.0)
     graph = NeighbourGraph(vectors)
     whole = Propagation(graph, rows, values, exclusive=True)
-    monkeypatch.setattr("spacy_embtune.training.propagation.MOST_SEEDS", 24)
+    monkeypatch.setattr("spacy_embtune.semi_supervised.propagation.MOST_SEEDS", 24)
     found = Propagation(graph, rows, values, exclusive=True)
     assert len(found._seeds) == 24
     assert (values[found._seeds] == 1.0).sum(axis=0).min() >= 5
@@ -114,7 +114,7 @@ def test_nearly_all_neighbours_are_found_among_many_texts(monkeypatch: pytest.Mo
     np.testing.assert_allclose(
         cosines, (unit[:, None] * unit[exact]).sum(axis=2), rtol=1e-4, atol=1e-5
     )
-    monkeypatch.setattr("spacy_embtune.training.propagation._MOST_COMPARED", 500)
+    monkeypatch.setattr("spacy_embtune.semi_supervised.propagation._MOST_COMPARED", 500)
     found, _ = _find_nearest(unit, 10)
     shared = [len(set(a) & set(b)) for a, b in zip(exact.tolist(), found.tolist(), strict=True)]
     assert np.mean(shared) > 9.0
@@ -140,7 +140,7 @@ def test_few_texts_and_texts_without_a_vector(vectors: np.ndarray) -> None:
 
 
 def test_neighbours_of_thousands_of_copies_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spacy_embtune.training.propagation._MOST_COMPARED", 50)
+    monkeypatch.setattr("spacy_embtune.semi_supervised.propagation._MOST_COMPARED", 50)
     vectors = np.vstack([np.ones((300, 3)), np.eye(3)])
     found = NeighbourGraph(vectors).propagate(np.eye(303)[:, :1])
     assert np.isfinite(found).all()

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..metrics.ranking import Floats
-from ..training import Propagation
-from ._names import spread_names, weigh_names
-from ._ridge import (
+from .names import spread_names, weigh_names
+from .propagation import Propagation
+from .ridge import (
     FEWEST_TO_CHOOSE,
     TEMPERATURES,
     USUAL_TEMPERATURE,
@@ -19,7 +19,7 @@ from ._ridge import (
     log_loss,
     to_probabilities,
 )
-from ._space import Space
+from .space import VectorSpace
 
 # How much the neighbours count beside the linear classifier, to choose from; and with few labels.
 SHARES = (0.0, 0.25, 0.5, 1.0, 2.0)
@@ -46,7 +46,7 @@ class Classifier(NamedTuple):
 
 
 def fit_classifier(
-    space: Space,
+    space: VectorSpace,
     rows: NDArray[np.intp],
     values: Floats,
     *,
@@ -59,7 +59,7 @@ def fit_classifier(
     if labels are topics (benchmarks/README.md). How much they count is what predicts best out of
     fold.
 
-    space (Space): The n texts.
+    space (VectorSpace): The n texts.
     rows (ndarray): The rows of the m labelled texts.
     values (Floats): 1 where a text carries a label, -1 where it does not, NaN where this is not
         known, shape (m, L).
@@ -110,7 +110,7 @@ def fit_classifier(
 
 
 def fit_to(
-    space: Space,
+    space: VectorSpace,
     rows: NDArray[np.intp],
     values: Floats,
     *,

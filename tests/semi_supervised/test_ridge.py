@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spacy_embtune.app._ridge import _decompose, _solve, fit_ridge, to_probabilities
+from spacy_embtune.semi_supervised.ridge import _decompose, _solve, fit_ridge, to_probabilities
 
 
 def test_scores_out_of_fold_are_exact() -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from spacy_embtune.labels import make_sparse_targets, make_targets
-from spacy_embtune.training import BalancedOrder, choose_pseudo_labels, compare_with_means
+from spacy_embtune.semi_supervised import BalancedOrder, choose_pseudo_labels, compare_with_means
 
 LABELS = ["A", "B", "C"]
 AXES = np.eye(3)
@@ -90,7 +90,7 @@ def test_labels_that_are_not_exclusive_are_chosen_one_by_one() -> None:
 
 
 def test_many_labels_and_documents_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spacy_embtune.training.pseudo_labels.MOST_DENSE", 30)
+    monkeypatch.setattr("spacy_embtune.semi_supervised.pseudo_labels.MOST_DENSE", 30)
     targets = make_targets([{"A": 1.0, "B": 0.0, "C": 0.0}] * 3, LABELS, exclusive=False)
     pile = np.tile(AXES[0], (40, 1))
     chosen = choose_pseudo_labels(AXES, targets, pile, np.tile([0.9, 0.1, 0.1], (40, 1)), share=1.0)

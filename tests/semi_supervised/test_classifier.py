@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 
-from spacy_embtune.app._classifier import USUAL_SHARE, find_single, fit_classifier, fit_to
-from spacy_embtune.app._space import Space
-from spacy_embtune.training import Propagation
+from spacy_embtune.semi_supervised import (
+    Propagation,
+    VectorSpace,
+    find_single,
+    fit_classifier,
+    fit_to,
+)
+from spacy_embtune.semi_supervised.classifier import USUAL_SHARE
 
 
 def make_quarters(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -24,7 +29,7 @@ def to_values(topic: np.ndarray, n_labels: int) -> np.ndarray:
 def test_neighbours_predict_what_no_line_divides() -> None:
     vectors, topic = make_quarters(600)
     rows = np.arange(40)
-    space, values = Space.of(vectors), to_values(topic[rows], 2)
+    space, values = VectorSpace.of(vectors), to_values(topic[rows], 2)
     linear = fit_to(space, rows, values, exclusive=True).scores(space.vectors)
     assert np.mean(linear.argmax(axis=1) == topic) < 0.75
     found = fit_classifier(space, rows, values, exclusive=True, labels=["A", "B"])
@@ -39,7 +44,7 @@ def test_neighbours_that_mislead_count_little() -> None:
     vectors = rng.normal(size=(1_000, 40))
     vectors[:, 0] = np.where(topic, 0.25, -0.25) + 0.25 * rng.normal(size=1_000)
     rows = np.arange(200)
-    space, values = Space.of(vectors), to_values(topic[rows], 2)
+    space, values = VectorSpace.of(vectors), to_values(topic[rows], 2)
     near = Propagation(space.graph, rows, values, exclusive=True).scores()
     assert np.mean(near.argmax(axis=1) == topic) < 0.75
     found = fit_classifier(space, rows, values, exclusive=True, labels=["A", "B"])
@@ -53,7 +58,7 @@ def test_names_count_beside_few_labels_and_not_beside_many() -> None:
     rng = np.random.default_rng(2)
     topic = np.arange(400) % 2
     vectors = np.eye(2, 8)[topic] + 0.3 * rng.normal(size=(400, 8))
-    space, labels = Space.of(vectors), ["sport", "food"]
+    space, labels = VectorSpace.of(vectors), ["sport", "food"]
     names = {"sport": np.eye(2, 8)[:1], "food": np.eye(2, 8)[1:]}
     few = np.array([0, 1])
     wrong = to_values(1 - topic[few], 2)
@@ -75,7 +80,7 @@ def test_what_is_not_known_of_a_text_teaches_nothing(exclusive: bool) -> None:
     values[20:] = np.nan
     values[20:, 0] = np.where(topic[20:30] == 0, np.nan, -1.0)
     found = fit_classifier(
-        Space.of(vectors), np.arange(30), values, exclusive=exclusive, labels=["A", "B", "C"]
+        VectorSpace.of(vectors), np.arange(30), values, exclusive=exclusive, labels=["A", "B", "C"]
     )
     assert np.isfinite(found.probabilities).all()
     assert np.mean(found.probabilities.argmax(axis=1) == topic) > 0.9
@@ -95,7 +100,7 @@ def test_probabilities_out_of_fold_are_those_of_a_classifier_without_the_text(
     vectors = np.eye(3, 8)[topic] + 0.4 * rng.normal(size=(90, 8))
     rows, labels = np.arange(8), ["A", "B", "C"]
     values = to_values(topic[rows], 3)
-    space = Space.of(vectors)
+    space = VectorSpace.of(vectors)
     found = fit_classifier(space, rows, values, exclusive=exclusive, labels=labels)
     for i in range(8):
         others = np.delete(rows, i)

@@ -1,6 +1,5 @@
 """The names of labels as the first teacher."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -9,20 +8,17 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..finetune import encode_labels
 from ..metrics.ranking import Floats
 from ..training import (
     ODDS_OF_WORDS,
-    NamePropagation,
-    NeighbourGraph,
     find_nearest_labels,
     label_text_weights,
     move_to_documents,
-    propagate_names,
     texts_mean_something,
 )
-from ._ridge import Extra
-from ._space import Space
+from .propagation import NamePropagation, NeighbourGraph, propagate_names
+from .ridge import Extra
+from .space import VectorSpace
 
 # Vectors of the names by label, shape (k, d) each. Names that look like codes have none.
 Names = Mapping[str, NDArray[Any]]
@@ -39,22 +35,12 @@ class NamePredictions(NamedTuple):
     probabilities: Floats
 
 
-def encode_names(labels: Sequence[str], encoder: Any) -> dict[str, NDArray[Any]]:
-    """Encode names of labels. Names that look like codes are left out.
-
-    labels (Sequence[str]): The labels.
-    encoder (Any): An object with `transform(texts)`.
-    RETURNS (dict[str, ndarray]): The vectors by label.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The name")
-        return dict(encode_labels(labels, encoder))
-
-
-def predict_by_names(space: Space, labels: Sequence[str], names: Names) -> NamePredictions | None:
+def predict_by_names(
+    space: VectorSpace, labels: Sequence[str], names: Names
+) -> NamePredictions | None:
     """Predict the label with the nearest name, by the text itself and by its neighbours.
 
-    space (Space): The texts.
+    space (VectorSpace): The texts.
     labels (Sequence[str]): All labels.
     names (Names): The vectors of the names.
     RETURNS (NamePredictions | None): None if fewer than two labels have a vector, or all
@@ -69,7 +55,7 @@ def predict_by_names(space: Space, labels: Sequence[str], names: Names) -> NameP
     return NamePredictions(named, found.probabilities)
 
 
-def spread_names(space: Space, labels: Sequence[str], names: Names) -> Floats:
+def spread_names(space: VectorSpace, labels: Sequence[str], names: Names) -> Floats:
     """Spread each label from the texts that are nearest to its name to their neighbours.
 
     space, names: As for `predict_by_names`.
@@ -90,7 +76,9 @@ _LATEST: WeakKeyDictionary[NeighbourGraph, tuple[bytes, Floats, NamePropagation]
 )
 
 
-def _propagate(space: Space, named: Sequence[str], names: Names) -> tuple[Floats, NamePropagation]:
+def _propagate(
+    space: VectorSpace, named: Sequence[str], names: Names
+) -> tuple[Floats, NamePropagation]:
     """RETURNS (tuple): The cosine of each text to each name, shape (n, L), and what they say."""
     rows, columns = _stack(named, names)
     key = blake2b(rows.tobytes() + columns.tobytes()).digest()
@@ -103,7 +91,7 @@ def _propagate(space: Space, named: Sequence[str], names: Names) -> tuple[Floats
 
 
 def weigh_names(
-    space: Space,
+    space: VectorSpace,
     labels: Sequence[str],
     names: Names,
     *,
@@ -112,7 +100,7 @@ def weigh_names(
 ) -> Extra | None:
     """Make the names rows that a classifier learns from, with a weight that falls as labels grow.
 
-    space (Space): The texts.
+    space (VectorSpace): The texts.
     labels (Sequence[str]): The L labels that are learned.
     names (Names): The vectors of the names.
     rows (ndarray): The rows of the m labelled texts.
