@@ -10,21 +10,28 @@ none: of the mean vectors of the classes), of the nearest labelled text, and of 
 and MAP@R within the test texts. "right" is the share of pseudo-labels that are right.
 
 --mean: heads of frozen vectors, with the mean of the labelled texts and with that of the pile.
+--teachers: who gives the labels of the first round. pipeline: the pipeline of labels alone, where
+its output layer and the nearest labelled text agree; neighbours: a classifier of base vectors and
+of neighbours in the pile; both: the pipeline's output layer, where these agree. "assortativity" is
+that of the neighbours' labels.
 """
 
+import itertools
 import json
 import os
 import random
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import spacy
 import typer
-from common import ROOT, draw_per_class, encode, read_rows
+from common import ROOT, TABLE, draw_per_class, encode, read_rows
 from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.training import Example
@@ -32,11 +39,13 @@ from spacy.util import load_config, registry
 from thinc.api import fix_random_seed
 from wasabi import msg
 
-from spacy_embtune.data import PseudoLabel, make_unlabelled_reader
+from spacy_embtune.data import PseudoLabel, Record, make_unlabelled_reader, text_digest
+from spacy_embtune.finetune import SentenceEncoder, encode_labels
 from spacy_embtune.labels import make_targets
 from spacy_embtune.metrics import knn_scores, probe_scores, retrieval_scores
 from spacy_embtune.pipeline import pseudo_label
 from spacy_embtune.semi_supervised import compare_with_means
+from spacy_embtune.tuning._pile import NeighbourLabels, Pile
 
 Row = dict[str, Any]
 FIGURES = ("accuracy", "knn", "probe", "p@1", "MAP@R")
@@ -56,6 +65,7 @@ def main(
     shares: Annotated[str, typer.Option(help="Shares of each class")] = "0.3",
     weights: Annotated[str, typer.Option(help="Weights of pseudo-labels")] = "1",
     rounds: Annotated[int, typer.Option(help="How many rounds")] = 2,
+    teachers: Annotated[str, typer.Option(help="pipeline, neighbours, both")] = "pipeline",
     control: Annotated[bool, typer.Option(help="Labels alone for as many steps as with")] = False,
     mean: Annotated[bool, typer.Option("--mean", help="Compare the means")] = False,
     json_path: Annotated[Path | None, typer.Option("--json", help="Append all figures")] = None,
@@ -83,16 +93,23 @@ def main(
                 continue
             if control and many != few:
                 keep(name, draw, f"labels alone, {many} steps", train(many)[1])
-            for share in map(float, shares.split(",")):
-                for weight in map(float, weights.split(",")):
-                    teacher = nlp
-                    for i in range(rounds):
-                        begin = time.perf_counter()
-                        labels, right = train.teach(teacher, share, weight)
-                        seconds = time.perf_counter() - begin
-                        teacher, found = train(many, labels)
-                        found |= {"right": right, "n": len(labels), "labelling": seconds}
-                        keep(name, draw, f"share {share}, weight {weight}, round {i + 1}", found)
+            settings = itertools.product(
+                map(float, shares.split(",")), map(float, weights.split(",")), teachers.split(",")
+            )
+            for share, weight, who in settings:
+                teacher = nlp
+                for i in range(rounds):
+                    begin = time.perf_counter()
+                    labels, right = train.teach(
+                        teacher, share, weight, who=who if i == 0 else "pipeline"
+                    )
+                    seconds = time.perf_counter() - begin
+                    teacher, found = train(many, labels)
+                    found |= {"right": right, "n": len(labels), "labelling": seconds}
+                    if who != "pipeline":
+                        found["assortativity"] = train.neighbours[0].assortativity
+                    run = f"share {share}, weight {weight}, by {who}, round {i + 1}"
+                    keep(name, draw, run, found)
     show(runs)
 
 
@@ -193,13 +210,47 @@ class Trainer:
             "MAP@R": found.map_at_r,
         }
 
+    @cached_property
+    def neighbours(self) -> tuple[NeighbourLabels, dict[str, str]]:
+        """RETURNS (tuple): What neighbours in the pile say, and the label of each text."""
+        records = [
+            Record(row["text"], row["cats"], str(i), {}, i) for i, row in enumerate(self.known)
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            pile = Pile([row["text"] for row in self.pile], records, Path(folder))
+            texts = [*(record.text for record in records), *pile.texts]
+            encode(texts)
+            vectors = np.stack([TABLE[text] for text in texts])
+            n, m = len(records), len(pile.texts)
+            names = encode_labels(self.labels, SentenceEncoder())
+            found = pile.ask_neighbours(
+                np.arange(m), vectors[n:], records, vectors[:n], self.labels, names
+            )
+            return found, dict(zip(pile.texts, found.labels, strict=True))
+
     def teach(
-        self, nlp: Language, share: float, weight: float
+        self, nlp: Language, share: float, weight: float, *, who: str = "pipeline"
     ) -> tuple[dict[str, PseudoLabel], float]:
         """RETURNS (tuple): The pseudo-labels of a pipeline, and the share of them that are right:
         of all labels that are taken as known."""
+        if who == "neighbours":
+            labels = self.neighbours[0].surest
+            cats = {text_digest(row["text"]): row["cats"] for row in self.pile}
+            right = [cats[key].get(label, 0.0) for key, one in labels.items() for label in one.cats]
+            return labels, statistics.mean(right or [0.0])
         texts = [row["text"] for row in self.pile]
-        found = pseudo_label(nlp, self.make_examples(nlp), texts, share=share, weight=weight)
+        second_view = None
+        if who == "both":
+            said = self.neighbours[1]
+            second_view = [said.get(text, "") for text in texts]
+        found = pseudo_label(
+            nlp,
+            self.make_examples(nlp),
+            texts,
+            share=share,
+            weight=weight,
+            second_view=second_view,
+        )
         right = [
             float((self.pile[i]["cats"].get(label, 0.0) >= 0.5) == (value >= 0.5))
             for i, cats in zip(found.rows.tolist(), found.cats, strict=True)

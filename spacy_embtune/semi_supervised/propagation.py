@@ -87,6 +87,30 @@ class NeighbourGraph:
             found = np.float32(_DECAY) * (links @ found) + seeds
         return found
 
+    def assortativity(self, classes: NDArray[np.intp]) -> float:
+        """Measure how much more often than by chance neighbours are of one class: whether the
+        labels are what the vectors are near each other for (Newman 2003, "Mixing patterns in
+        networks").
+
+        >>> vectors = np.asarray([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.2, 1.0]])
+        >>> graph = NeighbourGraph(vectors, n_neighbours=1)
+        >>> round(graph.assortativity(np.asarray([0, 0, 1, 1])), 6)
+        1.0
+
+        classes (ndarray of int): The class of each text, from 0 on, shape (n,).
+        RETURNS (float): 1.0 if all neighbours are of one class, 0.0 if as many as by chance are, or
+            if there is one class only.
+        """
+        links = self._links.tocoo()
+        total = float(links.data.sum())
+        if total <= 0:
+            return 0.0
+        one, other = classes[links.row], classes[links.col]
+        share = np.bincount(one, weights=links.data) / total
+        by_chance = float((share**2).sum())
+        same = float(links.data[one == other].sum()) / total
+        return (same - by_chance) / (1.0 - by_chance) if by_chance < 1.0 - 1e-9 else 0.0
+
     def between(self, rows: NDArray[np.intp]) -> NDArray[Any]:
         """Compute how much some texts pass on to each other. This is remembered.
 

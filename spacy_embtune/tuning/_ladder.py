@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -31,15 +31,24 @@ from ._evidence import (
 from ._fitting import change, fit, quiet, write_documents
 from ._frozen import fit_head, to_documents
 from ._names import make_from_names
-from ._pile import LEAST_TEXTS, Pile
-from ._rungs import Rung, base_rung, encoder_rungs, head_rungs, names_rung, pseudo_rung
+from ._pile import LEAST_TEXTS, NeighbourLabels, Pile
+from ._rungs import (
+    Rung,
+    base_rung,
+    encoder_rungs,
+    head_rungs,
+    names_rung,
+    pseudo_rung,
+    with_neighbours,
+)
 
 logger = logging.getLogger(__name__)
 
 # A slow rung (`Rung.is_slow`) is judged by at least and at most so many folds, if there is time.
 LEAST_FOLDS = 2
 MOST_FOLDS = 4
-# If there is less time than this, in seconds, the other rungs have at most as many folds.
+# If there is less time than this, in seconds, the other rungs have at most as many folds, and heads
+# are left out if the encoder can learn.
 LITTLE_TIME = 45.0
 # A slow rung is judged no further when its expected gain is so many standard errors from 0.
 CLEAR = 2.0
@@ -49,7 +58,7 @@ DOUBT = 1.25
 LEARNING = 2.3
 # If all layers learn, a text takes so many times as long as with two thirds of them.
 DEEPER = 1.7
-# Making an encoder that learns takes so many seconds.
+# Making an encoder that learns takes so many seconds at least.
 SECONDS_TO_START = 1.5
 # The rungs with an encoder that does not learn.
 FROZEN = ("base", "contrastive", "feed_forward")
@@ -63,6 +72,8 @@ LEAST_ACCURACY = 0.35
 N_TIMED, PART = 96, 32
 # If time is short, so many texts of the pile get labels, and so many help the names of labels.
 ENOUGH_TEXTS, LITTLE_PILE = 500, 200
+# The share of the time that encoding texts of the pile may take, to find neighbours among them.
+PILE_SHARE = 0.15
 
 Progress = Callable[["Attempt"], None]
 
@@ -70,8 +81,8 @@ Progress = Callable[["Attempt"], None]
 class Attempt(NamedTuple):
     """A rung that was tried.
 
-    key (str): Its name: "names", "base", "contrastive", "feed_forward", "encoder", "encoder_all",
-        "pseudo_labels_1", ...
+    key (str): Its name: "names", "base", "contrastive", "feed_forward", "encoder_neighbours",
+        "encoder", "encoder_all", "pseudo_labels_1", ...
     title (str): Its name in words.
     decision (str): "running", "kept", "dropped", or "left out" if it was not tried.
     reason (str): Why, in words.
@@ -195,6 +206,8 @@ class Ladder:
         # How long an encoder that learns takes for a text of a step. None: not known yet.
         self._of_learning: float | None = None
         self.label_vectors = self._encode_names()
+        # What neighbours in the pile say, taught by each fold; None: by all documents.
+        self._asked: dict[int | None, NeighbourLabels] = {}
 
     def _has_contrast(self, rows: NDArray[Any]) -> bool:
         """RETURNS (bool): Whether some documents carry a label that others lack."""
@@ -275,19 +288,45 @@ class Ladder:
         self._try(base_rung())
         if self.label_texts is not None and self.labels.exclusive:
             self._try_names()
-        for rung in head_rungs(len(self.records), self.texts_a_label):
-            self._try_safely(rung)
         n_layers = self._count_layers()
         reason = self._why_frozen(n_layers)
-        for rung in encoder_rungs(len(self.records), max(n_layers, 1)):
-            if reason is not None:
-                self._leave_out(rung, reason)
-                break
-            if rung.key == "encoder_all":
-                self._learn_from_pile()
-            self._try_safely(rung)
+        heads = head_rungs(len(self.records), self.texts_a_label)
+        first, *others = encoder_rungs(len(self.records), max(n_layers, 1))
+        left = self.end - time.monotonic()
+        # An encoder that learned is better than any head, so what little time there is, is for it.
+        leaves_heads = (
+            self.seconds < LITTLE_TIME
+            and reason is None
+            and first.is_trusted
+            and self._expected_seconds(first) < left
+        )
+        if not leaves_heads:
+            self._try_all(heads)
         if reason is not None:
+            self._leave_out(first, reason)
             self._learn_from_pile()
+            return
+        is_taught = self._neighbours_teach and self._try_safely(self._with_neighbours(first))
+        is_learned = is_taught or self._try_safely(first)
+        if leaves_heads and not is_learned:
+            self._try_all(heads)
+        elif leaves_heads:
+            for rung in heads:
+                self._leave_out(rung, "little time, and an encoder that learns is worth more")
+        self._learn_from_pile()
+        self._try_all(self._with_neighbours(rung) if is_taught else rung for rung in others)
+
+    def _try_all(self, rungs: Iterable[Rung]) -> None:
+        for rung in rungs:
+            self._try_safely(rung)
+
+    def _with_neighbours(self, rung: Rung) -> Rung:
+        """RETURNS (Rung): The rung that learns from neighbours as well: the quick one if there is
+        little time."""
+        taught = with_neighbours(rung, n_pile=len(self._near_rows))
+        if self._expected_seconds(taught) < self.end - time.monotonic():
+            return taught
+        return with_neighbours(rung, n_pile=len(self._near_rows), is_quick=True)
 
     # One rung
 
@@ -345,9 +384,12 @@ class Ladder:
             config = self._config_of(rung, None)
             nlp = fit(config)
             self.kept = Kept(rung, nlp, fitted, scores, config, first)
-        if rung.learns_encoder and not rung.reads_pile:
+        if rung.learns_encoder and (rung.by_neighbours or not rung.reads_pile):
             n_trained = max(1, len(scores) + is_kept)
-            self._of_learning = (time.monotonic() - begin) / n_trained / self._count_read(rung)
+            of_one = (time.monotonic() - begin) / n_trained
+            # Not less than half of it is learning, also where making an encoder takes longer.
+            learning = max(of_one - SECONDS_TO_START, 0.5 * of_one)
+            self._of_learning = learning / self._count_read(rung)
         self._tell(rung, "kept" if is_kept else "dropped", reason, found, gain, scores, begin)
         return is_kept
 
@@ -440,27 +482,81 @@ class Ladder:
 
     def _learn_from_pile(self) -> None:
         """Try rounds of pseudo-labels."""
-        for n_round in range(1, MOST_ROUNDS + 1):
+        # An encoder that learned from neighbours has had its first round.
+        is_taught = (
+            self.kept is not None and self.kept.rung is not None and self.kept.rung.reads_pile
+        )
+        for n_round in range(2 if is_taught else 1, MOST_ROUNDS + 1):
             kept = self.kept
             assert kept is not None
             of_kept = base_rung() if kept.rung is None else kept.rung
-            accuracy, n_pile = self._known_accuracy(), len(self.pile.texts)
-            rung = pseudo_rung(of_kept, n_round, accuracy, n_pile=n_pile)
-            if accuracy is not None and accuracy < LEAST_ACCURACY and self.pile.texts:
+            by_neighbours = n_round == 1 and self._neighbours_teach
+            accuracy = None if by_neighbours else self._known_accuracy()
+            n_pile = len(self._near_rows) if by_neighbours else len(self.pile.texts)
+            make = partial(pseudo_rung, of_kept, n_round, accuracy, by_neighbours=by_neighbours)
+            rung = make(n_pile=n_pile)
+            if self._why_no_pile is not None:
+                if self.pile.texts:
+                    self._leave_out(rung, self._why_no_pile)
+                return
+            if accuracy is not None and accuracy < LEAST_ACCURACY:
                 self._leave_out(rung, f"the accuracy is too low for sure labels: {accuracy:.2f}")
                 return
             n_least = 1 if rung.is_trusted else 2
-            if n_least * self._expected_seconds(rung) > self.end - time.monotonic():
-                n_pile = min(n_pile, ENOUGH_TEXTS)
-                rung = pseudo_rung(of_kept, n_round, accuracy, n_pile=n_pile, is_quick=True)
-            if n_round == 1:
-                reason = self.pile.why_unusable(self.records, kept.nlp)
-                if reason is not None:
-                    if self.pile.texts:
-                        self._leave_out(rung, reason)
-                    return
+            for is_quick in (False, True):
+                if n_least * self._expected_seconds(rung) < self.end - time.monotonic():
+                    break
+                rung = make(n_pile=min(n_pile, ENOUGH_TEXTS), is_quick=is_quick)
             if not self._try_safely(rung):
                 return
+
+    @cached_property
+    def _near_rows(self) -> NDArray[np.intp]:
+        """RETURNS (ndarray): The texts of the pile among which neighbours are found: those that
+        are encoded in a part of the time."""
+        return self.pile.sample(int(PILE_SHARE * self.seconds / max(self._of_text, 1e-9)))
+
+    @cached_property
+    def _of_pile(self) -> NDArray[Any]:
+        """RETURNS (ndarray): The base vectors of these texts."""
+        return self._encode([self.pile.texts[i] for i in self._near_rows])
+
+    def _encode_rows(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """RETURNS (ndarray): The base vectors of texts of the pile."""
+        if np.isin(rows, self._near_rows).all():
+            return self._of_pile[np.searchsorted(self._near_rows, rows)]
+        return self._encode([self.pile.texts[i] for i in rows])
+
+    @cached_property
+    def _why_no_pile(self) -> str | None:
+        """RETURNS (str | None): Why the pile cannot teach."""
+        return self.pile.why_unusable(self.vectors, self._encode_rows)
+
+    @cached_property
+    def _neighbours_teach(self) -> bool:
+        """RETURNS (bool): Whether neighbours in the pile teach better than a pipeline."""
+        found = self._ask_neighbours(None)
+        return found is not None and found.teaches
+
+    def _ask_neighbours(self, k: int | None) -> NeighbourLabels | None:
+        """RETURNS (NeighbourLabels | None): What neighbours in the pile say that fold k taught, or
+        all documents. None if labels do not exclude each other, or the pile is too small."""
+        labels = self.labels.labels
+        if not self.labels.exclusive or not pile_teaches(len(self._near_rows), len(labels)):
+            return None
+        if self._why_no_pile is not None:
+            return None
+        if k not in self._asked:
+            rows = np.arange(len(self.records)) if k is None else self.folds[k].known
+            self._asked[k] = self.pile.ask_neighbours(
+                self._near_rows,
+                self._of_pile,
+                [self.records[i] for i in rows],
+                self.vectors[rows],
+                labels,
+                self.label_vectors,
+            )
+        return self._asked[k]
 
     def _known_accuracy(self) -> float | None:
         """RETURNS (float | None): The accuracy of the best rung on held-out documents. None if it
@@ -469,11 +565,18 @@ class Ladder:
         accuracy = estimate(self.kept.scores)[0] if self.kept.scores else None
         return accuracy.value if accuracy is not None and accuracy.is_known else None
 
-    def _label_pile(self, k: int | None, name: str, n_texts: int) -> None:
-        """Write the labels that the pipeline of fold k, or the one of all documents, gives to so
-        many texts of the pile."""
+    def _label_pile(self, rung: Rung, k: int | None, name: str) -> None:
+        """Write the labels that neighbours, or the pipeline of fold k, or the one of all documents,
+        give to texts of the pile."""
         kept = self.kept
         assert kept is not None
+        # A pipeline that has learned from them has little more to learn from neighbours.
+        is_first = kept.rung is None or not kept.rung.reads_pile
+        near = self._ask_neighbours(k) if rung.by_neighbours or is_first else None
+        if rung.by_neighbours:
+            if near is None or not self.pile.write(near.surest, name):
+                raise NoPseudoLabels
+            return
         if k is None:
             nlp, known = kept.nlp, self.records
         else:
@@ -482,7 +585,7 @@ class Ladder:
                 assert kept.rung is not None
                 kept.of_folds.append(fit(self._config_of(kept.rung, len(kept.of_folds))))
             nlp, known = kept.of_folds[k], [self.records[i] for i in self.folds[k].known]
-        if not self.pile.label(nlp, known, name, n_texts=n_texts):
+        if not self.pile.label(nlp, known, name, n_texts=rung.n_pile, neighbours=near):
             raise NoPseudoLabels
 
     # Time
@@ -536,9 +639,10 @@ class Ladder:
                 seconds = DOUBT * (SECONDS_TO_START + of_texts)
             else:
                 factor = DEEPER if rung.key == "encoder_all" else 1.0
-                seconds = 1.1 * factor * self._of_learning * self._count_read(rung)
-            # Each pipeline reads the pile with an encoder of its own.
-            return seconds + rung.n_pile * self._of_text
+                of_texts = factor * self._of_learning * self._count_read(rung)
+                seconds = 1.1 * (SECONDS_TO_START + of_texts)
+            # Each pipeline reads the pile with an encoder of its own, if it gives the labels.
+            return seconds + (0.0 if rung.by_neighbours else rung.n_pile * self._of_text)
         frozen = [a.seconds / (a.n_folds + 1) for a in self.attempts if a.key in FROZEN]
         seconds = DOUBT * max(frozen, default=1.0)
         if rung.reads_pile:
@@ -591,7 +695,7 @@ class Ladder:
         if rung.reads_pile:
             name = f"{rung.key}_{'all' if k is None else k}.jsonl"
             if not (self.folder / name).exists():
-                self._label_pile(k, name, rung.n_pile)
+                self._label_pile(rung, k, name)
             settings |= self.pile.settings(self.name, name)
         return change(self.config, settings, name=self.name)
 

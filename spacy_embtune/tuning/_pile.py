@@ -1,9 +1,9 @@
-"""The pile: texts without labels, and the labels that a pipeline gives to some of them."""
+"""The pile: texts without labels, and the labels that teachers give to some of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,14 @@ from spacy.language import Language
 
 from .._files import atomic_path
 from .._texts import digest_number, text_key, word_key
-from ..data import Record, write_pseudo_labels
+from ..data import PseudoLabel, Record, text_digest, write_pseudo_labels
+from ..labels import make_targets
 from ..metrics.ranking import unit_vectors
-from ..pipeline import EmbTune, find_component, pseudo_label
+from ..pipeline import pseudo_label
+from ..semi_supervised import VectorSpace, choose_pseudo_labels, fit_classifier
 
+# How much a text with a label of its neighbours counts, in labelled documents.
+WEIGHT = 1.0
 # A smaller pile teaches nothing.
 LEAST_TEXTS = 50
 # Of a larger pile, a sample gets labels.
@@ -22,7 +26,31 @@ MOST_TEXTS = 5000
 # A classifier that tells the pile from the labelled documents with this AUC says that they are of
 # different kinds: another language, another genre.
 OTHER_KIND = 0.95
-_MOST_COMPARED = 300
+MOST_COMPARED = 300
+# If the labels of neighbours are at least so assortative (`NeighbourGraph.assortativity`), they
+# teach better than a pipeline that learned from the labelled texts alone (topics: .62 to .77,
+# benchmarks/README.md); if they are less (types of questions, sentiment: .34 to .50), worse.
+ASSORTATIVE = 0.55
+
+
+class NeighbourLabels(NamedTuple):
+    """What the classifier of neighbours (`semi_supervised.fit_classifier`) says of k texts.
+
+    rows (ndarray of int): The texts in the pile, ascending, shape (k,).
+    labels (list[str]): The most probable label of each.
+    surest (dict[str, PseudoLabel]): Those of the surest texts, by digest.
+    assortativity (float): How much more often than by chance neighbours have the same label.
+    """
+
+    rows: NDArray[np.intp]
+    labels: list[str]
+    surest: dict[str, PseudoLabel]
+    assortativity: float
+
+    @property
+    def teaches(self) -> bool:
+        """RETURNS (bool): Whether these labels teach better than those of a pipeline."""
+        return self.assortativity >= ASSORTATIVE
 
 
 class Pile:
@@ -52,24 +80,25 @@ class Pile:
             with atomic_path(self.path) as unfinished, unfinished.open("w") as file:
                 file.writelines(f"{json.dumps({'text': text})}\n" for text in self.texts)
 
-    def why_unusable(self, records: Sequence[Record], nlp: Language) -> str | None:
+    def sample(self, n: int) -> NDArray[np.intp]:
+        """RETURNS (ndarray): Rows of n texts at most, ascending. A larger sample has those of a
+        smaller one."""
+        return np.sort(np.random.RandomState(0).permutation(len(self.texts))[:n])
+
+    def why_unusable(
+        self, labelled: NDArray[Any], encode: Callable[[NDArray[np.intp]], NDArray[Any]]
+    ) -> str | None:
         """Find out why the pile cannot teach.
 
-        records (Sequence[Record]): The labelled documents.
-        nlp (Language): A pipeline, for base vectors.
+        labelled (ndarray): Base vectors of the labelled documents, shape (n, d).
+        encode (Callable): Gives the base vectors of rows of the pile.
         RETURNS (str | None): The reason. None if it may teach.
         """
         if not self.texts:
             return "there are no unlabelled texts"
-        others = self.texts
-        if len(others) < LEAST_TEXTS:
-            return f"the pile has {len(others)} other texts, and {LEAST_TEXTS} are needed"
-        rng = np.random.RandomState(0)
-        if len(others) > _MOST_COMPARED:
-            others = [others[i] for i in rng.permutation(len(others))[:_MOST_COMPARED]]
-        pipe = find_component(nlp, None)
-        labelled = _encode(pipe, [record.text for record in records])
-        auc = separability(labelled, _encode(pipe, others))
+        if len(self.texts) < LEAST_TEXTS:
+            return f"the pile has {len(self.texts)} other texts, and {LEAST_TEXTS} are needed"
+        auc = separability(labelled, encode(self.sample(MOST_COMPARED)))
         if auc > OTHER_KIND:
             return (
                 f"the pile is of another kind than the labelled texts: a classifier tells them "
@@ -77,23 +106,78 @@ class Pile:
             )
         return None
 
+    def ask_neighbours(
+        self,
+        rows: NDArray[np.intp],
+        vectors: NDArray[Any],
+        records: Sequence[Record],
+        labelled: NDArray[Any],
+        labels: Sequence[str],
+        label_vectors: Mapping[str, NDArray[Any]],
+    ) -> NeighbourLabels:
+        """Let labelled documents teach their neighbours in the pile. Labels must be exclusive.
+
+        rows (ndarray of int): The k texts of the pile that are asked, ascending.
+        vectors (ndarray): Their base vectors, shape (k, d).
+        records (Sequence[Record]): The n labelled documents.
+        labelled (ndarray): Their base vectors, shape (n, d).
+        labels (Sequence[str]): The L labels.
+        label_vectors (Mapping): The vectors of the names of labels. They teach less as labels grow.
+        RETURNS (NeighbourLabels): What the neighbours say.
+        """
+        n = len(records)
+        targets = make_targets([record.cats for record in records], labels, exclusive=True)
+        known = np.asarray(targets.known) > 0
+        values = np.where(known, 2.0 * np.asarray(targets.values) - 1.0, np.nan)
+        space = VectorSpace.of(np.concatenate([labelled, vectors]))
+        found = fit_classifier(
+            space, np.arange(n), values, exclusive=True, labels=labels, names=label_vectors
+        )
+        best = found.probabilities.argmax(axis=1)
+        of_pile = found.probabilities[n:]
+        chosen = choose_pseudo_labels(
+            labelled, targets, vectors, of_pile, second_view=of_pile.argmax(axis=1)
+        )
+        return NeighbourLabels(
+            rows,
+            [labels[column] for column in best[n:]],
+            {
+                text_digest(self.texts[rows[i]]): PseudoLabel({labels[best[n + i]]: 1.0}, WEIGHT)
+                for i in chosen.rows
+            },
+            space.graph.assortativity(best),
+        )
+
     def label(
-        self, nlp: Language, records: Sequence[Record], name: str, *, n_texts: int | None = None
+        self,
+        nlp: Language,
+        records: Sequence[Record],
+        name: str,
+        *,
+        n_texts: int,
+        neighbours: NeighbourLabels | None = None,
     ) -> int:
         """Write the labels that a pipeline gives to the surest texts.
 
         nlp (Language): The pipeline.
         records (Sequence[Record]): The labelled documents that it learned from.
         name (str): The name of the file.
-        n_texts (int | None): How many texts of the pile, a sample, may get a label. None: all.
+        n_texts (int): How many texts of the pile, a sample, may get a label.
+        neighbours (NeighbourLabels | None): A text gets a label only if its neighbours say so too.
+            None: if the nearest labelled document carries it.
         RETURNS (int): The number of texts with a label.
         """
-        texts = self.texts
-        if n_texts is not None and n_texts < len(texts):
-            order = np.random.RandomState(0).permutation(len(texts))[:n_texts]
-            texts = [texts[i] for i in np.sort(order)]
-        found = pseudo_label(nlp, records, texts)
-        labels = found.by_digest()
+        rows = self.sample(n_texts)
+        second_view = None
+        if neighbours is not None:
+            rows = np.intersect1d(rows, neighbours.rows)
+            second_view = [neighbours.labels[i] for i in np.searchsorted(neighbours.rows, rows)]
+        texts = [self.texts[i] for i in rows]
+        found = pseudo_label(nlp, records, texts, second_view=second_view)
+        return self.write(found.by_digest(), name)
+
+    def write(self, labels: Mapping[str, PseudoLabel], name: str) -> int:
+        """RETURNS (int): The number of labels, which are written to a file of this name."""
         write_pseudo_labels(self.folder / name, labels)
         return len(labels)
 
@@ -114,14 +198,6 @@ class Pile:
             },
             f"initialize.components.{component}.unlabelled": "${corpora.unlabelled}",
         }
-
-
-def _encode(pipe: EmbTune, texts: Sequence[str]) -> NDArray[Any]:
-    untuned = pipe.encode_untuned(texts)
-    if untuned is not None:
-        return untuned
-    encoder: Any = pipe.model.get_ref("encoder")
-    return cast(NDArray[Any], encoder.ops.to_numpy(encoder.predict(texts)))
 
 
 def separability(first: NDArray[Any], second: NDArray[Any]) -> float:

@@ -23,6 +23,8 @@ class Rung(NamedTuple):
     n_steps (int): The number of training steps.
     learns_encoder (bool): Whether the encoder learns.
     n_pile (int): How many texts of the pile may get a pseudo-label that it learns from.
+    by_neighbours (bool): Whether neighbours give these labels, and no pipeline that has to learn
+        first.
     """
 
     key: str
@@ -33,6 +35,7 @@ class Rung(NamedTuple):
     n_steps: int
     learns_encoder: bool = False
     n_pile: int = 0
+    by_neighbours: bool = False
 
     @property
     def reads_pile(self) -> bool:
@@ -60,6 +63,8 @@ NAMES_GAIN = (0.025, 0.03)
 FEED_FORWARD_GAIN = (-0.01, 0.03)
 ENCODER_GAIN = (0.07, 0.06)
 ALL_LAYERS_GAIN = (0.005, 0.02)
+# What the labels of neighbours add where they teach (`NeighbourLabels.teaches`).
+NEIGHBOURS_GAIN = 0.03
 # With fewer texts of a label than this, heads gained less elsewhere.
 FEW_TEXTS = 3.0
 
@@ -197,8 +202,32 @@ def _encoder_rung(layers: int, n_steps: int, gain: float, spread: float, *, titl
     return Rung(key, title, settings, gain, spread, n_steps, learns_encoder=True)
 
 
+def with_neighbours(rung: Rung, *, n_pile: int, is_quick: bool = False) -> Rung:
+    """Make a rung of the encoder that learns what neighbours in the pile say from the start.
+
+    rung (Rung): The rung.
+    n_pile (int): How many texts of the pile may get a label.
+    is_quick (bool): Whether batches are half as large.
+    RETURNS (Rung): The rung.
+    """
+    taught = pseudo_rung(rung, 1, None, n_pile=n_pile, is_quick=is_quick, by_neighbours=True)
+    is_first = rung.key == "encoder"
+    return taught._replace(
+        key="encoder_neighbours" if is_first else rung.key,
+        title=f"{rung.title}, and pile",
+        gain=rung.gain + (NEIGHBOURS_GAIN if is_first else 0.0),
+        spread=rung.spread,
+    )
+
+
 def pseudo_rung(
-    rung: Rung, n_round: int, accuracy: float | None, *, n_pile: int, is_quick: bool = False
+    rung: Rung,
+    n_round: int,
+    accuracy: float | None,
+    *,
+    n_pile: int,
+    is_quick: bool = False,
+    by_neighbours: bool = False,
 ) -> Rung:
     """Make the rung that learns from pseudo-labels as well.
 
@@ -208,12 +237,15 @@ def pseudo_rung(
         not known.
     n_pile (int): How many texts of the pile may get a label.
     is_quick (bool): Whether batches are half as large, which is a little worse.
+    by_neighbours (bool): Whether neighbours give them where they teach, and no pipeline.
     RETURNS (Rung): The rung.
     """
     # Pipelines that were wrong about most texts gained nothing, or lost ("Texts without labels" and
     # "The ladder" in benchmarks/README.md).
     gain = 0.02
-    if accuracy is not None:
+    if by_neighbours:
+        gain = NEIGHBOURS_GAIN
+    elif accuracy is not None:
         gain = min(max(0.1 * (accuracy - 0.35), -0.02), 0.03 if rung.learns_encoder else 0.02)
     # More steps are no better.
     is_longer = rung.learns_encoder and not rung.reads_pile
@@ -234,4 +266,5 @@ def pseudo_rung(
         spread=0.03,
         n_steps=n_steps,
         n_pile=n_pile,
+        by_neighbours=by_neighbours,
     )

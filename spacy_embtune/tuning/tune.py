@@ -106,10 +106,11 @@ def tune(
 
     It climbs a ladder: base vectors with a linear classifier, the nearest name of a label, a
     contrastive head, a feed-forward head, the last layers of the encoder, rounds of pseudo-labels
-    of the unlabelled texts, all layers. Each rung is cross-fitted: it learns from some of the
-    documents and is judged by the others. It is kept if it is expected to be better than the best
-    before, by these documents and by what it was worth on other data (`Attempt.reason`). The
-    pipeline then learns from all documents.
+    of the unlabelled texts, all layers. If neighbours among the unlabelled texts mostly get one
+    label from the labelled ones, the encoder learns their labels from the start. Each rung is
+    cross-fitted: it learns from some of the documents and is judged by the others. It is kept if it
+    is expected to be better than the best before, by these documents and by what it was worth on
+    other data (`Attempt.reason`). The pipeline then learns from all documents.
 
     >>> texts = [f"{word} {i}" for i in range(6) for word in ("football", "soup")]
     >>> found = tune(texts, ["SPORT", "FOOD"] * 6, seconds=1)

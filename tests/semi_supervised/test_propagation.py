@@ -145,3 +145,19 @@ def test_neighbours_of_thousands_of_copies_are_found(monkeypatch: pytest.MonkeyP
     found = NeighbourGraph(vectors).propagate(np.eye(303)[:, :1])
     assert np.isfinite(found).all()
     assert found.shape == (303, 1)
+
+
+def test_assortativity_is_one_for_parts_that_are_apart_and_zero_by_chance() -> None:
+    rng = np.random.default_rng(0)
+    part = np.arange(400) % 4
+    vectors = 0.1 * rng.normal(size=(400, 8))
+    vectors[np.arange(400), part] += 1.0
+    graph = NeighbourGraph(vectors)
+    assert graph.assortativity(part) == pytest.approx(1.0)
+    # Frequent classes are not assortative for being frequent.
+    by_chance = (rng.random(400) < 0.1).astype(int)
+    assert abs(graph.assortativity(by_chance)) < 0.1
+    halves = np.where(rng.random(400) < 0.5, part, rng.integers(4, size=400))
+    assert 0.2 < graph.assortativity(halves) < 0.6
+    assert graph.assortativity(np.zeros(400, dtype=int)) == 0.0
+    assert NeighbourGraph(np.zeros((3, 2))).assortativity(np.arange(3)) == 0.0

@@ -289,12 +289,13 @@ def test_bad_input_is_refused_before_anything_is_trained(labels, settings, messa
 
 
 def test_a_small_pile_and_a_pile_of_another_kind_teach_nothing(make_nlp, tmp_path):
-    nlp = make_nlp()
+    encode = make_nlp().get_pipe("embtune").model.get_ref("encoder").predict
     texts, labels = some(60)
     records = list(read_records({"text": texts, "label": labels}))
 
-    def why(pile):
-        return Pile(pile, records, tmp_path).why_unusable(records, nlp)
+    def why(texts_of_pile):
+        pile = Pile(texts_of_pile, records, tmp_path)
+        return pile.why_unusable(encode(texts), lambda rows: encode([pile.texts[i] for i in rows]))
 
     assert "other texts" in why([*texts, "one more"])
     assert why([]) is not None
@@ -316,7 +317,7 @@ def test_a_sample_of_the_pile_gets_labels_if_time_is_short(train, tmp_path):
     texts, labels = some(60)
     records = list(read_records({"text": texts, "label": labels}))
     pile = Pile(some(300, seed=5)[0], records, tmp_path)
-    n_all = pile.label(nlp, records, "all.jsonl")
+    n_all = pile.label(nlp, records, "all.jsonl", n_texts=300)
     n_some = pile.label(nlp, records, "some.jsonl", n_texts=100)
     assert 0 < n_some <= 34 < n_all
     assert pile.label(nlp, records, "same.jsonl", n_texts=100) == n_some
@@ -324,9 +325,11 @@ def test_a_sample_of_the_pile_gets_labels_if_time_is_short(train, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("least", "key"), [(0.0, "encoder_neighbours"), (2.0, "pseudo_labels_1")])
 def test_a_pipeline_that_learned_from_the_pile_says_so_and_can_be_made_again(
-    tiny_encoder, tmp_path
+    tiny_encoder, tmp_path, monkeypatch, least, key
 ):
+    monkeypatch.setattr("spacy_embtune.tuning._pile.ASSORTATIVE", least)
     texts, labels = some(24)
     pile, _ = some(300, seed=5)
     data, more = tmp_path / "data.jsonl", tmp_path / "pile.jsonl"
@@ -341,8 +344,9 @@ def test_a_pipeline_that_learned_from_the_pile_says_so_and_can_be_made_again(
         paths={"train": str(data), "unlabelled": str(more)},
     )
     tried = attempts_of(found)
-    assert tried["pseudo_labels_1"].decision in ("kept", "dropped")
-    assert tried["pseudo_labels_1"].n_folds >= 2
+    assert tried[key].decision in ("kept", "dropped")
+    assert tried[key].n_folds >= 2
+    assert ("encoder_neighbours" in tried) == (least == 0.0)
     found.to_disk(tmp_path / "out")
     if found.pseudo_labels is not None:
         assert not any(text in found.pseudo_labels for text in pile)
@@ -407,7 +411,16 @@ def test_ctrl_c_within_a_fold_of_a_head_ends_the_search(tiny_encoder, monkeypatc
 
 
 @pytest.mark.slow
-def test_short_time_goes_into_what_helped_elsewhere(tiny_encoder, monkeypatch):
+@pytest.mark.parametrize(
+    ("least", "keys", "others"),
+    [
+        (0.0, ("encoder_neighbours",), ("pseudo_labels_2", "encoder_all")),
+        (2.0, ("encoder", "pseudo_labels_1"), ("pseudo_labels_2", "encoder_all")),
+    ],
+)
+def test_short_time_goes_into_what_helped_elsewhere(tiny_encoder, monkeypatch, least, keys, others):
+    monkeypatch.setattr("spacy_embtune.tuning._pile.ASSORTATIVE", least)
+
     def expected(self, rung):
         # Time for each training once, but not twice.
         slow = rung.learns_encoder or rung.reads_pile
@@ -417,10 +430,10 @@ def test_short_time_goes_into_what_helped_elsewhere(tiny_encoder, monkeypatch):
     found = run(tiny_encoder, n=30, unlabelled=some(200, seed=5)[0])
     tried = attempts_of(found)
     assert tried["contrastive"].n_folds == 8
-    for key in ("encoder", "pseudo_labels_1"):
+    for key in keys:
         assert (tried[key].decision, tried[key].n_folds, tried[key].gain) == ("kept", 0, [])
-        assert tried[key].reason.startswith("no time to judge it, +0.0")
-    for key in ("pseudo_labels_2", "encoder_all"):
+        assert tried[key].reason.startswith("no time to judge it, +0.")
+    for key in others:
         assert (tried[key].decision, tried[key].reason) == (
             "left out",
             "the rung before was not judged",
@@ -428,6 +441,51 @@ def test_short_time_goes_into_what_helped_elsewhere(tiny_encoder, monkeypatch):
     assert found.receipt["held_out"] == {}
     assert "not judged" in found.card
     assert found.nlp("football").cats
+
+
+@pytest.mark.slow
+def test_little_time_is_for_the_encoder_and_heads_come_in_if_it_fails(tiny_encoder, monkeypatch):
+    tried = attempts_of(run(tiny_encoder, n=30, seconds=40.0))
+    assert tried["encoder"].decision == "kept"
+    for key in ("contrastive", "feed_forward"):
+        assert tried[key].decision == "left out"
+        assert tried[key].reason.startswith("little time")
+
+    def refuse(self, rung, k, do=Ladder._config_of):
+        if rung.learns_encoder:
+            raise RuntimeError("no memory")
+        return do(self, rung, k)
+
+    monkeypatch.setattr(Ladder, "_config_of", refuse)
+    tried = attempts_of(run(tiny_encoder, n=30, seconds=40.0))
+    assert tried["encoder"].reason == "failed: no memory"
+    assert tried["contrastive"].decision in ("kept", "dropped")
+
+
+def test_neighbours_teach_topics_and_not_what_vectors_do_not_know(tmp_path):
+    rng = np.random.default_rng(0)
+    topic = np.arange(300) % 3
+    vectors = 0.5 * rng.normal(size=(300, 16))
+    vectors[np.arange(300), topic] += 2.0
+    texts = [f"text number {i}" for i in range(300)]
+    for classes, teaches in ((topic, True), (rng.integers(3, size=300), False)):
+        records = [
+            Record(texts[i], {label: float(label == "ABC"[c]) for label in "ABC"}, str(i), {}, i)
+            for i, c in enumerate(classes[:24].tolist())
+        ]
+        pile = Pile(texts[24:], records, tmp_path)
+        rows = pile.sample(200)
+        assert np.isin(pile.sample(50), rows).all()
+        found = pile.ask_neighbours(
+            rows, vectors[24 + rows], records, vectors[:24], ["A", "B", "C"], {}
+        )
+        assert found.teaches == teaches
+        right = np.mean(
+            [label == "ABC"[classes[24 + i]] for i, label in zip(rows, found.labels, strict=True)]
+        )
+        assert (right > 0.9) == teaches
+        assert 55 <= len(found.surest) <= 65
+        assert {next(iter(one.cats)) for one in found.surest.values()} == {"A", "B", "C"}
 
 
 @pytest.mark.slow
