@@ -8,7 +8,7 @@ propagate_names, predict_by_names, weigh_names
 fit_classifier  both views together: a linear classifier and the neighbours, with predictions out of
                 fold
 fit_ridge       the linear classifier
-choose_pseudo_labels, compare_with_means
+choose_pseudo_labels, compare_with_means, surest
                 labels for unlabelled documents, by a trained model
 BalancedOrder   draws documents so that each class is drawn equally often
 """
@@ -22,6 +22,7 @@ from .pseudo_labels import (
     ChosenLabels,
     choose_pseudo_labels,
     compare_with_means,
+    surest,
 )
 from .ridge import FEWEST_TO_CHOOSE, Ridge, fit_ridge
 from .space import VectorSpace
@@ -46,5 +47,6 @@ __all__ = [
     "fit_to",
     "predict_by_names",
     "propagate_names",
+    "surest",
     "weigh_names",
 ]

@@ -171,7 +171,7 @@ def _choose_classes(
         best[block] = found.argmax(axis=1)
         sure[block] = found.max(axis=1)
     agrees = np.flatnonzero(second[rows] == best)
-    kept = agrees[_surest(best[agrees], sure[agrees], share)]
+    kept = agrees[surest(best[agrees], sure[agrees], share)]
     return rows[kept], best[kept], np.ones(len(kept)), len(agrees)
 
 
@@ -201,15 +201,23 @@ def _choose_labels(
         nothing = np.zeros(0, dtype=np.intp)
         return nothing, nothing, np.zeros(0), 0
     of_row, columns, is_carried, sure = (np.concatenate(part) for part in zip(*parts, strict=True))
-    kept = _surest(2 * columns + is_carried, sure, share)
+    kept = surest(2 * columns + is_carried, sure, share)
     n_agreed = len(np.unique(of_row))
     return of_row[kept], columns[kept], is_carried[kept].astype(float), n_agreed
 
 
-def _surest(groups: NDArray[Any], sure: NDArray[Any], share: float) -> NDArray[np.intp]:
-    """RETURNS (ndarray): The entries with the highest `sure` of each group, the share of each that
-    is asked for. Of equal ones, the earlier come first."""
-    order = np.lexsort((np.arange(len(groups)), -np.round(sure, 6), groups))
+def surest(groups: NDArray[Any], certainty: NDArray[Any], share: float) -> NDArray[np.intp]:
+    """Choose the surest entries of each group.
+
+    >>> surest(np.asarray([0, 0, 0, 1]), np.asarray([0.9, 0.5, 0.7, 0.6]), 0.5).tolist()
+    [0, 2, 3]
+
+    groups (ndarray): The group of each entry, shape (m,).
+    certainty (ndarray): How sure each entry is, shape (m,). Of equal ones, the earlier come first.
+    share (float): The share of each group that is chosen, 0..1; of a share above 0, one at least.
+    RETURNS (ndarray of int): The entries, ascending.
+    """
+    order = np.lexsort((np.arange(len(groups)), -np.round(certainty, 6), groups))
     if not order.size:
         return order
     _, first, counts = np.unique(groups[order], return_index=True, return_counts=True)

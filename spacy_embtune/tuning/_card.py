@@ -68,7 +68,7 @@ def _introduction(receipt: Mapping[str, Any], name: str) -> str:
         sentence += (
             f"It learned from {data['documents']:,} labelled texts of {len(data['labels'])} labels"
         )
-        if receipt["kept"].startswith("pseudo") and data["unlabelled"]:
+        if receipt["learned_from_pile"]:
             sentence += f", and from {data['unlabelled']:,} texts without labels"
     else:
         sentence += f"It learned from no labelled text: it knows the names of {len(data['labels'])}"

@@ -31,7 +31,7 @@ from ._evidence import (
 from ._fitting import change, fit, quiet, write_documents
 from ._frozen import fit_head, to_documents
 from ._names import make_from_names
-from ._pile import LEAST_TEXTS, NeighbourLabels, Pile
+from ._pile import LEAST_ACCURACY, LEAST_TEXTS, NeighbourLabels, Pile
 from ._rungs import (
     Rung,
     base_rung,
@@ -66,14 +66,16 @@ MOST_ROUNDS = 2
 # With fewer labelled texts a label the encoder does not learn: with 77 and 150 labels it cost .03
 # to .05 of p@1 ("The ladder" in benchmarks/README.md).
 FEWEST_TO_LEARN = 2.0
-# From less accurate pipelines, pseudo-labels helped nowhere, and cost .03 of p@1 with 77 labels.
-LEAST_ACCURACY = 0.35
 # The speed of the encoder is measured on so many texts, in parts of so many.
 N_TIMED, PART = 96, 32
 # If time is short, so many texts of the pile get labels, and so many help the names of labels.
 ENOUGH_TEXTS, LITTLE_PILE = 500, 200
 # The share of the time that encoding texts of the pile may take, to find neighbours among them.
 PILE_SHARE = 0.15
+# With more labelled texts than this, neighbours are not asked: then pipelines know more.
+MOST_TO_ASK = 1_000
+# What leaves a rung, or the pile, out: there is a pipeline already.
+ERRORS = (ValueError, RuntimeError, OSError, MemoryError)
 
 Progress = Callable[["Attempt"], None]
 
@@ -208,6 +210,8 @@ class Ladder:
         self.label_vectors = self._encode_names()
         # What neighbours in the pile say, taught by each fold; None: by all documents.
         self._asked: dict[int | None, NeighbourLabels] = {}
+        # Whether the encoder did not learn well from them.
+        self._are_refused = False
 
     def _has_contrast(self, rows: NDArray[Any]) -> bool:
         """RETURNS (bool): Whether some documents carry a label that others lack."""
@@ -295,18 +299,21 @@ class Ladder:
         left = self.end - time.monotonic()
         # An encoder that learned is better than any head, so what little time there is, is for it.
         leaves_heads = (
-            self.seconds < LITTLE_TIME
-            and reason is None
-            and first.is_trusted
-            and self._expected_seconds(first) < left
+            self.seconds < LITTLE_TIME and reason is None and self._expected_seconds(first) < left
         )
-        if not leaves_heads:
+        if leaves_heads:
+            # It was worth so much over heads.
+            first = first._replace(gain=first.gain + heads[0].gain)
+        else:
             self._try_all(heads)
         if reason is not None:
             self._leave_out(first, reason)
             self._learn_from_pile()
             return
-        is_taught = self._neighbours_teach and self._try_safely(self._with_neighbours(first))
+        is_taught = False
+        if self._neighbours_teach:
+            is_taught = self._try_safely(self._with_neighbours(first))
+            self._are_refused = not is_taught
         is_learned = is_taught or self._try_safely(first)
         if leaves_heads and not is_learned:
             self._try_all(heads)
@@ -340,7 +347,7 @@ class Ladder:
         except NoPseudoLabels:
             self._leave_out(rung, "no text of the pile has a sure label")
             return False
-        except (ValueError, RuntimeError, OSError, MemoryError) as error:
+        except ERRORS as error:
             self._leave_out(rung, f"failed: {error}")
             return False
 
@@ -490,9 +497,10 @@ class Ladder:
             kept = self.kept
             assert kept is not None
             of_kept = base_rung() if kept.rung is None else kept.rung
-            by_neighbours = n_round == 1 and self._neighbours_teach
+            by_neighbours = n_round == 1 and self._neighbours_teach and not self._are_refused
             accuracy = None if by_neighbours else self._known_accuracy()
-            n_pile = len(self._near_rows) if by_neighbours else len(self.pile.texts)
+            asks = n_round == 1 and self._neighbours is not None
+            n_pile = len(self._near_rows) if asks else len(self.pile.texts)
             make = partial(pseudo_rung, of_kept, n_round, accuracy, by_neighbours=by_neighbours)
             rung = make(n_pile=n_pile)
             if self._why_no_pile is not None:
@@ -503,10 +511,11 @@ class Ladder:
                 self._leave_out(rung, f"the accuracy is too low for sure labels: {accuracy:.2f}")
                 return
             n_least = 1 if rung.is_trusted else 2
+            n_few = n_pile if by_neighbours else min(n_pile, ENOUGH_TEXTS)
             for is_quick in (False, True):
                 if n_least * self._expected_seconds(rung) < self.end - time.monotonic():
                     break
-                rung = make(n_pile=min(n_pile, ENOUGH_TEXTS), is_quick=is_quick)
+                rung = make(n_pile=n_few, is_quick=is_quick)
             if not self._try_safely(rung):
                 return
 
@@ -514,7 +523,8 @@ class Ladder:
     def _near_rows(self) -> NDArray[np.intp]:
         """RETURNS (ndarray): The texts of the pile among which neighbours are found: those that
         are encoded in a part of the time."""
-        return self.pile.sample(int(PILE_SHARE * self.seconds / max(self._of_text, 1e-9)))
+        seconds = PILE_SHARE * max(0.0, min(self.seconds, self.end - time.monotonic()))
+        return self.pile.sample(int(seconds / max(self._of_text, 1e-9)))
 
     @cached_property
     def _of_pile(self) -> NDArray[Any]:
@@ -530,21 +540,34 @@ class Ladder:
     @cached_property
     def _why_no_pile(self) -> str | None:
         """RETURNS (str | None): Why the pile cannot teach."""
-        return self.pile.why_unusable(self.vectors, self._encode_rows)
+        try:
+            return self.pile.why_unusable(self.vectors, self._encode_rows)
+        except ERRORS as error:
+            return f"failed: {error}"
 
     @cached_property
     def _neighbours_teach(self) -> bool:
         """RETURNS (bool): Whether neighbours in the pile teach better than a pipeline."""
-        found = self._ask_neighbours(None)
-        return found is not None and found.teaches
+        return self._neighbours is not None and self._neighbours.teaches
+
+    @cached_property
+    def _neighbours(self) -> NeighbourLabels | None:
+        """RETURNS (NeighbourLabels | None): What neighbours in the pile say that all documents
+        taught. None: they are not asked."""
+        try:
+            return self._ask_neighbours(None)
+        except ERRORS as error:
+            self.notes.append(f"Neighbours in the pile were not asked: {error}")
+            return None
 
     def _ask_neighbours(self, k: int | None) -> NeighbourLabels | None:
         """RETURNS (NeighbourLabels | None): What neighbours in the pile say that fold k taught, or
-        all documents. None if labels do not exclude each other, or the pile is too small."""
+        all documents. None if labels do not exclude each other, there are many labelled texts, or
+        the pile is too small or of another kind."""
         labels = self.labels.labels
-        if not self.labels.exclusive or not pile_teaches(len(self._near_rows), len(labels)):
+        if not self.labels.exclusive or len(self.records) > MOST_TO_ASK or not self.pile.texts:
             return None
-        if self._why_no_pile is not None:
+        if not pile_teaches(len(self._near_rows), len(labels)) or self._why_no_pile is not None:
             return None
         if k not in self._asked:
             rows = np.arange(len(self.records)) if k is None else self.folds[k].known
@@ -572,7 +595,8 @@ class Ladder:
         assert kept is not None
         # A pipeline that has learned from them has little more to learn from neighbours.
         is_first = kept.rung is None or not kept.rung.reads_pile
-        near = self._ask_neighbours(k) if rung.by_neighbours or is_first else None
+        asks = self._neighbours is not None and (rung.by_neighbours or is_first)
+        near = self._ask_neighbours(k) if asks else None
         if rung.by_neighbours:
             if near is None or not self.pile.write(near.surest, name):
                 raise NoPseudoLabels

@@ -12,13 +12,11 @@ from spacy.language import Language
 from .._files import atomic_path
 from .._texts import digest_number, text_key, word_key
 from ..data import PseudoLabel, Record, text_digest, write_pseudo_labels
-from ..labels import make_targets
+from ..labels import CARRIES, make_targets
 from ..metrics.ranking import unit_vectors
 from ..pipeline import pseudo_label
-from ..semi_supervised import VectorSpace, choose_pseudo_labels, fit_classifier
+from ..semi_supervised import SUREST_SHARE, VectorSpace, fit_classifier, surest
 
-# How much a text with a label of its neighbours counts, in labelled documents.
-WEIGHT = 1.0
 # A smaller pile teaches nothing.
 LEAST_TEXTS = 50
 # Of a larger pile, a sample gets labels.
@@ -28,9 +26,11 @@ MOST_TEXTS = 5000
 OTHER_KIND = 0.95
 MOST_COMPARED = 300
 # If the labels of neighbours are at least so assortative (`NeighbourGraph.assortativity`), they
-# teach better than a pipeline that learned from the labelled texts alone (topics: .62 to .77,
-# benchmarks/README.md); if they are less (types of questions, sentiment: .34 to .50), worse.
+# teach better than a pipeline that learned from the labelled texts alone (topics: .62 to .77), if
+# less, worse (types of questions, sentiment: .34 to .50). See "Who teaches" in benchmarks/README.md.
 ASSORTATIVE = 0.55
+# Teachers that were less accurate helped nowhere, and cost .03 of p@1 with 77 labels.
+LEAST_ACCURACY = 0.35
 
 
 class NeighbourLabels(NamedTuple):
@@ -40,17 +40,19 @@ class NeighbourLabels(NamedTuple):
     labels (list[str]): The most probable label of each.
     surest (dict[str, PseudoLabel]): Those of the surest texts, by digest.
     assortativity (float): How much more often than by chance neighbours have the same label.
+    accuracy (float): The accuracy on labelled texts, each without its own label.
     """
 
     rows: NDArray[np.intp]
     labels: list[str]
     surest: dict[str, PseudoLabel]
     assortativity: float
+    accuracy: float
 
     @property
     def teaches(self) -> bool:
         """RETURNS (bool): Whether these labels teach better than those of a pipeline."""
-        return self.assortativity >= ASSORTATIVE
+        return self.assortativity >= ASSORTATIVE and self.accuracy >= LEAST_ACCURACY
 
 
 class Pile:
@@ -127,25 +129,26 @@ class Pile:
         """
         n = len(records)
         targets = make_targets([record.cats for record in records], labels, exclusive=True)
-        known = np.asarray(targets.known) > 0
-        values = np.where(known, 2.0 * np.asarray(targets.values) - 1.0, np.nan)
+        carried = np.asarray(targets.values) >= CARRIES
+        values = np.where(np.asarray(targets.known) > 0, np.where(carried, 1.0, -1.0), np.nan)
         space = VectorSpace.of(np.concatenate([labelled, vectors]))
         found = fit_classifier(
             space, np.arange(n), values, exclusive=True, labels=labels, names=label_vectors
         )
-        best = found.probabilities.argmax(axis=1)
-        of_pile = found.probabilities[n:]
-        chosen = choose_pseudo_labels(
-            labelled, targets, vectors, of_pile, second_view=of_pile.argmax(axis=1)
-        )
+        best, certainty = found.probabilities.argmax(axis=1), found.probabilities[n:].max(axis=1)
+        has_vector = np.flatnonzero(vectors.any(axis=1))
+        chosen = has_vector[surest(best[n:][has_vector], certainty[has_vector], SUREST_SHARE)]
+        of_known = carried.any(axis=1)
+        right = carried[np.arange(n), found.out_of_fold.argmax(axis=1)]
         return NeighbourLabels(
             rows,
             [labels[column] for column in best[n:]],
             {
-                text_digest(self.texts[rows[i]]): PseudoLabel({labels[best[n + i]]: 1.0}, WEIGHT)
-                for i in chosen.rows
+                text_digest(self.texts[rows[i]]): PseudoLabel({labels[best[n + i]]: 1.0})
+                for i in chosen
             },
             space.graph.assortativity(best),
+            float(right[of_known].mean()) if of_known.any() else 0.0,
         )
 
     def label(

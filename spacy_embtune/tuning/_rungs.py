@@ -63,7 +63,7 @@ NAMES_GAIN = (0.025, 0.03)
 FEED_FORWARD_GAIN = (-0.01, 0.03)
 ENCODER_GAIN = (0.07, 0.06)
 ALL_LAYERS_GAIN = (0.005, 0.02)
-# What the labels of neighbours add where they teach (`NeighbourLabels.teaches`).
+# What the labels of neighbours add where they teach ("Who teaches" in benchmarks/README.md).
 NEIGHBOURS_GAIN = 0.03
 # With fewer texts of a label than this, heads gained less elsewhere.
 FEW_TEXTS = 3.0

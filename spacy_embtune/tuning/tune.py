@@ -22,7 +22,7 @@ from ..about import __version__
 from ..data import Record, digest_records, read_records
 from ..data.fields import STDIN
 from ..labels import CARRIES, LabelTexts, is_exclusive, labels_in, validate_cats
-from ..pipeline import EmbTune
+from ..pipeline import EmbTune, pile_teaches
 from ..reports import Documents, LabelSpace
 from ._card import make_card
 from ._evidence import METRICS, estimate, estimate_gain
@@ -106,8 +106,8 @@ def tune(
 
     It climbs a ladder: base vectors with a linear classifier, the nearest name of a label, a
     contrastive head, a feed-forward head, the last layers of the encoder, rounds of pseudo-labels
-    of the unlabelled texts, all layers. If neighbours among the unlabelled texts mostly get one
-    label from the labelled ones, the encoder learns their labels from the start. Each rung is
+    of the unlabelled texts, all layers. If neighbours among the unlabelled texts mostly get the
+    same label from the labelled ones, the encoder learns these from the start. Each rung is
     cross-fitted: it learns from some of the documents and is judged by the others. It is kept if it
     is expected to be better than the best before, by these documents and by what it was worth on
     other data (`Attempt.reason`). The pipeline then learns from all documents.
@@ -328,6 +328,7 @@ def _make_receipt(
                 "unlabelled": len(ladder.pile.texts),
             },
             "label_texts": "label_texts" in pipe.cfg,
+            "learned_from_pile": kept.rung is not None and kept.rung.reads_pile,
             "notes": ladder.notes,
             "seconds": round(taken, 1),
             "seconds_allowed": seconds,
@@ -548,6 +549,7 @@ def _from_names(
                 "unlabelled": len({text_key(text) for text in texts} - {""}),
             },
             "label_texts": True,
+            "learned_from_pile": pile_teaches(len(texts), len(labels)),
             "notes": ["No text has a label, so nothing could be measured."],
             "seconds": round(time.monotonic() - begin, 1),
             "seconds_allowed": None,

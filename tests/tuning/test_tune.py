@@ -330,6 +330,11 @@ def test_a_pipeline_that_learned_from_the_pile_says_so_and_can_be_made_again(
     tiny_encoder, tmp_path, monkeypatch, least, key
 ):
     monkeypatch.setattr("spacy_embtune.tuning._pile.ASSORTATIVE", least)
+
+    def keep(self, rung, gain):
+        return rung.key in ("base", "encoder", key), "a test"
+
+    monkeypatch.setattr(Ladder, "_decide", keep)
     texts, labels = some(24)
     pile, _ = some(300, seed=5)
     data, more = tmp_path / "data.jsonl", tmp_path / "pile.jsonl"
@@ -344,15 +349,17 @@ def test_a_pipeline_that_learned_from_the_pile_says_so_and_can_be_made_again(
         paths={"train": str(data), "unlabelled": str(more)},
     )
     tried = attempts_of(found)
-    assert tried[key].decision in ("kept", "dropped")
+    assert found.receipt["kept"] == key
     assert tried[key].n_folds >= 2
     assert ("encoder_neighbours" in tried) == (least == 0.0)
+    n_others = found.receipt["data"]["unlabelled"]
+    assert f"and from {n_others} texts without labels" in found.card
     found.to_disk(tmp_path / "out")
-    if found.pseudo_labels is not None:
-        assert not any(text in found.pseudo_labels for text in pile)
-        spacy_train(tmp_path / "out" / "config.cfg", tmp_path / "again", use_gpu=-1)
-        one, two = (spacy.load(tmp_path / name) for name in ("out", "again/model-last"))
-        assert np.array_equal(one("football")._.embtune, two("football")._.embtune)
+    assert found.pseudo_labels is not None
+    assert not any(text in found.pseudo_labels for text in pile)
+    spacy_train(tmp_path / "out" / "config.cfg", tmp_path / "again", use_gpu=-1)
+    one, two = (spacy.load(tmp_path / name) for name in ("out", "again/model-last"))
+    assert np.array_equal(one("football")._.embtune, two("football")._.embtune)
 
 
 @pytest.mark.slow
@@ -422,9 +429,10 @@ def test_short_time_goes_into_what_helped_elsewhere(tiny_encoder, monkeypatch, l
     monkeypatch.setattr("spacy_embtune.tuning._pile.ASSORTATIVE", least)
 
     def expected(self, rung):
-        # Time for each training once, but not twice.
+        # Time for each training once, but not twice. A round of pseudo-labels may follow the encoder.
         slow = rung.learns_encoder or rung.reads_pile
-        return 0.4 * (self.end - time.monotonic()) if slow else 0.1
+        share = 0.6 if rung.by_neighbours else 0.4
+        return share * (self.end - time.monotonic()) if slow else 0.1
 
     monkeypatch.setattr(Ladder, "_expected_seconds", expected)
     found = run(tiny_encoder, n=30, unlabelled=some(200, seed=5)[0])
@@ -444,8 +452,76 @@ def test_short_time_goes_into_what_helped_elsewhere(tiny_encoder, monkeypatch, l
 
 
 @pytest.mark.slow
+def test_what_neighbours_say_is_refused_once(tiny_encoder, monkeypatch):
+    monkeypatch.setattr("spacy_embtune.tuning._pile.ASSORTATIVE", 0.0)
+    asked = []
+
+    def refuse(self, rung, gain):
+        asked.append((rung.key, rung.by_neighbours))
+        return rung.key in ("base", "encoder"), "a test"
+
+    monkeypatch.setattr(Ladder, "_decide", refuse)
+    found = run(tiny_encoder, n=24, unlabelled=some(200, seed=5)[0])
+    tried = attempts_of(found)
+    assert tried["encoder_neighbours"].decision == "dropped"
+    assert tried["encoder"].decision == "kept"
+    assert ("pseudo_labels_1", False) in asked
+    assert "texts without labels" not in found.card
+
+
+@pytest.mark.slow
+def test_no_label_of_a_held_out_document_reaches_its_fold(tiny_encoder, monkeypatch):
+    monkeypatch.setattr("spacy_embtune.tuning._pile.ASSORTATIVE", 0.0)
+    asked, labels_of = [], {}
+
+    def ask(self, rows, vectors, records, labelled, labels, names, do=Pile.ask_neighbours):
+        asked.append({record.text for record in records})
+        labels_of.update({record.text: record.cats for record in records})
+        return do(self, rows, vectors, records, labelled, labels, names)
+
+    folds = []
+
+    def label(self, rung, k, name, do=Ladder._label_pile):
+        if k is not None and rung.by_neighbours:
+            folds.append({self.records[i].text for i in self.folds[k].held})
+        return do(self, rung, k, name)
+
+    monkeypatch.setattr(Pile, "ask_neighbours", ask)
+    monkeypatch.setattr(Ladder, "_label_pile", label)
+    run(tiny_encoder, n=24, unlabelled=some(200, seed=5)[0])
+    # First of all, all documents are asked; then those of one fold after the other.
+    assert len(folds) >= 2
+    assert asked[0] >= folds[0]
+    for held, known in zip(folds, asked[1:], strict=False):
+        assert not held & known
+
+
+@pytest.mark.slow
+def test_an_error_of_the_pile_leaves_it_out(tiny_encoder, monkeypatch):
+    def fail(*args, **settings):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Pile, "ask_neighbours", fail)
+    found = run(tiny_encoder, n=24, unlabelled=some(200, seed=5)[0])
+    assert any("no room" in note for note in found.receipt["notes"])
+    assert attempts_of(found)["pseudo_labels_1"].decision in ("kept", "dropped")
+    monkeypatch.setattr(Pile, "why_unusable", fail)
+    found = run(tiny_encoder, n=24, unlabelled=some(200, seed=5)[0])
+    assert attempts_of(found)["pseudo_labels_1"].reason == "failed: no room"
+
+
+@pytest.mark.slow
+def test_no_time_is_no_time_to_encode_a_pile(tiny_encoder):
+    found = run(tiny_encoder, n=24, seconds=0.001, unlabelled=some(400, seed=5)[0])
+    assert found.receipt["kept"] == "base"
+    assert found.receipt["seconds"] < 5
+
+
+@pytest.mark.slow
 def test_little_time_is_for_the_encoder_and_heads_come_in_if_it_fails(tiny_encoder, monkeypatch):
-    tried = attempts_of(run(tiny_encoder, n=30, seconds=40.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(Ladder, "_decide", lambda self, rung, gain: (True, "a test"))
+        tried = attempts_of(run(tiny_encoder, n=30, seconds=40.0))
     assert tried["encoder"].decision == "kept"
     for key in ("contrastive", "feed_forward"):
         assert tried[key].decision == "left out"
@@ -460,6 +536,33 @@ def test_little_time_is_for_the_encoder_and_heads_come_in_if_it_fails(tiny_encod
     tried = attempts_of(run(tiny_encoder, n=30, seconds=40.0))
     assert tried["encoder"].reason == "failed: no memory"
     assert tried["contrastive"].decision in ("kept", "dropped")
+
+
+def test_graded_and_partial_labels_teach_neighbours(tmp_path):
+    rng = np.random.default_rng(0)
+    topic = np.arange(200) % 2
+    vectors = 0.3 * rng.normal(size=(200, 8))
+    vectors[np.arange(200), topic] += 2.0
+    texts = [f"text number {i}" for i in range(200)]
+
+    def ask(make_cats, scale=1.0):
+        records = [Record(texts[i], make_cats("AB"[topic[i]]), "", {}, i) for i in range(16)]
+        pile = Pile(texts[16:], records, tmp_path)
+        names = {"A": scale * np.eye(8)[:1], "B": scale * np.eye(8)[1:2]}
+        return pile.ask_neighbours(
+            np.arange(184), vectors[16:], records, vectors[:16], ["A", "B"], names
+        )
+
+    plain = ask(lambda label: {"A": float(label == "A"), "B": float(label == "B")})
+    graded = ask(lambda label: {"A": 0.8, "B": 0.2} if label == "A" else {"A": 0.2, "B": 0.8})
+    partial = ask(lambda label: {label: 1.0})
+    assert plain.labels == graded.labels == ["AB"[t] for t in topic[16:]]
+    assert (
+        np.mean([one == two for one, two in zip(partial.labels, plain.labels, strict=True)]) > 0.9
+    )
+    # Vectors of names count alike, however long they are.
+    longer = ask(lambda label: {"A": float(label == "A"), "B": float(label == "B")}, scale=5.0)
+    assert longer == plain._replace(rows=longer.rows)
 
 
 def test_neighbours_teach_topics_and_not_what_vectors_do_not_know(tmp_path):
@@ -485,6 +588,7 @@ def test_neighbours_teach_topics_and_not_what_vectors_do_not_know(tmp_path):
         )
         assert (right > 0.9) == teaches
         assert 55 <= len(found.surest) <= 65
+        assert (found.accuracy > 0.8) == teaches
         assert {next(iter(one.cats)) for one in found.surest.values()} == {"A", "B", "C"}
 
 
