@@ -27,7 +27,8 @@ OTHER_KIND = 0.95
 MOST_COMPARED = 300
 # If the labels of neighbours are at least so assortative (`NeighbourGraph.assortativity`), they
 # teach better than a pipeline that learned from the labelled texts alone (topics: .62 to .77), if
-# less, worse (types of questions, sentiment: .34 to .50). See "Who teaches" in benchmarks/README.md.
+# less, worse (types of questions, sentiment: .34 to .50). See "Who teaches" in
+# benchmarks/README.md.
 ASSORTATIVE = 0.55
 # Teachers that were less accurate helped nowhere, and cost .03 of p@1 with 77 labels.
 LEAST_ACCURACY = 0.35

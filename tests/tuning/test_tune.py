@@ -429,7 +429,7 @@ def test_short_time_goes_into_what_helped_elsewhere(tiny_encoder, monkeypatch, l
     monkeypatch.setattr("spacy_embtune.tuning._pile.ASSORTATIVE", least)
 
     def expected(self, rung):
-        # Time for each training once, but not twice. A round of pseudo-labels may follow the encoder.
+        # Time for each training once, but not twice; pseudo-labels may follow the encoder.
         slow = rung.learns_encoder or rung.reads_pile
         share = 0.6 if rung.by_neighbours else 0.4
         return share * (self.end - time.monotonic()) if slow else 0.1
@@ -557,9 +557,8 @@ def test_graded_and_partial_labels_teach_neighbours(tmp_path):
     graded = ask(lambda label: {"A": 0.8, "B": 0.2} if label == "A" else {"A": 0.2, "B": 0.8})
     partial = ask(lambda label: {label: 1.0})
     assert plain.labels == graded.labels == ["AB"[t] for t in topic[16:]]
-    assert (
-        np.mean([one == two for one, two in zip(partial.labels, plain.labels, strict=True)]) > 0.9
-    )
+    same = [one == two for one, two in zip(partial.labels, plain.labels, strict=True)]
+    assert np.mean(same) > 0.9
     # Vectors of names count alike, however long they are.
     longer = ask(lambda label: {"A": float(label == "A"), "B": float(label == "B")}, scale=5.0)
     assert longer == plain._replace(rows=longer.rows)
