@@ -12,8 +12,7 @@ and MAP@R within the test texts. "right" is the share of pseudo-labels that are 
 --mean: heads of frozen vectors, with the mean of the labelled texts and with that of the pile.
 --teachers: who gives the labels of the first round. pipeline: the pipeline of labels alone, where
 its output layer and the nearest labelled text agree; neighbours: a classifier of base vectors and
-of neighbours in the pile; both: the pipeline's output layer, where these agree. "assortativity" is
-that of the neighbours' labels.
+of neighbours in the pile. "assortativity" is that of the neighbours' labels.
 """
 
 import itertools
@@ -65,7 +64,7 @@ def main(
     shares: Annotated[str, typer.Option(help="Shares of each class")] = "0.3",
     weights: Annotated[str, typer.Option(help="Weights of pseudo-labels")] = "1",
     rounds: Annotated[int, typer.Option(help="How many rounds")] = 2,
-    teachers: Annotated[str, typer.Option(help="pipeline, neighbours, both")] = "pipeline",
+    teachers: Annotated[str, typer.Option(help="pipeline, neighbours")] = "pipeline",
     control: Annotated[bool, typer.Option(help="Labels alone for as many steps as with")] = False,
     mean: Annotated[bool, typer.Option("--mean", help="Compare the means")] = False,
     json_path: Annotated[Path | None, typer.Option("--json", help="Append all figures")] = None,
@@ -211,8 +210,8 @@ class Trainer:
         }
 
     @cached_property
-    def neighbours(self) -> tuple[NeighbourLabels, dict[str, str]]:
-        """RETURNS (tuple): What neighbours in the pile say, and the label of each text."""
+    def neighbours(self) -> NeighbourLabels:
+        """RETURNS (NeighbourLabels): What neighbours in the pile say."""
         records = [
             Record(row["text"], row["cats"], str(i), {}, i) for i, row in enumerate(self.known)
         ]
@@ -223,10 +222,9 @@ class Trainer:
             vectors = np.stack([TABLE[text] for text in texts])
             n, m = len(records), len(pile.texts)
             names = encode_labels(self.labels, SentenceEncoder())
-            found = pile.ask_neighbours(
+            return pile.ask_neighbours(
                 np.arange(m), vectors[n:], records, vectors[:n], self.labels, names
             )
-            return found, dict(zip(pile.texts, found.labels, strict=True))
 
     def teach(
         self, nlp: Language, share: float, weight: float, *, who: str = "pipeline"
@@ -234,22 +232,17 @@ class Trainer:
         """RETURNS (tuple): The pseudo-labels of a pipeline, and the share of them that are right:
         of all labels that are taken as known."""
         if who == "neighbours":
-            labels = self.neighbours[0].surest
+            labels = self.neighbours.surest
             cats = {text_digest(row["text"]): row["cats"] for row in self.pile}
             right = [cats[key].get(label, 0.0) for key, one in labels.items() for label in one.cats]
             return labels, statistics.mean(right or [0.0])
         texts = [row["text"] for row in self.pile]
-        second_view = None
-        if who == "both":
-            said = self.neighbours[1]
-            second_view = [said.get(text, "") for text in texts]
         found = pseudo_label(
             nlp,
             self.make_examples(nlp),
             texts,
             share=share,
             weight=weight,
-            second_view=second_view,
         )
         right = [
             float((self.pile[i]["cats"].get(label, 0.0) >= 0.5) == (value >= 0.5))

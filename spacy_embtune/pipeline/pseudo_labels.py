@@ -66,7 +66,6 @@ def pseudo_label(
     name: str | None = None,
     share: float = SUREST_SHARE,
     weight: float = WEIGHT,
-    second_view: Sequence[str] | None = None,
 ) -> PseudoLabels:
     """Give unlabelled texts the labels that a trained pipeline is sure of, to train another
     pipeline with them. A text gets a label where two views agree: the label of the nearest labelled
@@ -103,12 +102,9 @@ def pseudo_label(
     share (float): The share of the texts on which both views agree that is taken of each label,
         0..1.
     weight (float): How much each text counts in training, in labelled documents.
-    second_view (Sequence[str] | None): The label of each text by another classifier, in place of
-        that of the nearest labelled document. Only if labels exclude each other.
     RETURNS (PseudoLabels): The labels. There may be none.
     RAISES (ValueError): If there is no such component, it is not trained or has no labels, no
-        document is labelled, the share is outside 0..1, or there is a second view of labels that
-        do not exclude each other, or one of other length than the texts.
+        document is labelled, or the share is outside 0..1.
     """
     pipe = find_component(nlp, name)
     if not pipe.is_trained or not pipe.labels:
@@ -159,7 +155,6 @@ def pseudo_label(
         share=share,
         weight=weight,
         threshold=pipe.threshold,
-        second_view=None if second_view is None else _to_columns(pipe, second_view, rows, texts),
     )
     cats: list[dict[str, float]] = [{} for _ in chosen.rows]
     entries = zip(chosen.targets.rows, chosen.targets.columns, chosen.targets.values, strict=True)
@@ -175,20 +170,6 @@ def pseudo_label(
         chosen.n_agreed,
         n_known,
     )
-
-
-def _to_columns(
-    pipe: EmbTune, second_view: Sequence[str], rows: NDArray[np.intp], texts: Sequence[str]
-) -> NDArray[np.intp]:
-    """RETURNS (ndarray): The columns of the labels of some texts; -1 for labels that the component
-    does not have."""
-    if len(second_view) != len(texts):
-        raise ValueError(
-            f"[{pipe.name}] second_view has {len(second_view)} labels for {len(texts)} texts: give "
-            "one for each."
-        )
-    place = {label: i for i, label in enumerate(pipe.labels)}
-    return np.asarray([place.get(second_view[i], -1) for i in rows.tolist()], dtype=np.intp)
 
 
 def _text_and_cats(i: int, document: Record | Example | Doc) -> tuple[str, Mapping[str, float]]:

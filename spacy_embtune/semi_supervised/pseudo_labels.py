@@ -40,7 +40,6 @@ def choose_pseudo_labels(
     weight: float = 1.0,
     threshold: float = 0.5,
     usable: NDArray[np.bool_] | None = None,
-    second_view: NDArray[np.intp] | None = None,
 ) -> ChosenLabels:
     """Choose labels for unlabelled documents where two views of a trained model agree: the label
     of the nearest labelled document, and the label with the highest probability. Of the documents
@@ -70,11 +69,8 @@ def choose_pseudo_labels(
         exclusive.
     usable (ndarray | None): Whether each unlabelled document may get a label, bool, shape (m,).
         None: all may.
-    second_view (ndarray | None): The label of each unlabelled document by another classifier, in
-        place of that of the nearest labelled document: its column, -1 for none, shape (m,).
     RETURNS (ChosenLabels): The documents with their labels.
-    RAISES (ValueError): If the share is outside 0..1, shapes do not fit, or there is a second view
-        of labels that are not exclusive.
+    RAISES (ValueError): If the share is outside 0..1, or shapes do not fit.
     """
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"share is {share}: give a number between 0 and 1.")
@@ -86,27 +82,13 @@ def choose_pseudo_labels(
             f"There are {len(labelled)} labelled vectors and {n} targets, and {m} vectors of the "
             f"pile with probabilities of shape {probabilities.shape}, not {(m, n_labels)}."
         )
-    if second_view is not None and (not known.exclusive or len(second_view) != m):
-        raise ValueError(
-            f"second_view has {len(second_view)} entries for {m} documents of the pile: give one "
-            "for each."
-            if known.exclusive
-            else "second_view is one label for each document, and these labels do not exclude each "
-            "other. Leave it out."
-        )
     may = np.ones(m, dtype=bool) if usable is None else np.asarray(usable, dtype=bool)
-    if known.exclusive:
-        second = _of_nearest(labelled, known, pile) if second_view is None else second_view
-        # A document without a vector has no other label than that of its neighbours.
-        may = may & (second >= 0) & np.asarray(pile).any(axis=1)
-        rows, columns, values, n_agreed = _choose_classes(
-            np.flatnonzero(may), second, probabilities, share
-        )
-    else:
-        nearest = _find_nearest(labelled, known, pile)
-        rows, columns, values, n_agreed = _choose_labels(
-            known, np.flatnonzero(may & (nearest >= 0)), nearest, probabilities, share, threshold
-        )
+    nearest = _find_nearest(labelled, known, pile)
+    may = may & (nearest >= 0)
+    choose = _choose_classes if known.exclusive else _choose_labels
+    rows, columns, values, n_agreed = choose(
+        known, np.flatnonzero(may), nearest, probabilities, share, threshold
+    )
     order = np.lexsort((columns, rows))
     chosen, place = np.unique(rows[order], return_inverse=True)
     weights: Any = np.full(len(chosen), weight, dtype="float32")
@@ -145,32 +127,31 @@ def _find_nearest(
     return nearest
 
 
-def _of_nearest(
-    labelled: NDArray[Any], known: SparseTargets, pile: NDArray[Any]
-) -> NDArray[np.intp]:
-    """RETURNS (ndarray): The label of the nearest labelled document, -1 for none, shape (m,)."""
-    carried = known.values >= CARRIES
-    # The last entry is for documents that have no nearest one.
-    class_of = np.full(known.shape[0] + 1, -1, dtype=np.intp)
-    class_of[known.rows[carried]] = known.columns[carried]
-    return class_of[_find_nearest(labelled, known, pile)]
-
-
-# What both functions return: documents, labels, values, the number of documents that agree.
+# The arguments and the result of both functions are the same: what is known of the labelled
+# documents, the unlabelled documents that may be chosen, the nearest labelled document of each
+# unlabelled one, probabilities, share, threshold -> documents, labels, values, number that agree.
 _Entries = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any], int]
 
 
 def _choose_classes(
-    rows: NDArray[np.intp], second: NDArray[np.intp], probabilities: Rows, share: float
+    known: SparseTargets,
+    rows: NDArray[np.intp],
+    nearest: NDArray[np.intp],
+    probabilities: Rows,
+    share: float,
+    threshold: float,
 ) -> _Entries:
-    """Choose the surest of some documents of each class, if labels are exclusive."""
+    """Choose the surest documents of each class, if labels are exclusive."""
+    carried = known.values >= CARRIES
+    class_of = np.full(known.shape[0], -1, dtype=np.intp)
+    class_of[known.rows[carried]] = known.columns[carried]
     best = np.full(len(rows), -1, dtype=np.intp)
     sure = np.zeros(len(rows))
-    for block in row_blocks(len(rows), probabilities.shape[1]):
+    for block in row_blocks(len(rows), known.n_labels):
         found = np.asarray(probabilities[rows[block]])
         best[block] = found.argmax(axis=1)
         sure[block] = found.max(axis=1)
-    agrees = np.flatnonzero(second[rows] == best)
+    agrees = np.flatnonzero(class_of[nearest[rows]] == best)
     kept = agrees[surest(best[agrees], sure[agrees], share)]
     return rows[kept], best[kept], np.ones(len(kept)), len(agrees)
 

@@ -499,8 +499,7 @@ class Ladder:
             of_kept = base_rung() if kept.rung is None else kept.rung
             by_neighbours = n_round == 1 and self._neighbours_teach and not self._are_refused
             accuracy = None if by_neighbours else self._known_accuracy()
-            asks = n_round == 1 and self._neighbours is not None
-            n_pile = len(self._near_rows) if asks else len(self.pile.texts)
+            n_pile = len(self._near_rows) if by_neighbours else len(self.pile.texts)
             make = partial(pseudo_rung, of_kept, n_round, accuracy, by_neighbours=by_neighbours)
             rung = make(n_pile=n_pile)
             if self._why_no_pile is not None:
@@ -593,11 +592,8 @@ class Ladder:
         give to texts of the pile."""
         kept = self.kept
         assert kept is not None
-        # A pipeline that has learned from them has little more to learn from neighbours.
-        is_first = kept.rung is None or not kept.rung.reads_pile
-        asks = self._neighbours is not None and (rung.by_neighbours or is_first)
-        near = self._ask_neighbours(k) if asks else None
         if rung.by_neighbours:
+            near = self._ask_neighbours(k)
             if near is None or not self.pile.write(near.surest, name):
                 raise NoPseudoLabels
             return
@@ -609,7 +605,7 @@ class Ladder:
                 assert kept.rung is not None
                 kept.of_folds.append(fit(self._config_of(kept.rung, len(kept.of_folds))))
             nlp, known = kept.of_folds[k], [self.records[i] for i in self.folds[k].known]
-        if not self.pile.label(nlp, known, name, n_texts=rung.n_pile, neighbours=near):
+        if not self.pile.label(nlp, known, name, n_texts=rung.n_pile):
             raise NoPseudoLabels
 
     # Time

@@ -35,17 +35,13 @@ LEAST_ACCURACY = 0.35
 
 
 class NeighbourLabels(NamedTuple):
-    """What the classifier of neighbours (`semi_supervised.fit_classifier`) says of k texts.
+    """What the classifier of neighbours (`semi_supervised.fit_classifier`) says of texts.
 
-    rows (ndarray of int): The texts in the pile, ascending, shape (k,).
-    labels (list[str]): The most probable label of each.
-    surest (dict[str, PseudoLabel]): Those of the surest texts, by digest.
+    surest (dict[str, PseudoLabel]): The most probable labels of the surest texts, by digest.
     assortativity (float): How much more often than by chance neighbours have the same label.
     accuracy (float): The accuracy on labelled texts, each without its own label.
     """
 
-    rows: NDArray[np.intp]
-    labels: list[str]
     surest: dict[str, PseudoLabel]
     assortativity: float
     accuracy: float
@@ -142,8 +138,6 @@ class Pile:
         of_known = carried.any(axis=1)
         right = carried[np.arange(n), found.out_of_fold.argmax(axis=1)]
         return NeighbourLabels(
-            rows,
-            [labels[column] for column in best[n:]],
             {
                 text_digest(self.texts[rows[i]]): PseudoLabel({labels[best[n + i]]: 1.0})
                 for i in chosen
@@ -159,7 +153,6 @@ class Pile:
         name: str,
         *,
         n_texts: int,
-        neighbours: NeighbourLabels | None = None,
     ) -> int:
         """Write the labels that a pipeline gives to the surest texts.
 
@@ -167,17 +160,10 @@ class Pile:
         records (Sequence[Record]): The labelled documents that it learned from.
         name (str): The name of the file.
         n_texts (int): How many texts of the pile, a sample, may get a label.
-        neighbours (NeighbourLabels | None): A text gets a label only if its neighbours say so too.
-            None: if the nearest labelled document carries it.
         RETURNS (int): The number of texts with a label.
         """
-        rows = self.sample(n_texts)
-        second_view = None
-        if neighbours is not None:
-            rows = np.intersect1d(rows, neighbours.rows)
-            second_view = [neighbours.labels[i] for i in np.searchsorted(neighbours.rows, rows)]
-        texts = [self.texts[i] for i in rows]
-        found = pseudo_label(nlp, records, texts, second_view=second_view)
+        texts = [self.texts[i] for i in self.sample(n_texts)]
+        found = pseudo_label(nlp, records, texts)
         return self.write(found.by_digest(), name)
 
     def write(self, labels: Mapping[str, PseudoLabel], name: str) -> int:

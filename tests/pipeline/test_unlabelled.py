@@ -104,18 +104,6 @@ def test_a_pipeline_teaches_another_through_a_file(make_nlp: MakeNlp, tmp_path: 
     assert len(pipe._pseudo_labelled.inputs) == len(found.by_digest())
     again = pseudo_label(teacher, examples, texts, share=0.5)
     assert_array_equal(again.rows, found.rows)
-    # Another classifier as the second view: of copies, those with a label it does not have, and
-    # texts that are known, none gets a label.
-    doubled = [*texts, texts[0], examples[0].text]
-    view = [*topics, topics[0], topics[0]]
-    viewed = pseudo_label(teacher, examples, doubled, share=1.0, second_view=view)
-    assert len(viewed.rows) > 50
-    assert all(view[i] in cats for i, cats in zip(viewed.rows, viewed.cats, strict=True))
-    assert not set(viewed.rows.tolist()) & {200, 201}
-    with pytest.raises(ValueError, match="second_view has 1 labels for 200 texts"):
-        pseudo_label(teacher, examples, texts, second_view=["SPORT"])
-    nothing = pseudo_label(teacher, examples, texts, second_view=["NO LABEL"] * 200)
-    assert nothing.cats == []
 
 
 @pytest.mark.slow

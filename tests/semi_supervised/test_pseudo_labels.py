@@ -136,21 +136,3 @@ def test_small_classes_leave_their_places_to_others() -> None:
         assert len(set(rows.tolist())) == 4
     assert_array_equal(order.draw(100), range(6))
     assert BalancedOrder([], seed=0).draw(3).size == 0
-
-
-def test_another_classifier_may_be_the_second_view() -> None:
-    targets = make_targets([{"A": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=True)
-    pile = np.asarray([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.0, 0.0]])
-    probabilities = np.asarray([[0.9, 0.1], [0.3, 0.7], [0.2, 0.8], [0.9, 0.1]])
-    view = np.asarray([0, 1, -1, 0])
-    chosen = choose_pseudo_labels(
-        np.eye(2), targets, pile, probabilities, share=1.0, second_view=view
-    )
-    # The nearest labelled document of the second text carries A; the last one has no vector.
-    assert chosen.rows.tolist() == [0, 1]
-    assert chosen.targets.columns.tolist() == [0, 1]
-    with pytest.raises(ValueError, match="second_view has 2 entries"):
-        choose_pseudo_labels(np.eye(2), targets, pile, probabilities, second_view=view[:2])
-    several = make_targets([{"A": 1.0}, {"B": 1.0}], ["A", "B"], exclusive=False)
-    with pytest.raises(ValueError, match="do not exclude each other"):
-        choose_pseudo_labels(np.eye(2), several, pile, probabilities, second_view=view)
