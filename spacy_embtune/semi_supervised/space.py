@@ -14,8 +14,8 @@ from .propagation import NeighbourGraph
 class VectorSpace:
     """The unit vectors of n texts.
 
-    >>> VectorSpace.of(np.asarray([[3.0, 4.0], [0.0, 2.0]])).vectors.round(1).tolist()
-    [[0.6, 0.8], [0.0, 1.0]]
+    >>> VectorSpace.of(np.asarray([[0.0, 4.0], [2.0, 0.0]])).vectors.tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
 
     vectors (ndarray): Float32, shape (n, d).
     mean (Floats): Their mean, float64, shape (d,).

@@ -212,9 +212,10 @@ def with_neighbours(rung: Rung, *, n_pile: int, is_quick: bool = False) -> Rung:
     """
     taught = pseudo_rung(rung, 1, None, n_pile=n_pile, is_quick=is_quick, by_neighbours=True)
     is_first = rung.key == "encoder"
+    layers = rung.settings[f"{ENCODER}.trainable_layers"]
     return taught._replace(
         key="encoder_neighbours" if is_first else rung.key,
-        title=f"{rung.title}, and pile",
+        title=f"encoder+pile, {'all' if layers < 0 else f'last {layers}'}",
         gain=rung.gain + (NEIGHBOURS_GAIN if is_first else 0.0),
         spread=rung.spread,
     )
