@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.ranking import Floats
+from ..metrics.ranking import Floats, unit_vectors
 from ..training import (
     ODDS_OF_WORDS,
     find_nearest_labels,
@@ -131,8 +131,7 @@ def weigh_names(
 
 def _stack(named: Sequence[str], names: Names) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """RETURNS (tuple): The unit vectors of all names, and the position of the label of each."""
-    rows = np.concatenate([np.asarray(names[label], dtype=np.float64) for label in named])
+    rows = np.concatenate([names[label] for label in named])
     columns = np.repeat(np.arange(len(named)), [len(names[label]) for label in named])
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     # As long as the vectors of texts in a `VectorSpace`, whatever encoder there is.
-    return np.divide(rows, lengths, out=np.zeros(rows.shape), where=lengths > 1e-12), columns
+    return unit_vectors(rows), columns

@@ -43,9 +43,9 @@ def read(source, **options):
     return [(r.text, *r.cats, r.meta["note"]) for r in records]
 
 
-def assert_reads(path, rows):
-    """The rows are read. Some files may hold other rows as well: as a cell with line breaks, or as
-    lines with a lone quotation mark. Then a warning says so, and the setting in it helps."""
+def assert_reads_tsv(path, rows):
+    """The rows are read. A quotation mark in a TSV file may begin a cell with line breaks, or be a
+    cell of its own. If both readings fit, a warning names the setting that reads the rows."""
     heard = []
     handler = logging.Handler()
     handler.emit = lambda record: heard.append(record.getMessage())
@@ -99,7 +99,10 @@ def test_pandas_to_csv(folder, rows, delimiter, compressed):
     rows = [tuple(map(without_returns, row)) for row in rows]
     path = folder / f"a.{'tsv' if delimiter == chr(9) else 'csv'}{compressed}"
     to_frame(rows).to_csv(path, sep=delimiter, index=False)
-    assert_reads(path, rows)
+    if delimiter == "\t":
+        assert_reads_tsv(path, rows)
+    else:
+        assert read(path) == rows
 
 
 @pytest.mark.slow
@@ -110,7 +113,7 @@ def test_polars_write_csv(folder, rows, delimiter, quotes):
     path = folder / "a.csv"
     frame = pl.DataFrame(rows, schema=dict.fromkeys(HEADER, pl.String), orient="row")
     frame.write_csv(path, separator=delimiter, quote_style=quotes)
-    assert_reads(path, rows)
+    assert read(path) == rows
 
 
 @pytest.mark.slow

@@ -538,12 +538,15 @@ def test_little_time_is_for_the_encoder_and_heads_come_in_if_it_fails(tiny_encod
     assert tried["contrastive"].decision in ("kept", "dropped")
 
 
+def make_topics(n, n_topics, width, loud):
+    topic = np.arange(n) % n_topics
+    vectors = loud * np.random.default_rng(0).normal(size=(n, width))
+    vectors[np.arange(n), topic] += 2.0
+    return [f"text number {i}" for i in range(n)], vectors, topic
+
+
 def test_graded_and_partial_labels_teach_neighbours(tmp_path):
-    rng = np.random.default_rng(0)
-    topic = np.arange(200) % 2
-    vectors = 0.3 * rng.normal(size=(200, 8))
-    vectors[np.arange(200), topic] += 2.0
-    texts = [f"text number {i}" for i in range(200)]
+    texts, vectors, topic = make_topics(200, 2, 8, 0.3)
 
     def ask(make_cats, scale=1.0):
         records = [Record(texts[i], make_cats("AB"[topic[i]]), "", {}, i) for i in range(16)]
@@ -568,12 +571,9 @@ def test_graded_and_partial_labels_teach_neighbours(tmp_path):
 
 
 def test_neighbours_teach_topics_and_not_what_vectors_do_not_know(tmp_path):
-    rng = np.random.default_rng(0)
-    topic = np.arange(300) % 3
-    vectors = 0.5 * rng.normal(size=(300, 16))
-    vectors[np.arange(300), topic] += 2.0
-    texts = [f"text number {i}" for i in range(300)]
-    for classes, teaches in ((topic, True), (rng.integers(3, size=300), False)):
+    texts, vectors, topic = make_topics(300, 3, 16, 0.5)
+    by_chance = np.random.default_rng(1).integers(3, size=300)
+    for classes, teaches in ((topic, True), (by_chance, False)):
         records = [
             Record(texts[i], {label: float(label == "ABC"[c]) for label in "ABC"}, str(i), {}, i)
             for i, c in enumerate(classes[:24].tolist())
